@@ -1,0 +1,62 @@
+# Everything here needs Python 3.11+ and make only; what needs more says so.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+MEMBERS := shared services/classifier services/predictor services/strategy-selector services/executor services/health-monitor
+
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements.txt $(addsuffix /pyproject.toml,$(MEMBERS))
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ./,$(MEMBERS))
+	@$(BIN)/python -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null || [ "$$(uname -s)" != Linux ] || { \
+		echo "LightGBM needs the system library libgomp, which is missing."; \
+		echo "Install it: apt-get install libgomp1  |  dnf install libgomp  |  apk add libgomp"; exit 1; }
+	@touch $@
+
+setup: $(STAMP) ## environment in .venv, from the hashed lock
+
+all: check test ## check and test
+
+demo: $(STAMP) ## two real agents break four ways and are recovered
+	@$(BIN)/mendbus demo
+
+test: $(STAMP) ## the tests, with coverage; ends with pytest's closing line
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+check: $(STAMP) ## formatting, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## rewrites the code in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+coverage: $(STAMP) ## line coverage, listed by file
+	$(BIN)/python -m pytest -q --cov --cov-report=term-missing
+
+bench: $(STAMP) ## measured figures beside a floor measured in the same run
+	$(BIN)/python -m tests.bench
+
+chaos: $(STAMP) ## kills services and servers under load, from a seed
+	$(BIN)/python -m pytest -q -m chaos --timeout=900 tests/chaos
+
+proto: $(STAMP) ## regenerates schemas and AsyncAPI document from the code
+	$(BIN)/python -m mendbus.proto --write proto
+
+test-node: $(STAMP) ## an agent in Node, written from proto/ alone, is recovered (needs node and npm)
+	$(BIN)/python -m pytest -q -m node tests/system
+
+test-debug: $(STAMP) ## tests with asyncio's debug mode, first failure stops
+	PYTHONASYNCIODEBUG=1 $(BIN)/python -X dev -m pytest -x -vv --timeout=300
+
+.PHONY: help setup all demo test check format coverage bench chaos proto test-node test-debug

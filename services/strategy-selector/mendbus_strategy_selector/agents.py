@@ -1,0 +1,55 @@
+"""What the agents said of themselves: the last hello of each, kept current from the `agents` bucket."""
+
+import logging
+
+from mendbus import codec
+from mendbus.bus import Bus, Message, StoredMessage, Subscription
+from mendbus.contracts.errors import Refused
+from mendbus.contracts.messages import AgentGoodbye, AgentHello
+from mendbus.contracts.subjects import Subjects
+from mendbus.contracts.vocabulary import SILENT_AGENT_STRATEGIES, Strategy
+
+log = logging.getLogger("mendbus")
+
+
+class Agents:
+    """The directory of agents, by key (`kind/id`)."""
+
+    def __init__(self) -> None:
+        self._hellos: dict[str, AgentHello] = {}
+        self._left: set[str] = set()
+
+    async def follow(self, bus: Bus, subjects: Subjects) -> Subscription:
+        """Keeps the directory current until stopped."""
+        return await bus.follow(
+            subjects.bucket_stream("agents"), subjects.key("agents", ">"), self._hear, last_per_subject=True
+        )
+
+    async def goodbye(self, goodbye: AgentGoodbye, _: Message) -> None:
+        """Notes that an agent left on purpose."""
+        self._left.add(goodbye.agent.key)
+
+    async def _hear(self, message: StoredMessage) -> None:
+        if not message.body:
+            return
+        try:
+            hello = codec.decode(AgentHello, message.body)
+        except Refused as refused:
+            log.warning("the stored hello %s is not one: %s", message.subject, refused)
+            return
+        self._hellos[hello.agent.key] = hello
+        self._left.discard(hello.agent.key)
+
+    def left(self, key: str) -> bool:
+        """Whether the agent said goodbye and has not come back."""
+        return key in self._left
+
+    def supported(self, key: str) -> list[Strategy]:
+        """The strategies an agent supports; one that never said hello is taken to support retry and restart."""
+        hello = self._hellos.get(key)
+        return list(SILENT_AGENT_STRATEGIES) if hello is None else list(hello.strategies)
+
+    def instance(self, key: str) -> str | None:
+        """The boot id of the agent's process, where it is known."""
+        hello = self._hellos.get(key)
+        return None if hello is None else hello.agent.instance

@@ -1,0 +1,163 @@
+"""The journal of one partition: group commit, fence and hash chain.
+
+What is appended while a write is under way goes into the next one. Every write states the sequence that the subject's
+last message must have; when somebody else wrote, this owner is one no longer.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mendbus import codec
+from mendbus.bus import Bus, StoredMessage
+from mendbus.contracts.errors import (
+    BusError,
+    BusTimeout,
+    MendbusError,
+    NoResponders,
+    Refused,
+    StoreRefused,
+    WrongSequence,
+)
+from mendbus.contracts.ids import new_id
+from mendbus.contracts.journal import Entry, JournalRecord
+from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_SERVICE_BODY, Subjects
+
+log = logging.getLogger("mendbus")
+
+_RECORD_BYTES = MAX_SERVICE_BODY - 4096
+_STORE_SECONDS = 2.0
+_PAUSE_SECONDS = 0.05
+_REFUSED_SECONDS = 1.0
+_HEADERS = {HEADER_CONTENT_TYPE: CONTENT_TYPE}
+
+
+class Fenced(MendbusError):
+    """Another service has written to the partition's journal: drop everything at once."""
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a journal stands: the last record's number, its stream sequence and the SHA-256 of its body."""
+
+    number: int = 0
+    sequence: int = 0
+    digest: str = ""
+
+
+def read_record(message: StoredMessage) -> JournalRecord:
+    """A stored record. Raises `Refused` when it is none."""
+    return codec.decode(JournalRecord, message.body, MAX_SERVICE_BODY)
+
+
+def digest_of(body: bytes) -> str:
+    """What the next record says of this one."""
+    return hashlib.sha256(body).hexdigest()
+
+
+class Journal:
+    """Appends entries to `journal.<partition>`; `run` does the writing and raises `Fenced`."""
+
+    def __init__(
+        self, bus: Bus, subjects: Subjects, partition: int, owner: str, position: Position, now: Callable[[], int]
+    ) -> None:
+        self._bus = bus
+        self._subject = subjects.journal(partition)
+        self._stream = subjects.stream("JOURNAL")
+        self._partition = partition
+        self._owner = owner
+        self._now = now
+        self._waiting: list[tuple[list[bytes], asyncio.Future[None]]] = []
+        self._wake = asyncio.Event()
+        self.position = position
+
+    def append(self, *entries: Entry) -> asyncio.Future[None]:
+        """Puts entries into the next record, together; the future is done when they are on disk."""
+        commit: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(([codec.encode(entry) for entry in entries], commit))
+        self._wake.set()
+        return commit
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything appended is on disk."""
+        return not self._waiting
+
+    async def finish(self) -> None:
+        """Returns when everything appended so far is on disk."""
+        if self._waiting:
+            await asyncio.wait((self._waiting[-1][1],))
+
+    async def run(self) -> None:
+        """Writes for ever. Raises `Fenced`; then nothing that was not on disk ever will be."""
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._waiting:
+                    size = self._fitting()
+                    group = self._waiting[:size]
+                    await self._write([entry for entries, _ in group for entry in entries])
+                    del self._waiting[:size]
+                    for _, commit in group:
+                        if not commit.done():
+                            commit.set_result(None)
+        finally:
+            for _, commit in self._waiting:
+                commit.cancel()
+            self._waiting.clear()
+
+    def _fitting(self) -> int:
+        total = 0
+        for index, (entries, _) in enumerate(self._waiting):
+            total += sum(map(len, entries))
+            if total > _RECORD_BYTES and index:
+                return index
+        return len(self._waiting)
+
+    async def _write(self, entries: list[bytes]) -> None:
+        before = self.position
+        record_id = new_id()
+        head = {
+            "id": record_id,
+            "time_unix_nano": self._now(),
+            "partition": self._partition,
+            "number": before.number + 1,
+            "owner": self._owner,
+            "previous": before.digest,
+        }
+        body = codec.pack_with_list(head, "entries", entries)
+        sequence = await self._store(record_id, body, before.sequence)
+        self.position = Position(before.number + 1, sequence, digest_of(body))
+
+    async def _store(self, record_id: str, body: bytes, expected: int) -> int:
+        while True:
+            try:
+                stored = await self._bus.store(
+                    self._subject, body, _HEADERS, id=record_id, expected_last=expected, timeout=_STORE_SECONDS
+                )
+            except WrongSequence:
+                mine = await self._written_before(record_id)
+                if mine is None:
+                    raise Fenced(f"partition {self._partition} has another owner") from None
+                return mine
+            except (BusTimeout, NoResponders):
+                # Whether it was written is not known: the same record is sent again, under the same id.
+                await asyncio.sleep(_PAUSE_SECONDS)
+            except StoreRefused as error:
+                log.error("the journal cannot be written, nothing is decided until it can: %s", error)
+                await asyncio.sleep(_REFUSED_SECONDS)
+            else:
+                return stored.sequence
+
+    async def _written_before(self, record_id: str) -> int | None:
+        while True:
+            try:
+                last = await self._bus.last(self._stream, self._subject)
+                return last.sequence if last is not None and read_record(last).id == record_id else None
+            except Refused:
+                return None
+            except BusError:
+                await asyncio.sleep(_PAUSE_SECONDS)

@@ -1,0 +1,264 @@
+"""One owned partition: rebuild the state, fence the one before off, then pull, group, recover, until fenced oneself."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import get_args
+
+from mendbus import streams
+from mendbus.bus import Consumption
+from mendbus.contracts.errors import BusClosed, BusError
+from mendbus.contracts.journal import Claimed, Floored
+from mendbus.contracts.messages import SettledQuery, SettledReply
+from mendbus.fingerprint import Fingerprints
+from mendbus.runtime import Runtime
+from mendbus.telemetry import Span
+from mendbus_strategy_selector.intake import Intake, Taken
+from mendbus_strategy_selector.journal import Journal
+from mendbus_strategy_selector.recovery import Context, Recoveries
+from mendbus_strategy_selector.settled import answer_settled
+from mendbus_strategy_selector.snapshot import Snapshots, restore
+from mendbus_strategy_selector.state import Incident, Lane, PartitionState
+from mendbus_strategy_selector.telling import Teller
+
+log = logging.getLogger("mendbus")
+
+_NANO = 1_000_000_000
+_BATCH = 250
+OPEN_AT_MOST = 2000
+"""Open incidents of a partition above which no more errors are pulled; they wait in the stream."""
+SNAPSHOT_RECORDS = 500
+_CHORES_SECONDS = 0.5
+_FLOOR_SEQUENCES = 1000
+_CLOSED_KEPT_SECONDS = 120.0
+
+Job = Callable[[], Awaitable[None]]
+
+
+class Partition:
+    """A partition while this process owns it."""
+
+    def __init__(self, runtime: Runtime, context: Context, number: int, on_ready: Callable[[], None]) -> None:
+        self.number = number
+        self.ready = asyncio.Event()
+        self._on_ready = on_ready
+        self._runtime = runtime
+        self._context = context
+        self._jobs: dict[str, deque[Job]] = {}
+        self._room = asyncio.Event()
+        self._room.set()
+        self._unoccupied = asyncio.Event()
+        self._unoccupied.set()
+        self._dirty: dict[str, Incident] = {}
+        self._stopping = False
+        self._state = PartitionState()
+        self._consumptions: list[Consumption] = []
+
+    async def run(self) -> None:
+        """Owns the partition until cancelled. Raises `Fenced` (in a group) when somebody else took it over."""
+        runtime, context = self._runtime, self._context
+        self._state, position = await restore(runtime.bus, runtime.subjects, self.number)
+        owner = f"{runtime.service}/{runtime.instance}"
+        self._journal = Journal(runtime.bus, runtime.subjects, self.number, owner, position, runtime.now)
+        self._teller = Teller(runtime.bus, runtime.subjects)
+        self._recoveries = Recoveries(context, self._state, self._journal, self._teller)
+        self._intake = Intake(
+            runtime.bus,
+            runtime.subjects,
+            runtime.service,
+            context.policy,
+            context.tracer,
+            self._state,
+            Fingerprints(),
+            runtime.now,
+        )
+        self._snapshots = Snapshots(runtime.bus, runtime.subjects, self.number)
+        self._snapshot_at = position.number
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                group.create_task(self._journal.run(), name=f"journal {self.number}")
+                group.create_task(self._teller.run(), name=f"teller {self.number}")
+                await self._journal.append(Claimed(owner=owner))
+                for lane in get_args(Lane):
+                    spec = streams.lane_consumer(runtime.subjects, self.number, lane)
+                    consumption = await runtime.bus.consume(spec)
+                    self._consumptions.append(consumption)
+                    group.create_task(self._pull(lane, consumption), name=f"pull {self.number} {lane}")
+                group.create_task(self._chores(), name=f"chores {self.number}")
+                self._resume()
+                self.ready.set()
+                self._on_ready()
+        finally:
+            self.ready.clear()
+            for consumption in self._consumptions:
+                await consumption.stop()
+
+    async def drain(self) -> None:
+        """Pulls no more, finishes the recoveries under way, tells everything, leaves a snapshot."""
+        self._stopping = True
+        for consumption in self._consumptions:
+            await consumption.stop()
+        await self._unoccupied.wait()
+        await self._journal.finish()
+        await self._teller.finish()
+        await self._snapshots.write(self._state, self._journal.position)
+
+    # Pulling
+
+    async def _pull(self, lane: Lane, consumption: Consumption) -> None:
+        while not self._stopping:
+            await self._room.wait()
+            try:
+                deliveries = await consumption.take(_BATCH)
+            except BusClosed:
+                return
+            taken = await self._intake.take(lane, deliveries)
+            if taken.entries:
+                commit = self._journal.append(*taken.entries)
+                self._begin(taken)
+                await commit
+                await self._told(taken)
+            for delivery in deliveries:
+                await delivery.ack()
+
+    def _begin(self, taken: Taken) -> None:
+        """Recoveries may ask while their first record is being written; they command nothing before the next one."""
+        for incident, span in taken.opened:
+            self._enqueue(incident, lambda i=incident, s=span: self._recover(i, s))
+        for incident in taken.repeated.values():
+            self._recoveries.repeated(incident)
+            self._dirty[incident.id] = incident
+
+    async def _told(self, taken: Taken) -> None:
+        for incident_id, event_ids in taken.late.items():
+            incident = self._state.incidents.get(incident_id)
+            if incident is not None and incident.outcome is not None:
+                await self._teller.settle(incident.agent, event_ids, incident.outcome.outcome, incident_id)
+        for outcome in taken.rejected:
+            self._teller.tell(outcome)
+
+    # Recovering: one job at a time for each agent
+
+    def _enqueue(self, incident: Incident, job: Job) -> None:
+        key = incident.agent.key
+        self._unoccupied.clear()
+        waiting = self._jobs.get(key)
+        if waiting is None:
+            self._jobs[key] = waiting = deque((job,))
+            self._group.create_task(self._work(key, waiting), name=f"recover {key}")
+        elif incident.error.severity in ("critical", "fatal"):
+            waiting.appendleft(job)
+        else:
+            waiting.append(job)
+        self._make_room()
+
+    async def _work(self, key: str, waiting: deque[Job]) -> None:
+        while waiting:
+            await waiting.popleft()()
+            self._make_room()
+        del self._jobs[key]
+        if not self._jobs:
+            self._unoccupied.set()
+
+    def _make_room(self) -> None:
+        if sum(map(len, self._jobs.values())) < OPEN_AT_MOST:
+            self._room.set()
+        else:
+            self._room.clear()
+
+    async def _recover(self, incident: Incident, span: Span) -> None:
+        await self._recoveries.recover(incident, span)
+        self._watch(incident)
+
+    async def _relapse(self, incident: Incident) -> None:
+        span = self._context.tracer.start(
+            "process relapse", "internal", incident.traceparent, {"mendbus.incident.id": incident.id}
+        )
+        await self._recoveries.relapse(incident, span)
+        self._watch(incident)
+
+    def _watch(self, incident: Incident) -> None:
+        if incident.phase == "settling":
+            self._group.create_task(self._settle(incident), name=f"settle {incident.id}")
+        elif incident.held_until_unix_nano:
+            self._group.create_task(self._hold(incident), name=f"hold {incident.id}")
+
+    async def _settle(self, incident: Incident) -> None:
+        if await self._recoveries.settle(incident):
+            self._watch(incident)
+        else:
+            self._enqueue(incident, lambda: self._relapse(incident))
+
+    async def _hold(self, incident: Incident) -> None:
+        seconds = (incident.held_until_unix_nano - self._runtime.now()) / _NANO
+        await asyncio.sleep(max(0.0, seconds))
+        self._enqueue(incident, lambda: self._lift(incident))
+
+    async def _lift(self, incident: Incident) -> None:
+        if not await self._recoveries.lift(incident):
+            self._watch(incident)
+
+    def _resume(self) -> None:
+        """Takes up what the owner before left: open recoveries, settle windows, strategies in force."""
+        for incident in list(self._state.incidents.values()):
+            if incident.outcome is not None and incident.phase != "parked":
+                self._teller.tell(incident.outcome)
+            if incident.untold:
+                self._dirty[incident.id] = incident
+            if incident.phase == "open":
+                span = self._context.tracer.start(
+                    "process error",
+                    "consumer",
+                    incident.traceparent,
+                    {"mendbus.incident.id": incident.id, "mendbus.resumed": True},
+                )
+                self._enqueue(incident, lambda i=incident, s=span: self._recover(i, s))
+            elif incident.pending is not None and incident.phase == "closed":
+                self._enqueue(incident, lambda i=incident: self._lift(i))
+            elif incident.pending is not None:
+                self._enqueue(incident, lambda i=incident: self._relapse(i))
+            else:
+                self._watch(incident)
+
+    # Chores
+
+    async def _chores(self) -> None:
+        while True:
+            await asyncio.sleep(_CHORES_SECONDS)
+            await self._tell_late()
+            records = self._journal.position.number - self._snapshot_at
+            if records >= SNAPSHOT_RECORDS:
+                await self._tidy()
+
+    async def _tell_late(self) -> None:
+        for incident in list(self._dirty.values()):
+            if not incident.untold:
+                del self._dirty[incident.id]
+            elif incident.pending is None:
+                await self._recoveries.tell_late(incident)
+
+    async def _tidy(self) -> None:
+        """Forgets what is not needed any more, and keeps the rest as a snapshot."""
+        runtime = self._runtime
+        self._state.forget_closed(runtime.now() - int(_CLOSED_KEPT_SECONDS * _NANO))
+        try:
+            for lane in get_args(Lane):
+                if len(self._state.sequences[lane]) > _FLOOR_SEQUENCES:
+                    floor = await runtime.bus.ack_floor(streams.lane_consumer(runtime.subjects, self.number, lane))
+                    floored = Floored(lane=lane, floor=floor)
+                    self._state.apply(floored, runtime.now())
+                    await self._journal.append(floored)
+            # The state may be ahead of the disk: only what is on disk may be kept as such.
+            if self._journal.idle:
+                position = self._journal.position
+                await self._snapshots.write(self._state, position)
+                self._snapshot_at = position.number
+        except BusError as error:
+            log.warning("no snapshot of partition %d this time: %s", self.number, error)
+
+    async def settled(self, kind: str, agent_id: str, query: SettledQuery) -> SettledReply:
+        """What became of an agent's events."""
+        runtime = self._runtime
+        return await answer_settled(runtime.bus, runtime.subjects, self._state, kind, agent_id, query)

@@ -1,0 +1,187 @@
+"""The bus as services use it, over one connection: what goes by subject here, what is stored in the modules beside."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Final, Protocol
+
+from mendbus.bus import (
+    ConsumerSpec,
+    Handler,
+    Message,
+    ObjectInfo,
+    Stored,
+    StoredMessage,
+    StreamSpec,
+    Subscription,
+    ToStore,
+    jetstream,
+    objects,
+    reading,
+    topology,
+)
+from mendbus.bus.following import Following
+from mendbus.bus.pull import PullConsumption
+from mendbus.bus.serving import Served
+from mendbus.bus.wire import Wire
+from mendbus.contracts.errors import BusError, ServiceFailed
+from mendbus.contracts.subjects import HEADER_SERVICE_ERROR, HEADER_SERVICE_ERROR_CODE
+
+_log = logging.getLogger(__name__)
+
+_CLOSE_SECONDS: Final = 5.0
+
+
+class Connection(Wire, Protocol):
+    """The wire as its owner sees it."""
+
+    @property
+    def over(self) -> str:
+        """Why the connection is gone for good; empty while it is not."""
+        ...
+
+    async def barrier(self) -> None:
+        """Returns when the server has seen everything sent before."""
+        ...
+
+    async def close(self) -> None:
+        """Closes at once; idempotent, raises nothing."""
+        ...
+
+
+class BusClient:
+    """Implements `Bus` on a connection."""
+
+    def __init__(self, link: Connection) -> None:
+        self._link = link
+        self._subscriptions: set[Served] = set()
+
+    async def publish(self, subject: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """See `Bus`. Without a connection messages wait in a buffer of 2 MiB; raises `BusError` when it is full."""
+        await self._link.send(subject, body, headers=headers)
+
+    async def request(
+        self, subject: str, body: bytes, headers: Mapping[str, str] | None = None, *, timeout: float
+    ) -> Message:
+        """See `Bus`. Raises `ServiceFailed` when the answer says so."""
+        answer = await self._link.ask(subject, body, headers, timeout=timeout)
+        answered = answer.headers or {}
+        if HEADER_SERVICE_ERROR in answered or HEADER_SERVICE_ERROR_CODE in answered:
+            code = answered.get(HEADER_SERVICE_ERROR_CODE, "")
+            raise ServiceFailed(
+                subject, int(code) if code.isascii() and code.isdigit() else 500, answered.get(HEADER_SERVICE_ERROR, "")
+            )
+        return Message(answer.subject, answer.data, answered, answer.reply)
+
+    async def subscribe(self, subject: str, handler: Handler, *, queue: str = "", concurrency: int = 1) -> Subscription:
+        """See `Bus`."""
+        served = Served(handler, concurrency)
+        await served.start(self._link, subject, queue, self._subscriptions)
+        return served
+
+    async def store(
+        self,
+        subject: str,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        *,
+        id: str = "",  # noqa: A002 - the wire's own word
+        expected_last: int | None = None,
+        ttl: float | None = None,
+        timeout: float = 5.0,
+    ) -> Stored:
+        """See `Bus`. `expected_last` is checked before `id`: a repeat of what was stored raises `WrongSequence`."""
+        return await jetstream.store(self._link, subject, body, headers, id, expected_last, ttl, timeout)
+
+    async def store_batch(self, messages: Sequence[ToStore], *, timeout: float = 5.0) -> Stored:
+        """See `Bus`."""
+        return await jetstream.store_batch(self._link, messages, timeout)
+
+    async def last(self, stream: str, subject: str, *, timeout: float = 2.0) -> StoredMessage | None:
+        """See `Bus`."""
+        return await jetstream.last(self._link, stream, subject, timeout)
+
+    async def subjects(self, stream: str, subject: str, *, timeout: float = 2.0) -> dict[str, int]:
+        """See `Bus`."""
+        return await jetstream.subjects(self._link, stream, subject, timeout)
+
+    def read(
+        self,
+        stream: str,
+        subject: str,
+        *,
+        start: int = 1,
+        since_unix_nano: int | None = None,
+        headers_only: bool = False,
+        timeout: float = 5.0,
+    ) -> AsyncIterator[StoredMessage]:
+        """See `Bus`."""
+        if headers_only:
+            return reading.read_headers(self._link, stream, subject, start, since_unix_nano, timeout)
+        return reading.read(self._link, stream, subject, start, since_unix_nano, timeout)
+
+    async def follow(
+        self, stream: str, subject: str, handler: Callable[[StoredMessage], Awaitable[None]], *, last_per_subject: bool
+    ) -> Subscription:
+        """See `Bus`."""
+        following = Following(self._link, stream, subject, handler, last_per_subject=last_per_subject)
+        await following.start()
+        return following
+
+    async def ensure(self, streams: Sequence[StreamSpec], consumers: Sequence[ConsumerSpec]) -> list[str]:
+        """See `Bus`. Raises `BusError` when the server is too old or has no JetStream."""
+        return await topology.ensure(self._link, streams, consumers)
+
+    async def consume(self, spec: ConsumerSpec) -> PullConsumption:
+        """See `Bus`."""
+        consumption = PullConsumption(self._link, spec)
+        await consumption.start()
+        return consumption
+
+    async def ack_floor(self, spec: ConsumerSpec, *, timeout: float = 2.0) -> int:
+        """See `Bus`."""
+        return await jetstream.ack_floor(self._link, spec.stream, spec.name, timeout)
+
+    async def put_object(
+        self, bucket: str, name: str, content: bytes, metadata: Mapping[str, str] | None = None
+    ) -> ObjectInfo:
+        """See `Bus`."""
+        return await objects.put(self._link, bucket, name, content, metadata or {})
+
+    async def get_object(self, bucket: str, name: str, *, timeout: float = 5.0) -> tuple[ObjectInfo, bytes] | None:
+        """See `Bus`."""
+        return await objects.get(self._link, bucket, name, timeout)
+
+    async def list_objects(self, bucket: str, *, timeout: float = 5.0) -> list[ObjectInfo]:
+        """See `Bus`."""
+        return await objects.listed(self._link, bucket, timeout)
+
+    async def delete_object(self, bucket: str, name: str) -> None:
+        """See `Bus`."""
+        await objects.delete(self._link, bucket, name)
+
+    async def barrier(self) -> None:
+        """See `Bus`. Raises `BusTimeout` after 10 s, or at once when the connection is lost."""
+        await self._link.barrier()
+
+    @property
+    def closed(self) -> bool:
+        """See `Bus`."""
+        return bool(self._link.over)
+
+    @property
+    def connected(self) -> bool:
+        """See `Bus`."""
+        return self._link.connected
+
+    async def close(self) -> None:
+        """See `Bus`. What is still subscribed is ended first; handlers get 5 s to finish."""
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                stopping = [*self._subscriptions, *self._link.watchers]
+                _ = await asyncio.gather(*(ending.stop() for ending in stopping))
+                if self._link.connected:
+                    await self._link.barrier()
+        except (TimeoutError, BusError) as error:
+            _log.warning("what was sent last may not have left: %r", error)
+        await self._link.close()

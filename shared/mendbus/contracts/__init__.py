@@ -1,0 +1,1 @@
+"""The vocabulary of the bus: messages, subjects, errors. Imports pydantic and nothing else of ours."""

@@ -1,0 +1,393 @@
+"""Messages between agents and services, one model each; WIRE names and limits. What services ask each other: `asks`."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from mendbus.contracts.fields import (
+    Attributes,
+    Count,
+    DetailText,
+    MessageText,
+    Millis,
+    Numbers,
+    OpenMap,
+    Ratio,
+    ShortText,
+    StackText,
+    TakenMillis,
+    Token,
+    UnixNano,
+    WireModel,
+)
+from mendbus.contracts.vocabulary import (
+    CATEGORIES,
+    Action,
+    AlertSeverity,
+    AlertState,
+    Category,
+    CommandStatus,
+    Health,
+    NoticeEvent,
+    Outcome,
+    Severity,
+    Strategy,
+)
+
+
+def _known_category(value: Any) -> Any:
+    return value if not isinstance(value, str) or value in CATEGORIES else "unknown"
+
+
+ReadCategory = Annotated[Category, BeforeValidator(_known_category)]
+"""A category; a word this version does not know is read as `unknown`."""
+
+
+class AgentRef(WireModel):
+    """Who: kind and id are the last two tokens of the subject; `instance` is the boot id of the process."""
+
+    kind: Token
+    id: Token
+    version: ShortText | None = None
+    instance: Token | None = None
+
+    @property
+    def key(self) -> str:
+        """`kind/id`, the name by which people and tables know an agent."""
+        return f"{self.kind}/{self.id}"
+
+
+class Frame(WireModel):
+    """One stack frame."""
+
+    file: DetailText = ""
+    function: ShortText = ""
+    line: Count = 0
+    in_app: bool = True
+
+
+class Cause(WireModel):
+    """An exception that led to the one reported."""
+
+    type: ShortText
+    message: MessageText = ""
+
+
+class ExceptionInfo(WireModel):
+    """What went wrong; frames run outermost first, innermost last."""
+
+    type: ShortText
+    message: MessageText
+    stacktrace: StackText | None = None
+    frames: Annotated[list[Frame], Field(max_length=64)] = []
+    causes: Annotated[list[Cause], Field(max_length=8)] = []
+
+
+class ErrorReported(WireModel):
+    """An agent's error. Published with JetStream; the PubAck is the promise that it is never lost."""
+
+    id: Token
+    time_unix_nano: UnixNano
+    agent: AgentRef
+    exception: ExceptionInfo
+    severity: Severity | None = None
+    category: ReadCategory | None = None
+    operation: ShortText | None = None
+    attributes: Attributes = {}
+    metrics: Numbers = {}
+    checkpoint_id: Token | None = None
+    count: Annotated[int, Field(ge=1, le=2**53)] = 1
+    first_time_unix_nano: UnixNano | None = None
+    correlation_id: ShortText | None = None
+
+
+class RecoveryCommand(WireModel):
+    """One thing for an agent to do, at most once; `command_id` is the unit of idempotency."""
+
+    command_id: Token
+    incident_id: Token
+    attempt: Count
+    agent: AgentRef
+    action: Action
+    strategy: Strategy
+    operation: ShortText | None = None
+    category: ReadCategory | None = None
+    event_ids: Annotated[list[Token], Field(max_length=16)] = []
+    checkpoint_id: Token | None = None
+    parameters: OpenMap
+    timeout_ms: Millis
+    deadline_unix_nano: UnixNano
+    fence: Count
+    instance: Token | None = None
+
+
+class CommandResult(WireModel):
+    """What became of a command. `accepted`: still at work, the probe will tell."""
+
+    command_id: Token
+    status: CommandStatus
+    code: ShortText | None = None
+    detail: DetailText | None = None
+    undo_token: ShortText | None = None
+    duration_ms: TakenMillis | None = None
+
+
+class Probe(WireModel):
+    """Asks an agent to exercise the thing that failed."""
+
+    incident_id: Token | None = None
+    operation: ShortText | None = None
+    deadline_unix_nano: UnixNano
+
+
+class ProbeResult(WireModel):
+    """Whether the thing that failed works now."""
+
+    healthy: bool
+    operation: ShortText | None = None
+    detail: DetailText | None = None
+    checked_unix_nano: UnixNano
+
+
+class AttemptSummary(WireModel):
+    """One attempt at a recovery, as the outcome tells it."""
+
+    attempt: Count
+    command_id: Token
+    strategy: Strategy
+    status: CommandStatus
+    verified: bool
+    undone: bool = False
+    started_unix_nano: UnixNano
+    ended_unix_nano: UnixNano
+
+
+class ClassificationSummary(WireModel):
+    """What the classifier said; `model` names rules or model and version."""
+
+    category: ReadCategory
+    severity: Severity
+    confidence: Ratio
+    model: ShortText
+
+
+class PredictionSummary(WireModel):
+    """What the predictor said; `features` holds those it looked at, by name."""
+
+    valid: bool
+    probability: Ratio
+    strategy: Strategy | None = None
+    confidence: Ratio = 0.0
+    model: ShortText = ""
+    features: Numbers = {}
+
+
+class Alternative(WireModel):
+    """A strategy that was not chosen, and why not."""
+
+    strategy: Strategy
+    score: float = 0.0
+    why_not: ShortText
+
+
+class DecisionSummary(WireModel):
+    """Which strategy, by which rule of which policy (digest), what else there was, and what the policy looked at."""
+
+    policy: ShortText
+    rule: ShortText
+    reason: DetailText
+    alternatives: list[Alternative] = []
+    state: OpenMap = {}
+
+
+class Times(WireModel):
+    """When each stage was reached, in nanoseconds since 1970, by the clock of the service that did it."""
+
+    reported: UnixNano | None = None
+    classified: UnixNano | None = None
+    assessed: UnixNano | None = None
+    selected: UnixNano | None = None
+    commanded: UnixNano | None = None
+    acted: UnixNano | None = None
+    verified: UnixNano | None = None
+
+
+class RecoveryOutcome(WireModel):
+    """How an incident stands. Of all outcomes of an incident the one with the highest `sequence` is the truth."""
+
+    incident_id: Token
+    sequence: Count
+    agent: AgentRef
+    fingerprint: ShortText
+    outcome: Outcome
+    reason: DetailText | None = None
+    strategy: Strategy | None = None
+    attempts: list[AttemptSummary] = []
+    error_count: Count
+    event_count: Count
+    event_ids: Annotated[list[Token], Field(max_length=100)] = []
+    symptoms: list[Token] = []
+    error: ErrorReported | None = None
+    classification: ClassificationSummary | None = None
+    prediction: PredictionSummary | None = None
+    decision: DecisionSummary | None = None
+    times: Times = Times()
+    trace_id: ShortText
+    settled: bool | None = None
+    undone: bool | None = None
+
+
+class Settlement(WireModel):
+    """Tells an agent which of its event ids are done with."""
+
+    agent: AgentRef
+    event_ids: Annotated[list[Token], Field(max_length=900)]
+    outcome: Outcome
+    incident_id: Token | None = None
+
+
+class SettledQuery(WireModel):
+    """An agent asks what became of its events.
+
+    `sequences` (event id: stream sequence from its PubAck) lets the owner answer exactly for as long as ERRORS is kept.
+    """
+
+    event_ids: Annotated[list[Token], Field(max_length=900)]
+    agent: AgentRef | None = None
+    sequences: Annotated[dict[Token, Count], Field(max_length=900)] = {}
+
+
+class SettledReply(WireModel):
+    """`settled`: forget them; `open`: wait; `unknown`: send them again."""
+
+    settled: list[Token] = []
+    open: list[Token] = []
+    unknown: list[Token] = []
+
+
+class Operation(WireModel):
+    """Something an agent does that can fail, and the names of its registered alternatives."""
+
+    name: ShortText
+    fallbacks: Annotated[list[ShortText], Field(max_length=32)] = []
+
+
+class AgentHello(WireModel):
+    """An agent says what it is and what it can do; a request, repeated until the health-monitor has stored it."""
+
+    id: Token | None = None
+    time_unix_nano: UnixNano | None = None
+    agent: AgentRef
+    strategies: Annotated[list[Strategy], Field(max_length=32)]
+    operations: Annotated[list[Operation], Field(max_length=256)] = []
+    features: Annotated[list[ShortText], Field(max_length=256)] = []
+    depends_on: Annotated[list[ShortText], Field(max_length=64)] = []
+    standby_for: ShortText | None = None
+    limits: Numbers = {}
+    interval_ms: Annotated[int, Field(ge=1, le=3_600_000)]
+    sdk: ShortText | None = None
+
+
+class HelloReply(WireModel):
+    """The hello is stored."""
+
+    stored: bool
+    time_unix_nano: UnixNano
+
+
+class AgentGoodbye(WireModel):
+    """An agent leaves on purpose: its silence is not a failure."""
+
+    id: Token
+    time_unix_nano: UnixNano
+    agent: AgentRef
+    reason: DetailText | None = None
+
+
+class HealthSample(WireModel):
+    """One reading of an agent. A metric that is missing is missing, never zero."""
+
+    agent: AgentRef
+    time_unix_nano: UnixNano
+    sequence: Count
+    interval_ms: Annotated[int, Field(ge=1, le=3_600_000)]
+    metrics: Numbers
+    gauges: Numbers = {}
+    limits: Numbers = {}
+
+
+class HealthStatus(WireModel):
+    """What the health-monitor makes of an agent; `score` in per cent."""
+
+    id: Token
+    time_unix_nano: UnixNano
+    agent: AgentRef
+    status: Health
+    previous: Health | None = None
+    score: Annotated[float, Field(ge=0, le=100)]
+    reason: DetailText
+    metrics: Numbers = {}
+
+
+class FailurePredicted(WireModel):
+    """An agent is likely to fail within `horizon_ms`, judged from its health alone."""
+
+    id: Token
+    time_unix_nano: UnixNano
+    agent: AgentRef
+    probability: Ratio
+    confidence: Ratio
+    strategy: Strategy | None = None
+    horizon_ms: Millis
+    model: ShortText
+    features: Numbers = {}
+
+
+class PeerNotice(WireModel):
+    """Tells every agent that a peer is cut off, is back, or has handed over."""
+
+    id: Token
+    time_unix_nano: UnixNano
+    agent: AgentRef
+    event: NoticeEvent
+    to: ShortText | None = None
+    incident_id: Token | None = None
+
+
+class Alert(WireModel):
+    """Something a person should know. `key` names the condition: one alert a key is open at a time."""
+
+    id: Token
+    key: ShortText
+    time_unix_nano: UnixNano
+    severity: AlertSeverity
+    state: AlertState
+    agent: AgentRef | None = None
+    summary: DetailText
+    hint: DetailText | None = None
+    incident_id: Token | None = None
+    trace_id: ShortText | None = None
+    acknowledged_by: ShortText | None = None
+
+
+class Control(WireModel):
+    """An operator's order or question; `by` is who, `arguments` are the verb's own."""
+
+    id: Token
+    time_unix_nano: UnixNano
+    verb: Token
+    by: ShortText
+    agent: AgentRef | None = None
+    kind: Token | None = None
+    arguments: OpenMap = {}
+    reason: DetailText | None = None
+
+
+class ControlResult(WireModel):
+    """What a service did about an order."""
+
+    ok: bool
+    service: Token
+    instance: Token
+    detail: DetailText | None = None
+    data: OpenMap = {}

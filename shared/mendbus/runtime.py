@@ -1,0 +1,208 @@
+"""What a running service stands on: bus, clock, tracer, supervised tasks, and the two ways of listening."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel
+
+from mendbus import codec, micro
+from mendbus.bus import Bus, Message, Subscription
+from mendbus.contracts.errors import Refused
+from mendbus.contracts.messages import AgentRef
+from mendbus.contracts.subjects import (
+    CONTENT_TYPE,
+    HEADER_CODE,
+    HEADER_CONTENT_TYPE,
+    HEADER_ID,
+    HEADER_REASON,
+    HEADER_SERVICE_ERROR,
+    HEADER_SERVICE_ERROR_CODE,
+    HEADER_SIZE,
+    HEADER_SUBJECT,
+    MAX_BODY,
+    MAX_SERVICE_BODY,
+    Subjects,
+)
+from mendbus.settings import Settings
+from mendbus.telemetry import Span, Tracer, parent_of
+
+log = logging.getLogger("mendbus")
+
+Q = TypeVar("Q", bound=BaseModel)
+A = TypeVar("A", bound=BaseModel)
+
+Drain = Callable[[], Awaitable[None]]
+"""Finishes what is under way; called once, before the connection closes."""
+
+DEAD_LETTER_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One of the five services: its name, and the function that starts it on a runtime."""
+
+    name: str
+    description: str
+    start: Callable[["Runtime"], Awaitable[Drain]]
+
+
+@dataclass(slots=True)
+class Readiness:
+    """Conditions under which a service is of use, each with a sentence; all must hold."""
+
+    conditions: dict[str, tuple[bool, str]] = field(default_factory=dict[str, tuple[bool, str]])
+
+    def set(self, name: str, holds: bool, detail: str = "") -> None:
+        """Records a condition; a change is logged."""
+        before = self.conditions.get(name)
+        self.conditions[name] = (holds, detail)
+        if before is not None and before[0] != holds:
+            level = logging.INFO if holds else logging.ERROR
+            log.log(level, "%s: %s", name, detail or ("ok" if holds else "not ready"))
+
+    @property
+    def ready(self) -> bool:
+        """Whether all conditions hold."""
+        return all(holds for holds, _ in self.conditions.values())
+
+    def report(self) -> dict[str, Any]:
+        """For `/readyz`."""
+        return {
+            "ready": self.ready,
+            "conditions": {name: {"ok": ok, "detail": detail} for name, (ok, detail) in self.conditions.items()},
+        }
+
+
+@dataclass(slots=True)
+class Runtime:
+    """Everything a service gets from outside; nothing else is global."""
+
+    service: str
+    instance: str
+    settings: Settings
+    subjects: Subjects
+    bus: Bus
+    tracer: Tracer
+    tasks: asyncio.TaskGroup
+    readiness: Readiness
+    micro: micro.Micro
+    now: Callable[[], int] = time.time_ns
+    subscriptions: list[Subscription] = field(default_factory=list[Subscription])
+    spawned: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Runs a task whose failure ends the process, and which is cancelled when the service has drained."""
+        task = self.tasks.create_task(coroutine, name=f"{self.service}: {name}")
+        self.spawned.add(task)
+        task.add_done_callback(self.spawned.discard)
+        return task
+
+    async def listen(
+        self, subject: str, model: type[Q], handler: Callable[[Q, Message], Awaitable[None]], *, dead: bool = True
+    ) -> None:
+        """Calls the handler with each valid message; the agent in it must be the subject's.
+
+        `dead`: this service is the one that writes the dead letter for what does not fit.
+        """
+
+        async def receive(message: Message) -> None:
+            try:
+                codec.check_content_type(message.headers)
+                value = codec.decode(model, message.body)
+                agent = getattr(value, "agent", None)
+                if isinstance(agent, AgentRef):
+                    codec.check_agent(agent, *self.subjects.agent_of(message.subject))
+            except Refused as refused:
+                if dead:
+                    await self.dead_letter(message, refused)
+                return
+            await handler(value, message)
+
+        self.subscriptions.append(await self.bus.subscribe(subject, receive))
+
+    async def serve(
+        self,
+        name: str,
+        subject: str,
+        model: type[Q],
+        handler: Callable[[Q, Span], Awaitable[A]],
+        *,
+        queue: str | None = None,
+        concurrency: int = 1,
+        span: str | None = None,
+        limit: int = MAX_SERVICE_BODY,
+    ) -> None:
+        """Answers requests, shared with the other replicas of the service (`queue` "" answers them all).
+
+        What does not fit is answered with error 400 and goes to the dead letters; on a subject that ends in the agent's
+        tokens (a filter that ends in `>`), so does a request that speaks for another agent.
+        """
+        group = self.service if queue is None else queue
+        stats = micro.EndpointStats(name, subject, group)
+        self.micro.endpoints.append(stats)
+
+        async def answer(message: Message) -> None:
+            started = time.perf_counter_ns()
+            try:
+                codec.check_content_type(message.headers)
+                request = codec.decode(model, message.body, limit)
+                agent = getattr(request, "agent", None)
+                if subject.endswith(">") and isinstance(agent, AgentRef):
+                    codec.check_agent(agent, *self.subjects.agent_of(message.subject))
+            except Refused as refused:
+                stats.done(started, refused.reason)
+                await self.reply_error(message, 400, str(refused))
+                await self.dead_letter(message, refused)
+                return
+            work = self.tracer.start(span or name, "server", parent_of(message.headers))
+            try:
+                result = await handler(request, work)
+            except Exception as error:
+                log.exception("%s failed on a request", subject)
+                stats.done(started, repr(error))
+                work.end(error=repr(error))
+                await self.reply_error(message, 500, repr(error))
+                return
+            await self.reply(message, result)
+            work.end()
+            stats.done(started)
+
+        self.subscriptions.append(await self.bus.subscribe(subject, answer, queue=group, concurrency=concurrency))
+
+    async def reply(self, message: Message, answer: BaseModel) -> None:
+        """Answers a request, if an answer is wanted."""
+        if message.reply:
+            await self.bus.publish(message.reply, codec.encode(answer), {HEADER_CONTENT_TYPE: CONTENT_TYPE})
+
+    async def reply_error(self, message: Message, code: int, reason: str) -> None:
+        """Answers a request with an error of the services API."""
+        if message.reply:
+            headers = {HEADER_SERVICE_ERROR: " ".join(reason.split())[:400], HEADER_SERVICE_ERROR_CODE: str(code)}
+            await self.bus.publish(message.reply, b"", headers)
+
+    async def dead_letter(self, message: Message, refused: Refused) -> None:
+        """Stores what was refused, with the reason; returns when the server has it."""
+        await store_dead_letter(
+            self.bus, self.subjects.dead(self.service), message.subject, message.body, message.headers, refused
+        )
+
+
+async def store_dead_letter(
+    bus: Bus, target: str, subject: str, body: bytes, headers: Mapping[str, str], refused: Refused
+) -> None:
+    """Stores refused bytes (cut at 64 KiB) with their original headers. Raises `BusError` if the server does not."""
+    log.warning("refused a message on %s: %s", subject, refused)
+    kept = {k: v for k, v in headers.items() if not k.startswith("Nats-")}
+    kept |= {
+        HEADER_REASON: " ".join(refused.reason.split())[:1024],
+        HEADER_CODE: refused.code,
+        HEADER_SUBJECT: subject,
+        HEADER_SIZE: str(len(body)),
+    }
+    if HEADER_ID in headers:
+        kept["Mendbus-Original-Id"] = headers[HEADER_ID]
+    await bus.store(target, body[:MAX_BODY], kept, timeout=DEAD_LETTER_SECONDS)

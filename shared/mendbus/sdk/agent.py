@@ -1,0 +1,264 @@
+"""The agent SDK's face: `from mendbus import Agent`."""
+
+import asyncio
+import atexit
+import logging
+import sys
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, ParamSpec, Self, TypeVar, overload
+
+from mendbus.bus import Bus
+from mendbus.contracts.errors import SettingsError
+from mendbus.contracts.ids import is_token, new_id
+from mendbus.contracts.messages import AgentRef
+from mendbus.contracts.vocabulary import CATEGORIES, SEVERITIES, Category, Severity, Strategy
+from mendbus.sdk.checkpoints import check_restore
+from mendbus.sdk.core import Core, Identity
+from mendbus.sdk.disk import DiskKeeper
+from mendbus.sdk.life import Life
+from mendbus.sdk.loop import LoopThread
+from mendbus.sdk.operations import Watch
+from mendbus.sdk.outbox import Outbox
+from mendbus.sdk.reports import SHORT, Words, caller_frame, cut
+from mendbus.sdk.strategies import Feature
+from mendbus.settings import from_environment
+from mendbus.telemetry import open_tracer
+
+log = logging.getLogger("mendbus.sdk")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_STOP_SECONDS: Final = 5.0
+_EXIT_SECONDS: Final = 2.0
+_POLL_SECONDS: Final = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """An agent's figures. Failures count every repeat; events are what they were coalesced into.
+
+    `reported` failures = acknowledged ones that are settled, rejected, forgotten or still unsettled, + shed + waiting.
+    """
+
+    reported: int
+    acknowledged: int
+    settled: int
+    rejected: int
+    shed: int
+    """Failures dropped from the full outbox."""
+    forgotten: int
+    """Acknowledged failures of which only the copy here was dropped."""
+    waiting_events: int
+    unsettled_events: int
+    connected: bool
+    ready: bool
+    """Whether the health-monitor has stored the hello."""
+    instance: str
+
+
+class Agent:
+    """A process, or a part of one, that reports its errors, tells its health and can be recovered.
+
+    All of it runs on a thread of its own with its own event loop: nothing here blocks the caller, and everything may
+    be used from any thread, from synchronous code and from asyncio. Callables given to it may be either: synchronous
+    ones run in worker threads, asynchronous ones on the loop on which the agent was started, if it was.
+
+    It works while NATS is away. Up to 10,000 events wait in its outbox (and as many again for their settlement), in
+    memory or, with `outbox_dir`, in a file there that survives the process. When that is full it sheds: a repeat
+    is counted into an event that waits anyway; else the oldest `warning` goes first, then `error`, then `critical`,
+    then `fatal`. `stats().shed` counts what was shed, and the log says so once a minute.
+
+    `kind` and `id`: 1 to 64 of `A-Z a-z 0-9 _ -`. `depends_on`: kinds, or `kind/id`. `interval_ms`: between health
+    samples. `limits`: `memory_bytes`, `queue_depth`, `descriptors`. What is not given comes from the environment
+    (`NATS_URL`, `MENDBUS_ROOT`, `OTEL_EXPORTER_OTLP_ENDPOINT` and so on). Raises `SettingsError`.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        id: str,  # noqa: A002 - the wire's own word
+        *,
+        nats_url: str | None = None,
+        root: str | None = None,
+        version: str | None = None,
+        depends_on: Sequence[str] = (),
+        interval_ms: int = 500,
+        outbox_dir: str | Path | None = None,
+        limits: Mapping[str, float] | None = None,
+    ) -> None:
+        self._settings = from_environment(nats_url=nats_url, root=root)
+        _check(kind, id, depends_on, interval_ms)
+        ref = AgentRef(kind=kind, id=id, version=None if version is None else cut(version, SHORT), instance=new_id())
+        identity = Identity(
+            ref,
+            self._settings.subjects,
+            interval_ms,
+            tuple(depends_on),
+            {name: float(value) for name, value in (limits or {}).items()},
+        )
+        self._outbox_dir = None if outbox_dir is None else Path(outbox_dir)
+        self._core = Core(identity, Outbox(keeping=outbox_dir is not None), time.time_ns)
+        self._thread = LoopThread(f"mendbus {ref.key}")
+        self._life: Life | None = None
+        self._stopped = False
+
+    # -- life
+
+    @property
+    def instance(self) -> str:
+        """The boot id: new for each `Agent`, so that commands meant for an earlier one are not carried out."""
+        return str(self._core.identity.ref.instance)
+
+    def start(self) -> Self:
+        """Starts the agent's thread and returns at once; connecting goes on there, for as long as it takes.
+
+        Called from asyncio code, the running loop becomes the one for the user's asynchronous callables. Raises
+        `OutboxError` when `outbox_dir` cannot be used, and `RuntimeError` when it was started before.
+        """
+        try:
+            self._core.caller.user_loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._core.caller.user_loop = None
+        self._start()
+        return self
+
+    def _start(self) -> None:
+        if self._life is not None or self._stopped:
+            msg = "this agent was started before; make a new one"
+            raise RuntimeError(msg)
+        ref = self._core.identity.ref
+        keeper = None if self._outbox_dir is None else DiskKeeper(self._outbox_dir, ref.kind, ref.id)
+        tracer = open_tracer(f"agent.{ref.kind}", self._settings, instance=self.instance)
+
+        async def main() -> None:
+            life = Life(self._core, self._connect, tracer, keeper)
+            life.wire(self._thread.call)
+            self._life = life
+            try:
+                await life.run()
+            finally:
+                if keeper is not None:
+                    keeper.close()
+
+        self._thread.start(main)
+        _ = atexit.register(self.stop, _EXIT_SECONDS)
+
+    async def _connect(self, on_dead: Callable[[str], None]) -> Bus:
+        import mendbus.bus.nats as nats_bus
+
+        ref = self._core.identity.ref
+        return await nats_bus.connect(
+            self._settings.nats_url,
+            name=f"{ref.key}/{self.instance}",
+            prefix_inbox=f"_INBOX_{ref.kind}_{ref.id}",
+            on_dead=on_dead,
+        )
+
+    def stop(self, timeout: float = _STOP_SECONDS) -> None:
+        """Sends what waits if that is possible within `timeout` seconds, says goodbye and ends the thread.
+
+        Blocks until then; in asyncio code use `async with`, or `await asyncio.to_thread(agent.stop)`. Idempotent.
+        """
+        atexit.unregister(self.stop)
+        self._stopped = True
+        life = self._life
+        if life is None:
+            return
+        self._thread.call(lambda: life.stop(timeout))
+        if not self._thread.join(timeout + 3 * _EXIT_SECONDS):
+            log.error("the thread of agent %s did not end in time", self._core.identity.ref.key)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        return self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.stop)
+
+    def wait_ready(self, timeout: float = 5.0) -> bool:
+        """Waits until it is connected and its hello is stored; whether that came about in so many seconds. Blocks."""
+        return self._core.greeted.wait(timeout)
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Waits until the server has everything reported and every checkpoint; whether that came about. Blocks."""
+        deadline = time.monotonic() + timeout
+        while self._core.outbox.waiting or self._core.checkpoints.uploading:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_POLL_SECONDS)
+        return True
+
+    def stats(self) -> Stats:
+        """How things stand."""
+        outbox, counts = self._core.outbox, self._core.outbox.counts
+        return Stats(
+            reported=counts.reported,
+            acknowledged=counts.acknowledged,
+            settled=counts.settled,
+            rejected=counts.rejected,
+            shed=counts.shed,
+            forgotten=counts.forgotten,
+            waiting_events=outbox.waiting,
+            unsettled_events=outbox.unsettled,
+            connected=self._core.connected.is_set(),
+            ready=self._core.connected.is_set() and self._core.greeted.is_set(),
+            instance=self.instance,
+        )
+
+    # -- reporting
+
+    def report(
+        self,
+        error: BaseException | None = None,
+        *,
+        severity: Severity | None = None,
+        category: Category | None = None,
+        operation: str | None = None,
+        message: str | None = None,
+        type: str | None = None,  # noqa: A002 - the wire's own word
+        attributes: Mapping[str, object] | None = None,
+        checkpoint_id: str | None = None,
+        correlation_id: str | None = None,
+    ) -> str:
+        """Reports a failure and returns its event id at once; never blocks, never raises.
+
+        Without an exception, `type` and `message` say what happened. A failure that equals one still waiting to be
+        sent (type, message, operation, severity and line of code) is counted into that one and gets its id; its own
+        attributes are not sent then. `operation` names what failed; retry and fallback address it. `checkpoint_id`
+        defaults to the last good checkpoint.
+        """
+        try:
+            words = Words(
+                _known(severity, SEVERITIES),
+                _known(category, CATEGORIES),
+                operation,
+                attributes,
+                checkpoint_id,
+                correlation_id,
+            )
+            kind = None if type is None else cut(str(type), SHORT)
+            text = None if message is None else cut(str(message), 8 * 1024)
+            return self._core.report(error, words, caller_frame(1), type_=kind, message=text)
+        except Exception:
+            log.exception("an error could not be reported")
+            return ""
+
+    def watch(self, operation: str | None = None, *, severity: Severity | None = None, category: Category | None = None) -> Watch:
+        """A context manager that reports an exception raised in it and lets it pass.
+
+        One that an operation or a watch further inside has reported already is not reported again.
+        """
+        return self._core.operations.watch(Words(_known(severity, SEVERITIES), _known(category, CATEGORIES), operation))

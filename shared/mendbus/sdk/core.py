@@ -1,0 +1,79 @@
+"""What an agent is made of, and how failures get into its outbox: all of this may be used from any thread."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import FrameType
+
+from mendbus.contracts.messages import AgentRef
+from mendbus.contracts.subjects import Subjects
+from mendbus.sdk.checkpoints import Checkpoints
+from mendbus.sdk.health import Sampler
+from mendbus.sdk.loop import Caller
+from mendbus.sdk.operations import Operations
+from mendbus.sdk.outbox import Outbox
+from mendbus.sdk.probes import Probes
+from mendbus.sdk.reports import Words, capture, innermost, key_of, message_of, type_name
+from mendbus.sdk.strategies import Strategies
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What an agent says of itself, beside what is registered."""
+
+    ref: AgentRef
+    subjects: Subjects
+    interval_ms: int
+    depends_on: Sequence[str]
+    limits: Mapping[str, float]
+
+
+class Core:
+    """One agent, but for what happens on its loop. `now`: nanoseconds since 1970."""
+
+    def __init__(self, identity: Identity, outbox: Outbox, now: Callable[[], int]) -> None:
+        self.identity = identity
+        self.outbox = outbox
+        self.now = now
+        self.caller = Caller()
+        self.connected = threading.Event()
+        self.greeted = threading.Event()
+        self.changed: Callable[[], None] = lambda: None
+        """Called when the hello says something else than before."""
+        subjects, ref = identity.subjects, identity.ref
+        self.operations = Operations(self.report_failed, lambda: self.changed())
+        self.checkpoints = Checkpoints(subjects.bucket("checkpoints"), ref.kind, ref.id, self.caller, now)
+        self.strategies = Strategies(self.operations, self.checkpoints, self.caller, lambda: self.changed())
+        self.probes = Probes(self.operations, self.caller, now)
+        self.sampler = Sampler(
+            ref,
+            identity.interval_ms,
+            identity.limits,
+            self.operations,
+            self.caller,
+            lambda: outbox.counts.reported,
+            lambda: outbox.waiting + outbox.unsettled,
+            now,
+        )
+
+    def report(
+        self,
+        error: BaseException | None,
+        words: Words,
+        frame: FrameType | None = None,
+        *,
+        type_: str | None = None,
+        message: str | None = None,
+    ) -> str:
+        """Takes a failure into the outbox; its event id. `frame`: where it is reported."""
+        now = self.now()
+        kind = type_ or (type_name(type(error)) if error is not None else "Error")
+        text = message if message is not None else (message_of(error) if error is not None else "")
+        key = key_of(kind, text, words, innermost(error, frame))
+        return self.outbox.count_repeat(key, now) or self.outbox.add(
+            key, capture(kind, text, error, frame, words), now
+        )
+
+    def report_failed(self, error: Exception, words: Words) -> str:
+        """Takes a failure of an operation or a watched block."""
+        return self.report(error, words)

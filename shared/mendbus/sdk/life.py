@@ -1,0 +1,281 @@
+"""Everything an agent does on its own loop: connecting, greeting, sampling, sending, answering, and taking its leave."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+from mendbus import codec
+from mendbus.bus import Bus, Message, Subscription
+from mendbus.contracts.errors import BusClosed, BusError, Refused
+from mendbus.contracts.ids import new_id
+from mendbus.contracts.messages import AgentGoodbye, AgentHello, HelloReply
+from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE
+from mendbus.sdk.commands import CommandDesk
+from mendbus.sdk.core import Core
+from mendbus.sdk.inbox import Inbox
+from mendbus.sdk.outbox import Keeper
+from mendbus.sdk.sender import BackOff, Sender
+from mendbus.telemetry import Tracer
+
+log = logging.getLogger("mendbus.sdk")
+
+Connect = Callable[[Callable[[str], None]], Awaitable[Bus]]
+"""Connects to the bus; what it is given is called when the connection is gone for good. Raises `BusError`."""
+
+SDK: Final = "mendbus-python/1"
+_HEADERS: Final = {HEADER_CONTENT_TYPE: CONTENT_TYPE}
+_HELLO_SECONDS: Final = 1.0
+_WATCH_SECONDS: Final = 0.1
+_CLOSE_SECONDS: Final = 2.0
+_CONCURRENT: Final = 16
+_GOODBYE_SECONDS: Final = 0.5
+_LAST_WORDS: Final = "the agent was stopped"
+
+
+class _LeftError(Exception):
+    """Ends every task of an agent that has taken its leave."""
+
+
+class Life:
+    """Runs one agent on the loop that makes it. `keeper`: where its outbox is kept on disk, if it is."""
+
+    def __init__(self, core: Core, connect: Connect, tracer: Tracer, keeper: Keeper | None) -> None:
+        self._core = core
+        self._ref = core.identity.ref
+        self._subjects = core.identity.subjects
+        self._connect = connect
+        self._tracer = tracer
+        self._keeper = keeper
+        self._bus: Bus | None = None
+        self._listening: list[Subscription] = []
+        self._hello_needed = asyncio.Event()
+        self._upload_needed = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._stop_seconds = 0.0
+        self.sender = Sender(
+            core.outbox,
+            keeper,
+            self._ref,
+            self._subjects,
+            tracer,
+            core.now,
+            lambda: core.sampler.latest,
+            lambda: core.checkpoints.last_good,
+        )
+
+    def wire(self, poke: Callable[[Callable[[], object]], None]) -> None:
+        """`poke` runs a plain function on this loop, from any thread."""
+        core = self._core
+        core.outbox.wake = lambda: poke(self.sender.wake)
+        core.checkpoints.wake = lambda: poke(self._upload_needed.set)
+        core.changed = lambda: poke(self._hello_needed.set)
+
+    def stop(self, seconds: float) -> None:
+        """Take leave: empty the outbox if that is possible within so many seconds, say goodbye, and end."""
+        self._stop_seconds = seconds
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Lives until `stop`, through every loss of the connection."""
+        if self._keeper is not None:
+            self._core.outbox.restore(self._keeper.load(), asyncio.get_running_loop().time())
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                desk = CommandDesk(self._ref, self._core.strategies.find, self._core.now, self._spawn)
+                self._inbox = Inbox(self._ref, desk, self._core.probes, self._tracer)
+                samples = self._spawn(self._sample(), "samples")
+                _ = self._spawn(self.sender.tend(), "outbox")
+                _ = self._spawn(self._stay_connected(), "connection")
+                _ = await self._stop.wait()
+                # A sample after the goodbye would raise the agent from the dead.
+                samples.cancel()
+                await self._leave()
+                raise _LeftError
+        except* _LeftError:
+            pass
+        finally:
+            self.sender.end_spans()
+            self.sender.keep()
+            await self._tracer.close(_CLOSE_SECONDS)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """A task that never takes the others with it."""
+
+        async def run() -> Any:
+            try:
+                return await coroutine
+            except Exception:
+                log.exception("the agent's task %r failed", name)
+
+        return self._group.create_task(run(), name=name)
+
+    # -- connection
+
+    async def _stay_connected(self) -> None:
+        back_off = BackOff(0.1, 2.0)
+        told = ""
+        while True:
+            gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+            def on_dead(reason: str, gone: asyncio.Future[str] = gone) -> None:
+                if not gone.done():
+                    gone.set_result(reason)
+
+            try:
+                bus = await self._connect(on_dead)
+            except BusError as error:
+                if str(error) != told:
+                    told = str(error)
+                    log.warning("agent %s works without NATS for now: %s", self._ref.key, error)
+                await asyncio.sleep(back_off.next())
+                continue
+            back_off.reset()
+            try:
+                await self._session(bus, gone)
+            except* BusError as group:
+                log.warning("agent %s connects anew: %s", self._ref.key, group.exceptions[0])
+            except* Exception:
+                log.exception("agent %s connects anew after a fault", self._ref.key)
+            finally:
+                self._bus = self._core.checkpoints.bus = None
+                self._core.connected.clear()
+                with contextlib.suppress(TimeoutError, BusError):
+                    async with asyncio.timeout(_CLOSE_SECONDS):
+                        await bus.close()
+            await asyncio.sleep(back_off.next())
+
+    async def _session(self, bus: Bus, gone: "asyncio.Future[str]") -> None:
+        """What goes on over one connection; ends by an exception."""
+        subjects, kind, agent = self._subjects, self._ref.kind, self._ref.id
+
+        async def command(message: Message) -> None:
+            await self._inbox.command(bus, message)
+
+        async def probe(message: Message) -> None:
+            await self._inbox.probe(bus, message)
+
+        self._listening = [
+            await bus.subscribe(subjects.command(kind, agent), command, concurrency=_CONCURRENT),
+            await bus.subscribe(subjects.probe(kind, agent), probe, concurrency=_CONCURRENT),
+        ]
+        _ = await bus.subscribe(subjects.settlement(kind, agent), self.sender.settlement)
+        _ = await bus.subscribe(subjects.outcome(kind, agent), self.sender.outcome)
+        # Once the hello is out, commands may come: the server must know of the subscriptions by then.
+        await bus.barrier()
+        self._bus = self._core.checkpoints.bus = bus
+        self._core.connected.set()
+        self._hello_needed.set()
+        async with asyncio.TaskGroup() as group:
+            _ = group.create_task(self.sender.run(bus), name="sender")
+            _ = group.create_task(self.sender.watch_settlements(bus), name="settlements")
+            _ = group.create_task(self._greet(bus), name="hello")
+            _ = group.create_task(self._core.checkpoints.upload(bus, self._upload_needed), name="checkpoints")
+            _ = group.create_task(self._watch(bus, gone), name="watch")
+
+    async def _watch(self, bus: Bus, gone: "asyncio.Future[str]") -> None:
+        """Notices that the connection was lost, came back, or is gone for good."""
+        while not bus.closed and not gone.done():
+            if bus.connected != self._core.connected.is_set():
+                if bus.connected:
+                    self._core.connected.set()
+                    self._hello_needed.set()
+                    self.sender.wake()
+                else:
+                    self._core.connected.clear()
+            _ = await asyncio.wait((gone,), timeout=_WATCH_SECONDS)
+        raise BusClosed(gone.result() if gone.done() else "the connection is closed")
+
+    # -- hello and goodbye
+
+    async def _greet(self, bus: Bus) -> None:
+        """Says hello whenever there is need to, until it is stored."""
+        while True:
+            _ = await self._hello_needed.wait()
+            self._hello_needed.clear()
+            back_off = BackOff(0.1, 5.0)
+            while not await self._hello(bus):
+                await asyncio.sleep(back_off.next())
+            self._core.greeted.set()
+
+    async def _hello(self, bus: Bus) -> bool:
+        core, identity = self._core, self._core.identity
+        hello = AgentHello(
+            id=new_id(core.now()),
+            time_unix_nano=core.now(),
+            agent=self._ref,
+            strategies=core.strategies.supported(),
+            operations=core.operations.described()[:256],
+            features=core.strategies.features[:256],
+            depends_on=list(identity.depends_on),
+            limits=dict(identity.limits),
+            interval_ms=identity.interval_ms,
+            sdk=SDK,
+        )
+        subject = self._subjects.hello(self._ref.kind, self._ref.id)
+        try:
+            reply = await bus.request(subject, codec.encode(hello), _HEADERS, timeout=_HELLO_SECONDS)
+            return codec.decode(HelloReply, reply.body).stored
+        except BusClosed:
+            raise
+        except (BusError, Refused) as error:
+            log.debug("nobody stored the hello of %s: %s", self._ref.key, error)
+            return False
+
+    async def _leave(self) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._stop_seconds
+        try:
+            async with asyncio.timeout_at(deadline):
+                for subscription in self._listening:
+                    await subscription.stop()
+                await self._empty(deadline - _GOODBYE_SECONDS)
+                await self._goodbye()
+        except (TimeoutError, BusError) as error:
+            log.warning("agent %s left without a word: %r", self._ref.key, error)
+        if self._keeper is None and self._core.outbox.waiting:
+            log.error(
+                "agent %s stops with %d failure(s) that NATS never took and that are lost: set outbox_dir to keep them",
+                self._ref.key,
+                self._core.outbox.waiting_failures(),
+            )
+
+    async def _empty(self, deadline: float) -> None:
+        core, loop = self._core, asyncio.get_running_loop()
+        self.sender.hurry = True
+        self.sender.wake()
+        while (core.outbox.waiting or core.checkpoints.uploading) and self._bus is not None and loop.time() < deadline:
+            await asyncio.sleep(0.005)
+
+    async def _goodbye(self) -> None:
+        bus = self._bus
+        if bus is None or not bus.connected:
+            return
+        goodbye = AgentGoodbye(
+            id=new_id(self._core.now()), time_unix_nano=self._core.now(), agent=self._ref, reason=_LAST_WORDS
+        )
+        await bus.publish(self._subjects.goodbye(self._ref.kind, self._ref.id), codec.encode(goodbye), _HEADERS)
+        await bus.barrier()
+
+    # -- health
+
+    async def _sample(self) -> None:
+        loop = asyncio.get_running_loop()
+        subject = self._subjects.health(self._ref.kind, self._ref.id)
+        interval = self._core.identity.interval_ms / 1000
+        due, late = loop.time(), 0.0
+        while True:
+            sample = self._core.sampler.sample(late, self._spawn)
+            bus = self._bus
+            # What cannot be sent now is old news later.
+            if bus is not None and bus.connected:
+                try:
+                    async with asyncio.timeout(interval):
+                        await bus.publish(subject, codec.encode(sample), _HEADERS)
+                except (BusError, TimeoutError) as error:
+                    log.debug("a health sample was not sent: %s", error)
+            due = max(due + interval, loop.time())
+            await asyncio.sleep(due - loop.time())
+            late = max(0.0, loop.time() - due)

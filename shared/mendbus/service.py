@@ -1,0 +1,293 @@
+"""A service's life: settings, telemetry, bus, streams, ready; then stop pulling, finish, flush, close.
+
+`python -m mendbus.service NAME` runs one service as a process; `mendbus run NAME` does the same.
+"""
+
+import asyncio
+import gc
+import importlib.metadata
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
+
+import mendbus.bus.nats as nats_bus
+from mendbus import http, micro, streams
+from mendbus.bus import Bus
+from mendbus.contracts.errors import BusError, MendbusError, SettingsError
+from mendbus.contracts.ids import new_id
+from mendbus.contracts.vocabulary import SERVICES
+from mendbus.logs import configure_logging
+from mendbus.runtime import Readiness, Runtime, Service
+from mendbus.server import syncs_always
+from mendbus.settings import Settings, from_environment
+from mendbus.telemetry import Tracer, open_tracer
+
+log = logging.getLogger("mendbus")
+
+ENTRY_POINTS = "mendbus.services"
+_CONNECT_SECONDS = 5.0
+_CONNECT_PAUSE_SECONDS = 1.0
+_CLOSE_SECONDS = 5.0
+
+
+class Died(MendbusError):
+    """The connection to the bus is deaf or closed for good; the process must end so that it can be started anew."""
+
+
+def find_service(name: str) -> Service:
+    """The service that an installed package offers under this name. Raises `SettingsError` when there is none."""
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
+        build: Callable[[], Service] = entry.load()
+        return build()
+    raise SettingsError([f"there is no service {name!r}; there are: {', '.join(SERVICES)}"])
+
+
+async def run_services(
+    services: Sequence[Service],
+    settings: Settings,
+    *,
+    stop: asyncio.Event,
+    on_ready: Callable[[int], None] = lambda port: None,
+) -> None:
+    """Runs services on one connection each until `stop`; calls `on_ready` with the HTTP port (0: none) once all are.
+
+    Raises `Died` when a connection is lost for good, and whatever a service's own task raised.
+    """
+    readinesses = {service.name: Readiness() for service in services}
+    alive = asyncio.get_running_loop().time
+    server = await _serve_health(settings, readinesses, alive)
+    try:
+        async with asyncio.TaskGroup() as group:
+            ready = [asyncio.Event() for _ in services]
+            for service, event in zip(services, ready, strict=True):
+                group.create_task(
+                    _run_one(service, settings, readinesses[service.name], stop, event), name=f"service {service.name}"
+                )
+            started = group.create_task(_all_ready(ready), name="all ready")
+            stopped = group.create_task(_wait(stop), name="stop")
+            await asyncio.wait((started, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if started.done() and not stop.is_set():
+                on_ready(http.port_of(server) if server else 0)
+            started.cancel()
+    except* Died as died:
+        raise _first(died) from None
+    finally:
+        if server:
+            server.close()
+
+
+async def _run_one(
+    service: Service, settings: Settings, readiness: Readiness, stop: asyncio.Event, ready: asyncio.Event
+) -> None:
+    instance = new_id()[-12:]
+    tracer = open_tracer(service.name, settings, instance=instance)
+    died: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def on_dead(reason: str) -> None:
+        if not died.done() and not stop.is_set():
+            died.set_result(reason)
+
+    bus: Bus | None = None
+    try:
+        readiness.set("bus", False, "connecting")
+        bus = await _connect(service.name, instance, settings, stop, on_dead)
+        if bus is None:
+            return
+        readiness.set("bus", True)
+        await _prepare(bus, settings, readiness)
+        await _live(service, settings, readiness, stop, ready, bus, tracer, instance, died)
+    finally:
+        if bus is not None:
+            with suppress(TimeoutError, BusError):
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await bus.close()
+        await tracer.close()
+
+
+async def _live(
+    service: Service,
+    settings: Settings,
+    readiness: Readiness,
+    stop: asyncio.Event,
+    ready: asyncio.Event,
+    bus: Bus,
+    tracer: Tracer,
+    instance: str,
+    died: asyncio.Future[str],
+) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        identity = micro.Micro(service.name, instance, _version(), service.description, {"protocol": "1"})
+        runtime = Runtime(
+            service=service.name,
+            instance=instance,
+            settings=settings,
+            subjects=settings.subjects,
+            bus=bus,
+            tracer=tracer,
+            tasks=tasks,
+            readiness=readiness,
+            micro=identity,
+        )
+        readiness.set("started", False, "starting")
+        drain = await service.start(runtime)
+        runtime.subscriptions += await micro.announce(bus, identity)
+        await bus.barrier()
+        readiness.set("started", True)
+        watch = tasks.create_task(_watch(bus, readiness), name="watch")
+        _settle_memory()
+        ready.set()
+        log.info("%s %s is ready", service.name, instance)
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait((stopping, died), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+        readiness.set("started", False, "stopping")
+        watch.cancel()
+        if died.done():
+            raise Died(f"{service.name}: {died.result()}")
+        for subscription in runtime.subscriptions:
+            await subscription.stop()
+        try:
+            async with asyncio.timeout(settings.drain_seconds):
+                await bus.barrier()
+                await drain()
+        except (TimeoutError, BusError) as error:
+            log.warning("%s did not finish cleanly: %r", service.name, error)
+        for task in runtime.spawned:
+            task.cancel()
+
+
+def _first(group: BaseExceptionGroup[Died]) -> Died:
+    for error in group.exceptions:
+        return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    raise AssertionError(group)
+
+
+def _settle_memory() -> None:
+    # What start-up made lives as long as the process: leaving it out of collections keeps pauses short.
+    gc.collect()
+    gc.freeze()
+
+
+async def _connect(
+    name: str, instance: str, settings: Settings, stop: asyncio.Event, on_dead: Callable[[str], None]
+) -> Bus | None:
+    while not stop.is_set():
+        try:
+            return await nats_bus.connect(
+                settings.nats_url,
+                name=f"{name}/{instance}",
+                prefix_inbox=f"_INBOX_{name}",
+                on_dead=on_dead,
+                connect_timeout=_CONNECT_SECONDS,
+            )
+        except BusError as error:
+            log.warning("%s cannot reach NATS yet: %s", name, error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _CONNECT_PAUSE_SECONDS)
+    return None
+
+
+async def _prepare(bus: Bus, settings: Settings, readiness: Readiness) -> None:
+    for drift in await streams.ensure(bus, settings.subjects, settings.stream_max_bytes):
+        log.warning("the server differs from what is needed: %s", drift)
+    synced = await syncs_always(settings.monitor_url) if settings.monitor_url else None
+    if synced is None:
+        log.warning("cannot see whether NATS syncs every write (set MENDBUS_MONITOR_URL): power loss may lose errors")
+    elif not synced:
+        readiness.set("sync", False, "NATS does not sync every write: set jetstream { sync_interval: always }")
+
+
+async def _watch(bus: Bus, readiness: Readiness) -> None:
+    while True:
+        await asyncio.sleep(0.5)
+        readiness.set("bus", bus.connected, "" if bus.connected else "NATS is out of reach; reconnecting")
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _all_ready(events: Sequence[asyncio.Event]) -> None:
+    for event in events:
+        await event.wait()
+
+
+async def _serve_health(
+    settings: Settings, readinesses: dict[str, Readiness], clock: Callable[[], float]
+) -> asyncio.Server | None:
+    if settings.http_port < 0:
+        return None
+    started = clock()
+
+    def livez() -> http.Answer:
+        return True, {"live": True, "uptime_seconds": round(clock() - started, 3)}
+
+    def readyz() -> http.Answer:
+        reports = {name: readiness.report() for name, readiness in readinesses.items()}
+        return all(readiness.ready for readiness in readinesses.values()), {"services": reports}
+
+    return await http.serve_health(settings.http_host, settings.http_port, {"/livez": livez, "/readyz": readyz})
+
+
+def _version() -> str:
+    return importlib.metadata.version("mendbus")
+
+
+def notify_parent(port: int) -> None:
+    """Tells the process that started this one (pipe in MENDBUS_READY_FD) that it is ready, and its HTTP port."""
+    descriptor = os.environ.pop("MENDBUS_READY_FD", "")
+    if descriptor.isdigit():
+        with suppress(OSError):
+            os.write(int(descriptor), f"ready {port}\n".encode())
+            os.close(int(descriptor))
+
+
+async def until_stopped(services: Sequence[Service], settings: Settings) -> None:
+    """Runs services until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await run_services(services, settings, stop=stop, on_ready=notify_parent)
+
+
+def run_loop(main: Coroutine[Any, Any, None]) -> None:
+    """Runs a coroutine on the fastest event loop there is."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the named service; returns the exit status (2: wrong settings, 1: died)."""
+    names = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        settings = from_environment()
+        configure_logging(settings, names[0] if names else "mendbus")
+        if len(names) != 1:
+            raise SettingsError([f"name one service of: {', '.join(SERVICES)}"])
+        service = find_service(names[0])
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    status = 0
+    try:
+        run_loop(until_stopped([service], settings))
+    except* MendbusError as group:
+        for error in group.exceptions:
+            log.error("%s", error)
+        status = 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

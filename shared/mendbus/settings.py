@@ -1,0 +1,96 @@
+"""Settings of a process, from the environment: prefix `MENDBUS_`, and the usual `NATS_URL` and `OTEL_*`."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mendbus.contracts.errors import SettingsError
+from mendbus.contracts.subjects import DEFAULT_ROOT, Subjects
+
+
+class Settings(BaseModel):
+    """What differs from one installation to the next; what a recovery looks like stands in the policy."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    nats_url: str = "nats://127.0.0.1:4222"
+    """Server addresses, comma separated."""
+    root: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$")] = DEFAULT_ROOT
+    """First tokens of every subject, so that two installations can share an account."""
+    data_dir: Path = Path(".mendbus")
+    """Where `mendbus up` keeps the server's streams, and local traces go."""
+    monitor_url: str = ""
+    """Monitoring address of the NATS server, to check that it syncs; empty: cannot be seen, which is warned about."""
+    http_host: str = "127.0.0.1"
+    """Address on which `/livez` and `/readyz` are served."""
+    http_port: Annotated[int, Field(ge=-1, le=65535)] = -1
+    """Port for `/livez` and `/readyz`; 0: any free one, -1: not served."""
+    trace_dir: Path | None = None
+    """Where spans go when no OTLP endpoint is set; none: `traces` below `data_dir`."""
+    otlp_endpoint: str = ""
+    """`OTEL_EXPORTER_OTLP_ENDPOINT`: where spans go, such as http://127.0.0.1:4318."""
+    trace: bool = True
+    """Whether spans are recorded at all."""
+    policy_file: Path | None = None
+    """TOML file with the recovery policy; none: the policy of SPEC."""
+    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+    """Least level that is logged."""
+    log_format: Annotated[str, Field(pattern="^(text|json)$")] = "text"
+    """`text` for people, `json` for collectors."""
+    drain_seconds: Annotated[float, Field(gt=0, le=300)] = 25.0
+    """How long handlers may take to finish after SIGTERM."""
+    stream_max_bytes: Annotated[int, Field(ge=1 << 20)] = 1 << 30
+    """Largest size of ERRORS and of JOURNAL, each."""
+
+    @property
+    def subjects(self) -> Subjects:
+        """The subject builder for this installation."""
+        return Subjects(self.root)
+
+    @property
+    def traces(self) -> Path:
+        """Folder of the local trace store."""
+        return self.trace_dir or self.data_dir / "traces"
+
+
+_UNPREFIXED = {"NATS_URL": "nats_url", "OTEL_EXPORTER_OTLP_ENDPOINT": "otlp_endpoint"}
+
+
+def from_environment(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Settings from the environment, overridden by arguments that are not None.
+
+    Raises `SettingsError` with every problem at once, unknown `MENDBUS_` names included.
+    """
+    source = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for name, text in source.items():
+        if name in _UNPREFIXED:
+            values.setdefault(_UNPREFIXED[name], text)
+        elif name.startswith("MENDBUS_"):
+            key = name.removeprefix("MENDBUS_").lower()
+            if key in Settings.model_fields:
+                values[key] = text
+            elif key not in _INTERNAL:
+                problems.append(f"{name}: there is no such setting")
+    values.update({key: value for key, value in overrides.items() if value is not None})
+    if source.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        values["trace"] = False
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        problems += [
+            f"MENDBUS_{'_'.join(str(step) for step in item['loc']).upper()}: {item['msg']}, got {item['input']!r}"
+            for item in error.errors(include_url=False)
+        ]
+        raise SettingsError(problems) from None
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+_INTERNAL = frozenset(("ready_fd",))
+"""Names that a parent process sets for its children."""

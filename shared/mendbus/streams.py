@@ -1,0 +1,104 @@
+"""Every stream, bucket and durable consumer, as data; created or updated by `ensure`, never elsewhere."""
+
+from mendbus.bus import Bus, ConsumerSpec, StreamSpec
+from mendbus.contracts.subjects import LANES, PARTITIONS, Subjects
+
+_HOUR = 3600.0
+_DAY = 24 * _HOUR
+_MIB = 1 << 20
+
+DUPLICATE_WINDOW = 600.0
+"""Seconds for which a repeated event id is recognised by the server."""
+ACK_WAIT = 1.0
+"""Seconds after which an unacknowledged error is delivered again."""
+MAX_ACK_PENDING = 500
+"""Errors of one lane that may be under way without acknowledgement."""
+LEASE_SECONDS = 1.0
+"""How long a strategy-selector counts as alive after its last sign."""
+
+
+def streams(subjects: Subjects, max_bytes: int) -> list[StreamSpec]:
+    """All streams below the root; `max_bytes` bounds ERRORS and JOURNAL, each."""
+    root = subjects.root
+    return [
+        StreamSpec(
+            name=subjects.stream("ERRORS"),
+            subjects=(f"{root}.error.*.*.*",),
+            max_age=_DAY,
+            max_bytes=max_bytes,
+            discard="new",
+            duplicate_window=DUPLICATE_WINDOW,
+            allow_atomic=True,
+            transform=(
+                f"{root}.error.*.*.*",
+                f"{root}.errors.{{{{partition({PARTITIONS},2,3)}}}}.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}.{{{{wildcard(3)}}}}",
+            ),
+        ),
+        StreamSpec(
+            name=subjects.stream("JOURNAL"), subjects=(f"{root}.journal.*",), max_age=30 * _DAY, max_bytes=max_bytes
+        ),
+        StreamSpec(
+            name=subjects.stream("RECOVERIES"),
+            subjects=(f"{root}.outcome.>",),
+            max_age=30 * _DAY,
+            max_bytes=max_bytes,
+            duplicate_window=DUPLICATE_WINDOW,
+            persist_async=True,
+        ),
+        StreamSpec(
+            name=subjects.stream("ALERTS"),
+            subjects=(f"{root}.alert.>",),
+            max_age=30 * _DAY,
+            max_bytes=256 * _MIB,
+            persist_async=True,
+        ),
+        StreamSpec(name=subjects.stream("DEAD"), subjects=(f"{root}.dead.>",), max_age=7 * _DAY, max_bytes=256 * _MIB),
+        key_value(subjects, "leases", memory=True),
+        key_value(subjects, "agents"),
+        objects(subjects, "checkpoints"),
+        objects(subjects, "snapshots"),
+    ]
+
+
+def key_value(subjects: Subjects, bucket: str, *, memory: bool = False) -> StreamSpec:
+    """The stream behind a key-value bucket, as the usual tools expect it."""
+    return StreamSpec(
+        name=subjects.bucket_stream(bucket),
+        subjects=(subjects.key(bucket, ">"),),
+        max_msgs_per_subject=1,
+        max_bytes=64 * _MIB,
+        discard="new",
+        storage="memory" if memory else "file",
+        allow_rollup=True,
+        allow_ttl=memory,
+    )
+
+
+def objects(subjects: Subjects, bucket: str) -> StreamSpec:
+    """The stream behind an object bucket, as the usual tools expect it."""
+    name = subjects.bucket(bucket)
+    return StreamSpec(
+        name=f"OBJ_{name}",
+        subjects=(f"$O.{name}.C.>", f"$O.{name}.M.>"),
+        max_bytes=1024 * _MIB,
+        discard="new",
+        allow_rollup=True,
+    )
+
+
+def lane_consumer(subjects: Subjects, partition: int, lane: str) -> ConsumerSpec:
+    """The durable consumer from which the owner of a partition pulls one lane."""
+    severities = ("critical", "fatal") if lane == LANES[0] else ("warning", "error", "unknown")
+    return ConsumerSpec(
+        stream=subjects.stream("ERRORS"),
+        name=subjects.consumer(partition, lane),
+        filters=tuple(subjects.stored_errors(partition, severity) for severity in severities),
+        ack_wait=ACK_WAIT,
+        max_ack_pending=MAX_ACK_PENDING,
+    )
+
+
+async def ensure(bus: Bus, subjects: Subjects, max_bytes: int) -> list[str]:
+    """Creates or updates all of the above; returns what is there with other settings, in words."""
+    consumers = [lane_consumer(subjects, partition, lane) for partition in range(PARTITIONS) for lane in LANES]
+    return await bus.ensure(streams(subjects, max_bytes), consumers)
