@@ -1,0 +1,33 @@
+"""Mendbus: distributed error recovery on NATS. An agent starts here: `from mendbus import Agent`.
+
+Names are loaded when they are first used, so that the codec or the contracts can be had without the agent SDK.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from mendbus.contracts.errors import MendbusError
+    from mendbus.contracts.messages import RecoveryCommand
+    from mendbus.sdk.agent import Agent, Stats
+    from mendbus.sdk.commands import Done
+
+__all__ = ["Agent", "Done", "MendbusError", "RecoveryCommand", "Stats"]
+
+_HOMES: Final = {
+    "Agent": "mendbus.sdk.agent",
+    "Stats": "mendbus.sdk.agent",
+    "Done": "mendbus.sdk.commands",
+    "RecoveryCommand": "mendbus.contracts.messages",
+    "MendbusError": "mendbus.contracts.errors",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value: object = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value

@@ -19,8 +19,8 @@ MAX_FRAMES: Final = 5
 MAX_NORMALISED: Final = 1024
 """Characters of the normalised message that count: what follows is a dump more often than a difference."""
 
-# One pass, leftmost wins, then the first alternative; each is bounded in length or cannot fail once it has begun, so that
-# the time is linear in the text, whatever the text is. Most come only where a word may begin, which saves most tries.
+# One pass, leftmost wins, then the first alternative; each is bounded in length or cannot fail once it has begun, so
+# that the time is linear in the text, whatever the text is. Most come only where a word may begin, which saves tries.
 _VARIABLE: Final = re.compile(
     r"""
       (?P<space>    \s++ )
@@ -57,7 +57,7 @@ def _placeholder(match: re.Match[str]) -> str:
 
 
 def normalise(text: str) -> str:
-    """Text without what differs from one occurrence to the next: numbers, hex, UUIDs, addresses, times, hashes, folders.
+    """Text without what differs from one occurrence to the next: numbers, UUIDs, addresses, times, hashes, folders.
 
     The last part of a path stays: another file is another failure.
     """

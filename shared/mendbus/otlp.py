@@ -68,8 +68,8 @@ def _span(row: SpanRow) -> bytes:
         b"\x22\x08" + bytes.fromhex(row.parent_id) if row.parent_id else b"",
         _field(b"\x2a", row.name.encode("utf-8", "replace")),
         _KIND_FIELDS[row.kind],
-        b"\x39" + row.start.to_bytes(8, "little"),
-        b"\x41" + row.end.to_bytes(8, "little"),
+        b"\x39" + (row.start & _WORD).to_bytes(8, "little"),
+        b"\x41" + (row.end & _WORD).to_bytes(8, "little"),
     ]
     parts += [_attribute(b"\x4a", key, value) for key, value in row.attributes.items()]
     if row.status != "unset":

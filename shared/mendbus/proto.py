@@ -48,8 +48,19 @@ class _WireSchema(GenerateJsonSchema):
         # `discriminator` is OpenAPI's; the constants in the members tell them apart in JSON Schema and AsyncAPI.
         return {key: value for key, value in super().tagged_union_schema(schema).items() if key != "discriminator"}
 
-    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 - the titles only repeat the names
-        return False
+    def field_is_required(
+        self,
+        field: core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField,
+        total: bool,
+    ) -> bool:
+        # The constant that tells members of a union apart has a default for writers; readers need it.
+        inner = field["schema"]
+        return (inner["type"] == "default" and inner["schema"]["type"] == "literal") or super().field_is_required(
+            field, total
+        )
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        return False  # they only repeat the names
 
 
 def models() -> dict[str, tuple[type[WireModel], int]]:
@@ -96,7 +107,9 @@ def _headers(description: str, **more: Json) -> Json:
 
 def _header_schemas() -> Json:
     text: Json = {"type": "string"}
-    stored = _headers("Of a message that a stream keeps.", **{"Nats-Msg-Id": text | {"description": "repeats are dropped"}})
+    stored = _headers(
+        "Of a message that a stream keeps.", **{"Nats-Msg-Id": text | {"description": "repeats are dropped"}}
+    )
     dead = _headers(
         "Those of the refused message, and why it was refused.",
         **{
@@ -357,11 +370,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.write:
         for name in write(options.write):
-            print(f"wrote {name}")
+            sys.stdout.write(f"wrote {name}\n")
         return 0
     outdated = stale(options.check)
     for name in outdated:
-        print(f"{name} is not current: run `make proto`", file=sys.stderr)
+        sys.stderr.write(f"{name} is not current: run `make proto`\n")
     return 1 if outdated else 0
 
 

@@ -2,6 +2,7 @@
 
 from mendbus.bus import Bus, ConsumerSpec, StreamSpec
 from mendbus.contracts.subjects import LANES, PARTITIONS, Subjects
+from mendbus.contracts.vocabulary import SEVERITIES
 
 _HOUR = 3600.0
 _DAY = 24 * _HOUR
@@ -23,7 +24,8 @@ def streams(subjects: Subjects, max_bytes: int) -> list[StreamSpec]:
     return [
         StreamSpec(
             name=subjects.stream("ERRORS"),
-            subjects=(f"{root}.error.*.*.*",),
+            # Only the severities there are: whoever misspells one hears at once that nobody stores it.
+            subjects=tuple(f"{root}.error.{severity}.*.*" for severity in ("unknown", *SEVERITIES)),
             max_age=_DAY,
             max_bytes=max_bytes,
             discard="new",

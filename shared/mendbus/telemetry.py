@@ -285,7 +285,8 @@ def open_tracer(service: str, settings: Settings, *, instance: str = "") -> Trac
     if not settings.trace:
         return Tracer(service, None)
     # The export thread holds the interpreter while it encodes; at the default of 5 ms the event loop waits that long.
-    sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_SECONDS))
+    if sys.getswitchinterval() > _SWITCH_SECONDS:
+        sys.setswitchinterval(_SWITCH_SECONDS)
     if settings.otlp_endpoint:
         return Tracer(service, _to_collector(service, settings.otlp_endpoint, instance))
     store = TraceFile(settings.traces, f"{service}-{os.getpid()}")

@@ -31,7 +31,7 @@ async def eventually(predicate: Callable[[], T | Awaitable[T]], timeout: float =
             if inspect.isawaitable(answer):
                 answer = await cast("Awaitable[object]", answer)
         except AssertionError as error:
-            cause = error
+            cause, answer = error, None
         if answer:
             return cast("T", answer)
         if loop.time() > deadline:

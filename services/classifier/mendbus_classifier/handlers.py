@@ -7,7 +7,6 @@ from mendbus.contracts.messages import ExceptionInfo
 from mendbus.contracts.vocabulary import Category, Severity
 from mendbus.runtime import Drain, Runtime
 from mendbus.telemetry import Span
-
 from mendbus_classifier import rules
 
 MODEL: Final = "rules-v1"
@@ -17,12 +16,11 @@ AGENT: Final = "agent"
 
 async def start(runtime: Runtime) -> Drain:
     """Serves `classifier.classify`; nothing is kept between two requests."""
-    await runtime.serve("classify", runtime.subjects.classify, Classify, answer)
+    await runtime.serve("classify", runtime.subjects.classify, Classify, _answer)
     return _drain
 
 
-async def answer(request: Classify, span: Span) -> Classification:  # noqa: ARG001 - the handler's shape
-    """Classifies one error."""
+async def _answer(request: Classify, _: Span) -> Classification:
     return classify(request)
 
 

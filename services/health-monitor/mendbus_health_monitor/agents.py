@@ -8,7 +8,6 @@ from mendbus.contracts.ids import new_id
 from mendbus.contracts.messages import AgentGoodbye, AgentHello, AgentRef, HealthSample, HealthStatus
 from mendbus.contracts.vocabulary import Health, Metric
 from mendbus.features.samples import Order, sensible
-
 from mendbus_health_monitor.score import Score, score, status_of
 from mendbus_health_monitor.steady import Steady
 
@@ -21,6 +20,7 @@ BACK_INTERVALS: Final = 2
 """An agent that failed is back with its second sample within so many intervals: one sign of life is none."""
 
 _DEFAULT_INTERVAL_MS: Final = 500
+_NOTHING_KNOWN: Final = Score(100.0, "nothing is known yet")
 _ON_TIME_INTERVALS: Final = 1.5
 _LATE_INTERVALS: Final = 3.5
 _LATE_WEIGHT: Final = 0.2
@@ -39,7 +39,7 @@ class Watched:
     status: Health | None = None
     """None: nothing has been told of it yet."""
     steady: Steady | None = None
-    score: Score = Score(100.0, "nothing is known yet")  # noqa: RUF009 - frozen
+    score: Score = _NOTHING_KNOWN
     metrics: dict[Metric, float] = field(default_factory=dict[Metric, float])
     lateness: float = 0.0
     """0 for samples in time, 1 for far too late; each new one counts a fifth."""
@@ -111,7 +111,7 @@ class Agents:
         watched.agent = hello.agent
         watched.stored_sequence = stored_sequence
         watched.interval_ms = hello.interval_ms
-        if watched.status == "retired" and hello.time_unix_nano > watched.goodbye_unix_nano:
+        if watched.status == "retired" and (hello.time_unix_nano or now) > watched.goodbye_unix_nano:
             # It is awaited again; its first sample tells how it is.
             watched.status, watched.steady, watched.sampled = None, None, False
             watched.heard_unix_nano = now
@@ -136,7 +136,8 @@ class Agents:
             if silence > watched.patience_nano and watched.status not in ("failed", "retired"):
                 watched.sampled = False
                 due = watched.interval_ms / 1000
-                watched.score = Score(0.0, f"nothing heard for {silence / _NANO:.1f} s, a sample is due every {due:g} s")
+                heard = f"nothing heard for {silence / _NANO:.1f} s, a sample is due every {due:g} s"
+                watched.score = Score(0.0, heard)
                 change = self._change(watched, "failed", watched.score, now)
                 told += [change] if change else []
         return told
@@ -196,13 +197,7 @@ def describe(watched: Watched) -> dict[str, Any]:
     }
     hello = watched.hello
     if hello is not None:
-        row["hello"] = {
-            "time_unix_nano": hello.time_unix_nano,
-            "strategies": list(hello.strategies),
-            "operations": [operation.name for operation in hello.operations],
-            "features": list(hello.features),
-            "depends_on": list(hello.depends_on),
-            "limits": dict(hello.limits),
-            "interval_ms": hello.interval_ms,
-        } | ({"standby_for": hello.standby_for} if hello.standby_for else {}) | ({"sdk": hello.sdk} if hello.sdk else {})
+        row["hello"] = hello.model_dump(exclude_none=True, exclude={"id", "agent", "operations"}) | {
+            "operations": [operation.name for operation in hello.operations]
+        }
     return row

@@ -21,7 +21,6 @@ from mendbus.contracts.messages import (
 from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, HEADER_ID, MAX_SERVICE_BODY
 from mendbus.runtime import Drain, Runtime
 from mendbus.telemetry import Span
-
 from mendbus_health_monitor.agents import Agents
 from mendbus_health_monitor.alerts import Alerts
 
@@ -137,7 +136,9 @@ class Monitor:
     async def _store_alerts(self) -> None:
         while True:
             alert = await self._waiting.get()
-            while not await self._store_alert(alert):
+            while True:
+                if await self._store_alert(alert):
+                    break
                 await asyncio.sleep(_RETRY_SECONDS)
             self._waiting.task_done()
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from mendbus.contracts.vocabulary import Health
-
 from mendbus_health_monitor.score import status_of
 
 MARGIN: Final = 1.0

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Annotated, Any, Final
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from mendbus.contracts.errors import ModelRefused
 from mendbus.contracts.vocabulary import Strategy
 from mendbus.features.names import ERROR_FEATURES, HEALTH_FEATURES
 from mendbus.features.vectors import Vector
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 FILE: Final = "baseline.json"
 
@@ -95,7 +96,8 @@ class Baseline:
     def predict(self, errors: Vector | None, health: Vector) -> Prediction:
         """From the vectors of an error (None: there is none) and of health; strategy None below even odds."""
         # Plain floats: a handful of numpy scalars costs more than all the arithmetic here.
-        values: list[float] = ([math.nan] * len(ERROR_FEATURES) if errors is None else errors.tolist()) + health.tolist()
+        known: list[float] = [math.nan] * len(ERROR_FEATURES) if errors is None else errors.tolist()
+        values: list[float] = known + health.tolist()
         odds = self._bias
         spoke: list[tuple[float, Term, float]] = []
         for term, slot, per in self._terms:

@@ -15,7 +15,6 @@ from mendbus.features.vectors import error_features, health_features
 from mendbus.features.window import Window
 from mendbus.runtime import Drain, Runtime
 from mendbus.telemetry import Span
-
 from mendbus_predictor.baseline import Baseline, load
 
 MAX_AGENTS: Final = 10_000

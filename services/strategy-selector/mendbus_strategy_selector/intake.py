@@ -16,6 +16,7 @@ from mendbus.fingerprint import Fingerprints
 from mendbus.runtime import store_dead_letter
 from mendbus.telemetry import AttributeValue, Span, Tracer, parent_of
 from mendbus_strategy_selector.policy import Policy
+from mendbus_strategy_selector.rates import Rates
 from mendbus_strategy_selector.state import Incident, Lane, PartitionState
 
 log = logging.getLogger("mendbus")
@@ -30,8 +31,8 @@ class Taken:
 
     entries: list[Entry] = field(default_factory=list[Entry])
     opened: list[tuple[Incident, Span]] = field(default_factory=list[tuple[Incident, Span]])
-    repeated: dict[str, Incident] = field(default_factory=dict[str, Incident])
-    """Incidents that have an outcome and count more errors now, by id."""
+    recounted: dict[str, tuple[Incident, bool]] = field(default_factory=dict[str, tuple[Incident, bool]])
+    """Incidents that have an outcome and count more errors now, by id; and whether one came after the last attempt."""
     late: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     """Event ids that are settled as soon as they are on disk, by incident id."""
     refused: list[Rejected] = field(default_factory=list[Rejected])
@@ -56,6 +57,7 @@ class Intake:
         tracer: Tracer,
         state: PartitionState,
         fingerprints: Fingerprints,
+        rates: Rates,
         now: Callable[[], int],
     ) -> None:
         self._bus = bus
@@ -65,6 +67,7 @@ class Intake:
         self._tracer = tracer
         self._state = state
         self._fingerprints = fingerprints
+        self._rates = rates
         self._now = now
 
     async def take(self, lane: Lane, deliveries: Sequence[Delivery]) -> Taken:
@@ -73,6 +76,7 @@ class Intake:
         read = [(delivery, error) for delivery in deliveries if (error := await self._accept(lane, delivery, taken))]
         # From here on without a pause: state and journal must not be seen apart.
         counts: dict[str, tuple[list[int], list[str], list[int]]] = {}
+        newest: dict[str, int] = {}
         for delivery, error in read:
             sequence = delivery.message.sequence
             if self._state.counted(lane, sequence):
@@ -83,10 +87,13 @@ class Intake:
             sequences.append(sequence)
             event_ids.append(error.id)
             times.append(error.count)
+            newest[incident.id] = max(newest.get(incident.id, 0), delivery.message.time_unix_nano)
+            self._rates.count(error.agent.key, error.count)
         for incident_id, (sequences, event_ids, times) in counts.items():
             incident = self._state.incidents[incident_id]
             if incident.outcome is not None:
-                taken.repeated[incident_id] = incident
+                ended = incident.attempts[-1].ended_unix_nano if incident.attempts else 0
+                taken.recounted[incident_id] = incident, newest[incident_id] > ended
                 taken.late[incident_id] = event_ids
             taken.entries.append(
                 Counted(

@@ -47,6 +47,13 @@ class Position:
     digest: str = ""
 
 
+@dataclass(slots=True)
+class _Waiting:
+    entries: list[bytes]
+    commit: "asyncio.Future[Position]"
+    cut: bool
+
+
 def read_record(message: StoredMessage) -> JournalRecord:
     """A stored record. Raises `Refused` when it is none."""
     return codec.decode(JournalRecord, message.body, MAX_SERVICE_BODY)
@@ -69,26 +76,24 @@ class Journal:
         self._partition = partition
         self._owner = owner
         self._now = now
-        self._waiting: list[tuple[list[bytes], asyncio.Future[None]]] = []
+        self._waiting: list[_Waiting] = []
         self._wake = asyncio.Event()
         self.position = position
 
-    def append(self, *entries: Entry) -> asyncio.Future[None]:
-        """Puts entries into the next record, together; the future is done when they are on disk."""
-        commit: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(([codec.encode(entry) for entry in entries], commit))
+    def append(self, *entries: Entry, cut: bool = False) -> asyncio.Future[Position]:
+        """Puts entries into the next record, together; the future is done, with the position, when they are on disk.
+
+        `cut`: nothing that is appended later goes into the same record.
+        """
+        commit: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting([codec.encode(entry) for entry in entries], commit, cut))
         self._wake.set()
         return commit
-
-    @property
-    def idle(self) -> bool:
-        """Whether everything appended is on disk."""
-        return not self._waiting
 
     async def finish(self) -> None:
         """Returns when everything appended so far is on disk."""
         if self._waiting:
-            await asyncio.wait((self._waiting[-1][1],))
+            await asyncio.wait((self._waiting[-1].commit,))
 
     async def run(self) -> None:
         """Writes for ever. Raises `Fenced`; then nothing that was not on disk ever will be."""
@@ -99,22 +104,24 @@ class Journal:
                 while self._waiting:
                     size = self._fitting()
                     group = self._waiting[:size]
-                    await self._write([entry for entries, _ in group for entry in entries])
+                    await self._write([entry for waiting in group for entry in waiting.entries])
                     del self._waiting[:size]
-                    for _, commit in group:
-                        if not commit.done():
-                            commit.set_result(None)
+                    for waiting in group:
+                        if not waiting.commit.done():
+                            waiting.commit.set_result(self.position)
         finally:
-            for _, commit in self._waiting:
-                commit.cancel()
+            for waiting in self._waiting:
+                waiting.commit.cancel()
             self._waiting.clear()
 
     def _fitting(self) -> int:
         total = 0
-        for index, (entries, _) in enumerate(self._waiting):
-            total += sum(map(len, entries))
+        for index, waiting in enumerate(self._waiting):
+            total += sum(map(len, waiting.entries))
             if total > _RECORD_BYTES and index:
                 return index
+            if waiting.cut:
+                return index + 1
         return len(self._waiting)
 
     async def _write(self, entries: list[bytes]) -> None:

@@ -16,6 +16,7 @@ from mendbus.runtime import Runtime
 from mendbus.telemetry import Span
 from mendbus_strategy_selector.intake import Intake, Taken
 from mendbus_strategy_selector.journal import Journal
+from mendbus_strategy_selector.rates import Rates
 from mendbus_strategy_selector.recovery import Context, Recoveries
 from mendbus_strategy_selector.settled import answer_settled
 from mendbus_strategy_selector.snapshot import Snapshots, restore
@@ -46,6 +47,7 @@ class Partition:
         self._runtime = runtime
         self._context = context
         self._jobs: dict[str, deque[Job]] = {}
+        self._waiting = 0
         self._room = asyncio.Event()
         self._room.set()
         self._unoccupied = asyncio.Event()
@@ -62,7 +64,8 @@ class Partition:
         owner = f"{runtime.service}/{runtime.instance}"
         self._journal = Journal(runtime.bus, runtime.subjects, self.number, owner, position, runtime.now)
         self._teller = Teller(runtime.bus, runtime.subjects)
-        self._recoveries = Recoveries(context, self._state, self._journal, self._teller)
+        rates = Rates(runtime.now)
+        self._recoveries = Recoveries(context, self._state, self._journal, self._teller, rates)
         self._intake = Intake(
             runtime.bus,
             runtime.subjects,
@@ -71,6 +74,7 @@ class Partition:
             context.tracer,
             self._state,
             Fingerprints(),
+            rates,
             runtime.now,
         )
         self._snapshots = Snapshots(runtime.bus, runtime.subjects, self.number)
@@ -103,7 +107,7 @@ class Partition:
         await self._unoccupied.wait()
         await self._journal.finish()
         await self._teller.finish()
-        await self._snapshots.write(self._state, self._journal.position)
+        await self._snapshot()
 
     # Pulling
 
@@ -127,9 +131,10 @@ class Partition:
         """Recoveries may ask while their first record is being written; they command nothing before the next one."""
         for incident, span in taken.opened:
             self._enqueue(incident, lambda i=incident, s=span: self._recover(i, s))
-        for incident in taken.repeated.values():
-            self._recoveries.repeated(incident)
+        for incident, fresh in taken.recounted.values():
             self._dirty[incident.id] = incident
+            if fresh:
+                self._recoveries.repeated(incident)
 
     async def _told(self, taken: Taken) -> None:
         for incident_id, event_ids in taken.late.items():
@@ -152,18 +157,19 @@ class Partition:
             waiting.appendleft(job)
         else:
             waiting.append(job)
-        self._make_room()
+        self._make_room(1)
 
     async def _work(self, key: str, waiting: deque[Job]) -> None:
         while waiting:
             await waiting.popleft()()
-            self._make_room()
+            self._make_room(-1)
         del self._jobs[key]
         if not self._jobs:
             self._unoccupied.set()
 
-    def _make_room(self) -> None:
-        if sum(map(len, self._jobs.values())) < OPEN_AT_MOST:
+    def _make_room(self, change: int) -> None:
+        self._waiting += change
+        if self._waiting < OPEN_AT_MOST:
             self._room.set()
         else:
             self._room.clear()
@@ -250,13 +256,18 @@ class Partition:
                     floored = Floored(lane=lane, floor=floor)
                     self._state.apply(floored, runtime.now())
                     await self._journal.append(floored)
-            # The state may be ahead of the disk: only what is on disk may be kept as such.
-            if self._journal.idle:
-                position = self._journal.position
-                await self._snapshots.write(self._state, position)
-                self._snapshot_at = position.number
+            await self._snapshot()
         except BusError as error:
             log.warning("no snapshot of partition %d this time: %s", self.number, error)
+
+    async def _snapshot(self) -> None:
+        await self._snapshots.prepare(self._state)
+        # Packed and cut without a pause between, so that the snapshot is the state of exactly that record.
+        packed = self._snapshots.pack(self._state)
+        marker = Floored(lane="urgent", floor=self._state.floors["urgent"])
+        position = await self._journal.append(marker, cut=True)
+        await self._snapshots.write(packed, position)
+        self._snapshot_at = position.number
 
     async def settled(self, kind: str, agent_id: str, query: SettledQuery) -> SettledReply:
         """What became of an agent's events."""

@@ -28,6 +28,7 @@ from mendbus_strategy_selector.asks import Asks
 from mendbus_strategy_selector.decide import Choice, DecisionState, decide
 from mendbus_strategy_selector.journal import Journal
 from mendbus_strategy_selector.policy import Policy
+from mendbus_strategy_selector.rates import Rates
 from mendbus_strategy_selector.state import Incident, PartitionState
 from mendbus_strategy_selector.telling import Teller
 
@@ -53,7 +54,7 @@ class Context:
 class Recoveries:
     """Carries out the recoveries of one partition."""
 
-    def __init__(self, context: Context, state: PartitionState, journal: Journal, teller: Teller) -> None:
+    def __init__(self, context: Context, state: PartitionState, journal: Journal, teller: Teller, rates: Rates) -> None:
         self._asks = context.asks
         self._agents = context.agents
         self._policy = context.policy
@@ -62,6 +63,7 @@ class Recoveries:
         self._state = state
         self._journal = journal
         self._teller = teller
+        self._rates = rates
         self._repeats: dict[str, asyncio.Event] = {}
 
     # The way
@@ -125,17 +127,13 @@ class Recoveries:
         if incident.prediction is not None or incident.attempts or not self._policy.enable_predictive_failure_detection:
             return incident.prediction
         span = self._span("assess", "client", parent, incident)
-        open_incidents = sum(
-            1
-            for other in self._state.incidents.values()
-            if other.agent.key == incident.agent.key and other.phase == "open"
-        )
         question = Assess(
             error=incident.error,
             fingerprint=incident.fingerprint,
             classification=classification,
             recurrences=1 if incident.recurrence_of else 0,
-            open_incidents=open_incidents,
+            open_incidents=self._state.open[incident.agent.key],
+            errors_per_minute=self._rates.per_minute(incident.agent.key),
         )
         found: Assessment | None = await self._asks.assess(question, span)
         span.end({"mendbus.prediction.valid": found is not None and found.prediction.valid})
@@ -376,8 +374,6 @@ class Recoveries:
         ended = incident.attempts[-1].ended_unix_nano if incident.attempts else incident.concluded_unix_nano
         seconds = self._policy.settle_seconds - (self._now() - ended) / _NANO
         repeat = self._repeats[incident.id] = asyncio.Event()
-        if incident.untold:
-            repeat.set()
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, seconds)):

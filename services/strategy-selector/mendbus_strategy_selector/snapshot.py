@@ -1,5 +1,6 @@
 """Rebuilding a partition's state: its last snapshot, then every record of the journal after it."""
 
+import asyncio
 import logging
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ log = logging.getLogger("mendbus")
 
 BUCKET = "snapshots"
 _VERSION = 1
+_AT_ONCE = 20
 _SNAPSHOT_BYTES = 1 << 30
 
 
@@ -46,46 +48,64 @@ async def restore(bus: Bus, subjects: Subjects, partition: int) -> tuple[Partiti
 
 
 class Snapshots:
-    """Writes snapshots of one partition; incidents that have not changed are not packed again."""
+    """Writes snapshots of one partition. Incidents are packed a few at a time, and again only when they change, so
+    that thousands of parked ones do not hold the event loop up.
+    """
 
     def __init__(self, bus: Bus, subjects: Subjects, partition: int) -> None:
         self._bus = bus
         self._bucket = subjects.bucket(BUCKET)
         self._name = _name(partition)
+        self._packed: dict[str, bytes] = {}
 
-    async def write(self, state: PartitionState, position: Position) -> None:
-        """Keeps the state at a position. Raises `BusError`."""
-        await self._bus.put_object(self._bucket, self._name, pack(state, position))
+    async def prepare(self, state: PartitionState) -> None:
+        """Packs what has changed until little is left to pack."""
+        while len(state.changed) > _AT_ONCE:
+            self._pack(state, list(state.changed)[:_AT_ONCE])
+            await asyncio.sleep(0)
 
-
-def pack(state: PartitionState, position: Position) -> bytes:
-    """State and position as bytes."""
-    return codec.pack(
-        {
+    def pack(self, state: PartitionState) -> tuple[dict[str, Any], list[bytes]]:
+        """The state as it is now, for `write`. Call `prepare` before."""
+        self._pack(state, list(state.changed))
+        head = {
             "version": _VERSION,
+            "floors": dict(state.floors),
+            "sequences": {lane: sorted(sequences) for lane, sequences in state.sequences.items()},
+            "acted": dict(state.acted),
+        }
+        return head, list(self._packed.values())
+
+    async def write(self, packed: tuple[dict[str, Any], list[bytes]], position: Position) -> None:
+        """Keeps a packed state as that of a position. Raises `BusError`."""
+        head = {
+            **packed[0],
             "number": position.number,
             "sequence": position.sequence,
             "digest": position.digest,
-            "floors": state.floors,
-            "sequences": {lane: sorted(sequences) for lane, sequences in state.sequences.items()},
-            "acted": state.acted,
-            "incidents": [incident.model_dump(exclude_none=True) for incident in state.incidents.values()],
         }
-    )
+        await self._bus.put_object(self._bucket, self._name, codec.pack_with_list(head, "incidents", packed[1]))
+
+    def _pack(self, state: PartitionState, incident_ids: list[str]) -> None:
+        for incident_id in incident_ids:
+            state.changed.discard(incident_id)
+            incident = state.incidents.get(incident_id)
+            if incident is None:
+                self._packed.pop(incident_id, None)
+            else:
+                self._packed[incident_id] = codec.encode(incident)
 
 
 def unpack(content: bytes) -> tuple[PartitionState, Position]:
-    """What `pack` was given. Raises `Refused`, `KeyError` or `ValueError` for anything else."""
+    """What `Snapshots` wrote. Raises `Refused`, `KeyError` or `ValueError` for anything else."""
     value: dict[str, Any] = codec.unpack(content, _SNAPSHOT_BYTES)
     if value["version"] != _VERSION:
         raise Refused("snapshot_version", f"snapshot version {value['version']}, this service reads {_VERSION}")
     state = PartitionState()
     for incident in cast("list[dict[str, Any]]", value["incidents"]):
-        restored = Incident.model_validate(incident)
-        state.incidents[restored.id] = restored
-        state.latest[restored.key] = restored.id
+        state.restored(Incident.model_validate(incident))
     for lane in state.floors:
         state.floors[lane] = value["floors"][lane]
         state.sequences[lane] = set(value["sequences"][lane])
     state.acted = dict(value["acted"])
+    state.changed = set(state.incidents)
     return state, Position(value["number"], value["sequence"], value["digest"])

@@ -1,5 +1,6 @@
 """What the owner of a partition knows: the sum of its journal's entries. `apply` is the only way it changes."""
 
+from collections import Counter
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -100,6 +101,23 @@ class PartitionState:
         self.sequences: dict[Lane, set[int]] = {"urgent": set(), "normal": set()}
         self.acted: dict[str, int] = {}
         """When the last action on an agent began, by agent key, in nanoseconds since 1970."""
+        self.open: Counter[str] = Counter()
+        """How many incidents are open, by agent key."""
+        self.changed: set[str] = set()
+        """Incidents that changed since somebody last cleared this."""
+
+    def restored(self, incident: Incident) -> None:
+        """Takes an incident in as it was."""
+        self.incidents[incident.id] = incident
+        self.latest[incident.key] = incident.id
+        self.open[incident.agent.key] += incident.phase == "open"
+
+    def _enter(self, incident: Incident, phase: Phase, at_unix_nano: int) -> None:
+        if phase == incident.phase:
+            return
+        self.open[incident.agent.key] += (phase == "open") - (incident.phase == "open")
+        incident.phase = phase
+        incident.concluded_unix_nano = at_unix_nano
 
     def counted(self, lane: Lane, sequence: int) -> bool:
         """Whether a stored error has been counted."""
@@ -112,6 +130,9 @@ class PartitionState:
 
     def apply(self, entry: Entry, at_unix_nano: int) -> None:
         """Takes an entry of the journal in. Entries of incidents that are forgotten change nothing."""
+        incident_id = getattr(entry, "incident_id", None)
+        if incident_id is not None:
+            self.changed.add(incident_id)
         match entry:
             case Opened():
                 self._open(entry, at_unix_nano)
@@ -123,10 +144,11 @@ class PartitionState:
                 self.floors[entry.lane] = max(self.floors[entry.lane], entry.floor)
                 self.sequences[entry.lane] = {s for s in self.sequences[entry.lane] if s > entry.floor}
             case Decided():
-                self._decide(entry)
+                self._decide(entry, at_unix_nano)
             case Commanded():
                 if incident := self.incidents.get(entry.incident_id):
                     incident.pending = entry.command
+                    self._act(incident, at_unix_nano)
             case Attempted():
                 self._attempt(entry)
             case Concluded():
@@ -154,8 +176,7 @@ class PartitionState:
             traceparent=entry.traceparent,
             times=Times(reported=entry.error.time_unix_nano),
         )
-        self.incidents[incident.id] = incident
-        self.latest[incident.key] = incident.id
+        self.restored(incident)
 
     def _count(self, entry: Counted) -> None:
         self.sequences[entry.lane].update(entry.sequences)
@@ -170,7 +191,7 @@ class PartitionState:
         if incident.outcome is None:
             incident.unsettled += entry.event_ids
 
-    def _decide(self, entry: Decided) -> None:
+    def _decide(self, entry: Decided, at: int) -> None:
         incident = self.incidents.get(entry.incident_id)
         if incident is None:
             return
@@ -181,12 +202,13 @@ class PartitionState:
         incident.times = entry.times
         if entry.command is not None:
             incident.pending = entry.command
-            incident.phase = "open"
+            self._enter(incident, "open", at)
             if entry.strategy is not None:
                 incident.tried.append(entry.strategy)
-            self.acted[incident.agent.key] = max(
-                self.acted.get(incident.agent.key, 0), entry.times.commanded or entry.times.selected or 0
-            )
+            self._act(incident, entry.times.commanded or at)
+
+    def _act(self, incident: Incident, at: int) -> None:
+        self.acted[incident.agent.key] = max(self.acted.get(incident.agent.key, 0), at)
 
     def _attempt(self, entry: Attempted) -> None:
         incident = self.incidents.get(entry.incident_id)
@@ -225,15 +247,13 @@ class PartitionState:
             return
         incident.outcome = outcome
         incident.unsettled = []
-        before = incident.phase
+        self.changed.add(incident.id)
+        phase: Phase = "parked"
         if outcome.outcome == "recovered":
-            incident.phase = "closed" if outcome.settled else "settling"
+            phase = "closed" if outcome.settled else "settling"
         elif outcome.outcome == "no_action":
-            incident.phase = "closed"
-        else:
-            incident.phase = "parked"
-        if incident.phase != before:
-            incident.concluded_unix_nano = at
+            phase = "closed"
+        self._enter(incident, phase, at)
 
     def forget_closed(self, before_unix_nano: int) -> None:
         """Drops incidents that closed before a time and hold no strategy in force."""
@@ -248,5 +268,6 @@ class PartitionState:
         ]
         for incident_id in old:
             incident = self.incidents.pop(incident_id)
+            self.changed.add(incident_id)
             if self.latest.get(incident.key) == incident_id:
                 del self.latest[incident.key]

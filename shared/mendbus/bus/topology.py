@@ -31,7 +31,7 @@ async def ensure(wire: Wire, streams: Sequence[StreamSpec], consumers: Sequence[
 async def _check_level(wire: Wire) -> None:
     try:
         info = await ask_api(wire, "INFO", timeout=_TIMEOUT)
-    except NoResponders:
+    except (NoResponders, ApiError):
         msg = "the NATS server has no JetStream for this account: start it with -js, or give the account JetStream"
         raise BusError(msg) from None
     level = info.get("api", {}).get("level", 0)

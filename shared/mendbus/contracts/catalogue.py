@@ -65,7 +65,7 @@ class Family:
 
     @property
     def dead_letter(self) -> ServiceName | None:
-        """The first service that reads it: the one that writes the dead letter of what does not fit. None: no service."""
+        """The first service that reads it, which writes the dead letter of what does not fit; None: agents only."""
         return next((role for role in self.receivers if role in SERVICES), None)
 
     @property
@@ -256,8 +256,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
 
 REFUSALS: Final[dict[str, str]] = {
     "too_large": "the body has more bytes than its sender may send",
-    "not_msgpack": "the body is no complete msgpack value, or holds an extension type, text that is not UTF-8, or a key "
-    "that is no text",
+    "not_msgpack": "the body is no complete msgpack value, or holds an extension type, text that is not UTF-8, or a "
+    "key that is no text",
     "trailing_bytes": "something follows the message",
     "duplicate_key": "a map names the same key twice",
     "not_a_map": "the body is a msgpack value, but no map",

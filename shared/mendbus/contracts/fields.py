@@ -72,7 +72,7 @@ def _plain(value: dict[str, Any]) -> dict[str, Any]:
 Token = Annotated[str, Field(pattern=f"^[A-Za-z0-9_-]{{1,{TOKEN_MAX}}}$")]
 UnixNano = Annotated[int, Field(ge=0, le=INT64_MAX)]
 Millis = Annotated[int, Field(ge=0, le=INT64_MAX)]
-TakenMillis = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=INT64_MAX)]
+TakenMillis = Annotated[int, Field(ge=0, le=INT64_MAX), BeforeValidator(_whole)]
 """How long something took. Measured as a fraction often enough, so a float is rounded, not refused."""
 Count = Annotated[int, Field(ge=0, le=INT64_MAX)]
 Ratio = Annotated[float, Field(ge=0.0, le=1.0)]

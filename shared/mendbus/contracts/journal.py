@@ -137,7 +137,18 @@ class Operated(WireModel):
 
 
 Entry = Annotated[
-    Claimed | Opened | Counted | Rejected | Floored | Decided | Commanded | Attempted | Concluded | Held | Released | Operated,
+    Claimed
+    | Opened
+    | Counted
+    | Rejected
+    | Floored
+    | Decided
+    | Commanded
+    | Attempted
+    | Concluded
+    | Held
+    | Released
+    | Operated,
     Field(discriminator="type"),
 ]
 

@@ -34,9 +34,7 @@ Action = Literal["apply", "undo", "restore"]
 Health = Literal["excellent", "good", "fair", "poor", "critical", "failed", "retired"]
 AlertSeverity = Literal["info", "warning", "minor", "major", "critical"]
 AlertState = Literal["raised", "acknowledged", "resolved"]
-CommandStatus = Literal[
-    "done", "accepted", "failed", "unsupported", "expired", "stale", "misaddressed", "unauthorized"
-]
+CommandStatus = Literal["done", "accepted", "failed", "unsupported", "expired", "stale", "misaddressed", "unauthorized"]
 Outcome = Literal["recovered", "no_action", "escalated", "awaiting_approval", "suppressed", "failed", "rejected"]
 NoticeEvent = Literal["isolated", "restored", "failed_over"]
 Metric = Literal[
@@ -62,9 +60,7 @@ STRATEGIES: Final[tuple[Strategy, ...]] = get_args(Strategy)
 METRICS: Final[tuple[Metric, ...]] = get_args(Metric)
 SERVICES: Final[tuple[ServiceName, ...]] = get_args(ServiceName)
 
-LIMITING: Final = frozenset[Strategy](
-    ("isolate", "scale_down", "graceful_degradation", "fallback", "failover")
-)
+LIMITING: Final = frozenset[Strategy](("isolate", "scale_down", "graceful_degradation", "fallback", "failover"))
 """Strategies that limit the agent until they are lifted with a `restore` command."""
 
 UNDOABLE: Final = LIMITING | frozenset[Strategy](("rollback",))

@@ -37,7 +37,7 @@ HEALTH_FEATURES: Final[tuple[str, ...]] = (
     "errors_share_recent",
     "errors_quiet_s",
 )
-"""64: five statistics of each of the twelve metrics, then of `errors_per_s`: its peak, the share of samples with errors,
+"""64: five statistics of each of the twelve metrics; then of `errors_per_s` its peak, the share of samples with errors,
 the share of all errors that fell into the last ten seconds, and seconds since the last sample with an error (the length
 of the window when there was none).
 """

@@ -1,4 +1,4 @@
-"""The two vectors that models see. Pure functions, the same for training and for serving; missing is NaN, never zero."""
+"""The two vectors that models see: pure functions, the same for training and serving. Missing is NaN, never zero."""
 
 from math import log1p, nan
 from typing import Final
@@ -104,7 +104,7 @@ def health_features(window: Window) -> Vector:
 
 
 def _error_history(rates: Vector, present: npt.NDArray[np.bool_], seconds: Vector) -> tuple[float, float, float, float]:
-    """The four features of `errors_per_s` over time. `rates`: 0 where missing; `seconds`: 0 for the newest, else less."""
+    """What `errors_per_s` did over time. `rates`: 0 where missing; `seconds`: 0 for the newest, before it less."""
     total = float(rates.sum())
     if total <= 0.0:
         return 0.0, 0.0, 0.0, 0.0 - float(seconds.min())

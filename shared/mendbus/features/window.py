@@ -22,7 +22,17 @@ class Window:
     new boot id, a sequence that begins anew, a clock set back) starts an empty window. Each is counted.
     """
 
-    __slots__ = ("arrivals", "arrived_unix_nano", "count", "interval_ms", "last", "order", "sequences", "times", "values")
+    __slots__ = (
+        "arrivals",
+        "arrived_unix_nano",
+        "count",
+        "interval_ms",
+        "last",
+        "order",
+        "sequences",
+        "times",
+        "values",
+    )
 
     def __init__(self) -> None:
         self.values: npt.NDArray[np.float32] = np.full((SAMPLES, len(METRICS)), np.nan, np.float32)

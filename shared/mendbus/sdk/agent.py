@@ -3,40 +3,38 @@
 import asyncio
 import atexit
 import logging
-import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, ParamSpec, Self, TypeVar, overload
+from typing import Any, Final, Self, TypeVar
 
 from mendbus.bus import Bus
 from mendbus.contracts.errors import SettingsError
 from mendbus.contracts.ids import is_token, new_id
 from mendbus.contracts.messages import AgentRef
-from mendbus.contracts.vocabulary import CATEGORIES, SEVERITIES, Category, Severity, Strategy
-from mendbus.sdk.checkpoints import check_restore
+from mendbus.contracts.vocabulary import CATEGORIES, SEVERITIES, Category, Severity
 from mendbus.sdk.core import Core, Identity
+from mendbus.sdk.declare import Declarations
 from mendbus.sdk.disk import DiskKeeper
 from mendbus.sdk.life import Life
 from mendbus.sdk.loop import LoopThread
-from mendbus.sdk.operations import Watch
 from mendbus.sdk.outbox import Outbox
-from mendbus.sdk.reports import SHORT, Words, caller_frame, cut
-from mendbus.sdk.strategies import Feature
+from mendbus.sdk.reports import MESSAGE, SHORT, Words, caller_frame, cut
 from mendbus.settings import from_environment
 from mendbus.telemetry import open_tracer
 
 log = logging.getLogger("mendbus.sdk")
 
-P = ParamSpec("P")
 R = TypeVar("R")
-F = TypeVar("F", bound=Callable[..., Any])
+W = TypeVar("W", bound=str)
 
 _STOP_SECONDS: Final = 5.0
 _EXIT_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.005
+_SNAPSHOT_SECONDS: Final = 60.0
+_LONGEST_INTERVAL_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class Stats:
     instance: str
 
 
-class Agent:
+class Agent(Declarations):
     """A process, or a part of one, that reports its errors, tells its health and can be recovered.
 
     All of it runs on a thread of its own with its own event loop: nothing here blocks the caller, and everything may
@@ -103,7 +101,7 @@ class Agent:
             {name: float(value) for name, value in (limits or {}).items()},
         )
         self._outbox_dir = None if outbox_dir is None else Path(outbox_dir)
-        self._core = Core(identity, Outbox(keeping=outbox_dir is not None), time.time_ns)
+        super().__init__(Core(identity, Outbox(keeping=outbox_dir is not None), time.time_ns))
         self._thread = LoopThread(f"mendbus {ref.key}")
         self._life: Life | None = None
         self._stopped = False
@@ -177,7 +175,9 @@ class Agent:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     async def __aenter__(self) -> Self:
@@ -250,15 +250,57 @@ class Agent:
                 correlation_id,
             )
             kind = None if type is None else cut(str(type), SHORT)
-            text = None if message is None else cut(str(message), 8 * 1024)
+            text = None if message is None else cut(str(message), MESSAGE)
             return self._core.report(error, words, caller_frame(1), type_=kind, message=text)
         except Exception:
             log.exception("an error could not be reported")
             return ""
 
-    def watch(self, operation: str | None = None, *, severity: Severity | None = None, category: Category | None = None) -> Watch:
-        """A context manager that reports an exception raised in it and lets it pass.
+    # -- checkpoints
 
-        One that an operation or a watch further inside has reported already is not reported again.
+    def checkpoint(self, version: str | None = None, *, good: bool = True) -> str:
+        """Takes a checkpoint of the declared state now and returns its id; storing it goes on in the background.
+
+        A `good` one is what `rollback` restores. The last ten are kept. With an asynchronous `snapshot`, do not call
+        this on its own loop: use `await asyncio.to_thread(agent.checkpoint)`. Raises `RuntimeError` when there is no
+        state, and whatever the snapshot raises.
         """
-        return self._core.operations.watch(Words(_known(severity, SEVERITIES), _known(category, CATEGORIES), operation))
+        return self._core.checkpoints.take(
+            None if version is None else cut(version, SHORT), good=good, wait=self._wait_for_user
+        )
+
+    def _wait_for_user(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
+        if running is not None and running is self._core.caller.user_loop:
+            coroutine.close()
+            msg = "an asynchronous snapshot cannot be waited for on its own loop: await asyncio.to_thread(...)"
+            raise RuntimeError(msg)
+        return self._thread.wait(coroutine, _SNAPSHOT_SECONDS)
+
+
+def _known(word: W | None, words: Sequence[W]) -> W | None:
+    if word is None or word in words:
+        return word
+    # Losing the report for a wrong word would be worse than losing the word.
+    log.warning("%r is none of %s and is left out", word, ", ".join(map(str, words)))
+    return None
+
+
+def _check(kind: str, agent: str, depends_on: Sequence[str], interval_ms: int) -> None:
+    problems = [
+        f"{what} {text!r} is not 1 to 64 of A-Z a-z 0-9 _ -"
+        for what, text in (("kind", kind), ("id", agent))
+        if not is_token(text)
+    ]
+    problems += [
+        f"depends_on {peer!r} is neither a kind nor kind/id"
+        for peer in depends_on
+        if not all(map(is_token, peer.split("/"))) or peer.count("/") > 1
+    ]
+    if not 1 <= interval_ms <= _LONGEST_INTERVAL_MS:
+        problems.append(f"interval_ms {interval_ms!r} is not between 1 and {_LONGEST_INTERVAL_MS}")
+    if problems:
+        raise SettingsError(problems)

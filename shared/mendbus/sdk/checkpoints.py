@@ -23,6 +23,7 @@ KEPT: Final = 10
 _KEPT_BEFORE: Final = 2
 """States before a rollback that are held in memory, to go forward to again."""
 _UPLOAD_SECONDS: Final = 30.0
+_UPLOAD_LATER_SECONDS: Final = 0.1
 _RETRY_SECONDS: Final = (0.2, 10.0)
 
 
@@ -175,12 +176,14 @@ class Checkpoints:
         token, note = None, ""
         try:
             before = self._made(await self._caller.call(snapshot), self._version, good=False)
-        except Exception as error:  # noqa: BLE001 - a state too broken to be read is the more reason to roll back
+        except Exception as error:
             note = f"; the state before could not be kept: {error!r}"
         else:
             token = before.id
             self._remember(before, order.command.incident_id)
         await self._set(target)
+        # Storing a large state keeps the loop busy: the answer to the command goes first.
+        _ = asyncio.get_running_loop().call_later(_UPLOAD_LATER_SECONDS, self.wake)
         return Done(f"restored checkpoint {target.id}, version {target.version}{note}", token)
 
     async def undo(self, order: Order) -> Done:
@@ -205,7 +208,6 @@ class Checkpoints:
             _ = self._before_of.popitem(last=False)
         with self._lock:
             self._uploads.append(before)
-        self.wake()
 
     async def _find(self, wanted: str | None, version: str | None) -> Checkpoint:
         cached = self._last_good

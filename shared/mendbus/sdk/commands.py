@@ -56,7 +56,9 @@ Handler = Callable[[Order], Awaitable[Done]]
 class Spawn(Protocol):
     """Starts a task that somebody owns."""
 
-    def __call__(self, coroutine: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]": ...
+    def __call__(self, coroutine: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
+        """The coroutine as a task of that name."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -198,7 +200,7 @@ class CommandDesk:
             code, detail = error.code, error.detail
         except asyncio.CancelledError:
             code, detail = "cancelled", "a newer command or the end of the agent cancelled it"
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises is its answer
+        except Exception as error:
             code, detail = type_name(type(error)), message_of(error)
             log.warning("the handler of %s failed: %s: %s", command.strategy, code, detail)
         return CommandResult(
@@ -207,5 +209,5 @@ class CommandDesk:
             code=cut(code, SHORT) if code else None,
             detail=cut(detail, DETAIL) if detail else None,
             undo_token=cut(token, SHORT) if token else None,
-            duration_ms=round((loop.time() - begun) * 1000, 3),
+            duration_ms=round((loop.time() - begun) * 1000),
         )

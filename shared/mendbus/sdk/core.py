@@ -38,12 +38,12 @@ class Core:
         self.caller = Caller()
         self.connected = threading.Event()
         self.greeted = threading.Event()
-        self.changed: Callable[[], None] = lambda: None
+        self.on_change: Callable[[], None] = lambda: None
         """Called when the hello says something else than before."""
         subjects, ref = identity.subjects, identity.ref
-        self.operations = Operations(self.report_failed, lambda: self.changed())
+        self.operations = Operations(self.report_failed, self.changed)
         self.checkpoints = Checkpoints(subjects.bucket("checkpoints"), ref.kind, ref.id, self.caller, now)
-        self.strategies = Strategies(self.operations, self.checkpoints, self.caller, lambda: self.changed())
+        self.strategies = Strategies(self.operations, self.checkpoints, self.caller, self.changed)
         self.probes = Probes(self.operations, self.caller, now)
         self.sampler = Sampler(
             ref,
@@ -55,6 +55,10 @@ class Core:
             lambda: outbox.waiting + outbox.unsettled,
             now,
         )
+
+    def changed(self) -> None:
+        """The hello says something else than before."""
+        self.on_change()
 
     def report(
         self,
@@ -70,9 +74,7 @@ class Core:
         kind = type_ or (type_name(type(error)) if error is not None else "Error")
         text = message if message is not None else (message_of(error) if error is not None else "")
         key = key_of(kind, text, words, innermost(error, frame))
-        return self.outbox.count_repeat(key, now) or self.outbox.add(
-            key, capture(kind, text, error, frame, words), now
-        )
+        return self.outbox.count_repeat(key, now) or self.outbox.add(key, capture(kind, text, error, frame, words), now)
 
     def report_failed(self, error: Exception, words: Words) -> str:
         """Takes a failure of an operation or a watched block."""

@@ -105,7 +105,7 @@ class Sampler:
             metrics["memory_bytes"] = float(self._process.memory_info().rss)
         if self._disk is None or time - self._disk[0] >= _DISK_SECONDS:
             with contextlib.suppress(OSError):
-                self._disk = (time, psutil.disk_usage(os.getcwd()).percent)  # noqa: PTH109 - a plain string will do
+                self._disk = (time, psutil.disk_usage(os.getcwd()).percent)
         if self._disk is not None:
             metrics["disk_percent"] = self._disk[1]
         return metrics
@@ -154,7 +154,9 @@ class Sampler:
                 self.set(name, value)
         except Exception:
             if provider not in self._failing:
-                log.exception("a provider of metrics failed; it is asked again, and its further failures are not logged")
+                log.exception(
+                    "a provider of metrics failed; it is asked again, and its further failures are not logged"
+                )
                 self._failing.add(provider)
         else:
             self._failing.discard(provider)

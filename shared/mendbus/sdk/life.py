@@ -1,4 +1,4 @@
-"""Everything an agent does on its own loop: connecting, greeting, sampling, sending, answering, and taking its leave."""
+"""What an agent does on its own loop: connecting, greeting, sampling, sending, answering, and taking its leave."""
 
 import asyncio
 import contextlib
@@ -27,10 +27,11 @@ Connect = Callable[[Callable[[str], None]], Awaitable[Bus]]
 SDK: Final = "mendbus-python/1"
 _HEADERS: Final = {HEADER_CONTENT_TYPE: CONTENT_TYPE}
 _HELLO_SECONDS: Final = 1.0
-_WATCH_SECONDS: Final = 0.1
+_WATCH_SECONDS: Final = 0.25
 _CLOSE_SECONDS: Final = 2.0
 _CONCURRENT: Final = 16
 _GOODBYE_SECONDS: Final = 0.5
+_POLL_SECONDS: Final = 0.005
 _LAST_WORDS: Final = "the agent was stopped"
 
 
@@ -70,7 +71,7 @@ class Life:
         core = self._core
         core.outbox.wake = lambda: poke(self.sender.wake)
         core.checkpoints.wake = lambda: poke(self._upload_needed.set)
-        core.changed = lambda: poke(self._hello_needed.set)
+        core.on_change = lambda: poke(self._hello_needed.set)
 
     def stop(self, seconds: float) -> None:
         """Take leave: empty the outbox if that is possible within so many seconds, say goodbye, and end."""
@@ -196,7 +197,7 @@ class Life:
             _ = await self._hello_needed.wait()
             self._hello_needed.clear()
             back_off = BackOff(0.1, 5.0)
-            while not await self._hello(bus):
+            while not await self._hello(bus):  # noqa: ASYNC110 - a request repeated until it is answered
                 await asyncio.sleep(back_off.next())
             self._core.greeted.set()
 
@@ -246,8 +247,10 @@ class Life:
         core, loop = self._core, asyncio.get_running_loop()
         self.sender.hurry = True
         self.sender.wake()
-        while (core.outbox.waiting or core.checkpoints.uploading) and self._bus is not None and loop.time() < deadline:
-            await asyncio.sleep(0.005)
+        while core.outbox.waiting or core.checkpoints.uploading:
+            if self._bus is None or loop.time() >= deadline:
+                return
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def _goodbye(self) -> None:
         bus = self._bus

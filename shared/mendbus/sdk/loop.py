@@ -7,7 +7,7 @@ import inspect
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from mendbus.contracts.errors import MendbusError
 
@@ -110,8 +110,7 @@ class Caller:
             return await self._on_loop(lambda: function(*arguments, **named))
         result = await self._in_thread(lambda: function(*arguments, **named))
         if inspect.isawaitable(result):
-            awaitable = cast("Awaitable[Any]", result)
-            return await self._on_loop(lambda: awaitable)
+            return await self._on_loop(lambda: result)
         return result
 
     async def user_loop_answers(self) -> bool:
@@ -157,9 +156,9 @@ class Caller:
             result, failure = None, None
             try:
                 result = function()
-            except Exception as error:  # noqa: BLE001 - handed to whoever awaits
+            except Exception as error:
                 failure = error
-            except BaseException as error:  # noqa: BLE001 - SystemExit would end this thread and tell nobody
+            except BaseException as error:
                 failure = ExitedError(_exited(error))
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(deliver, result, failure)

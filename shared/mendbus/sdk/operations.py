@@ -1,4 +1,4 @@
-"""What an agent does that can fail: timed, reported, remembered so that it can be run again, switched over to others."""
+"""What an agent does that can fail: timed, reported, remembered so as to be run again, switched to alternatives."""
 
 import contextvars
 import functools
@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast
 
 from mendbus.contracts.messages import Operation as OperationRef
-from mendbus.contracts.vocabulary import Category, Severity
 from mendbus.sdk.loop import is_async
 from mendbus.sdk.reports import SHORT, Words, cut, message_of, type_name
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_NO_WORDS: Final = Words()
 REMEMBERED_CALLS: Final = 256
 """Most failed calls whose arguments are kept; the oldest is let go of first."""
 CALLS_PER_EVENT: Final = 16
@@ -26,7 +26,9 @@ CALLS_PER_EVENT: Final = 16
 class Report(Protocol):
     """How an operation reports a failure; returns the event id."""
 
-    def __call__(self, error: Exception, words: Words) -> str: ...
+    def __call__(self, error: Exception, words: Words) -> str:
+        """Takes the failure in."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +55,7 @@ class Operation:
 
     name: str
     idempotent: bool = False
-    words: Words = field(default_factory=Words)
+    words: Words = _NO_WORDS
     primary: Callable[..., Any] | None = None
     probe: Callable[[], Any] | None = None
     fallbacks: dict[str, Callable[..., Any]] = field(default_factory=dict[str, Callable[..., Any]])

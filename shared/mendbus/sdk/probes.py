@@ -38,7 +38,7 @@ class Probes:
         try:
             async with limit:
                 healthy, detail = await self._check(probe.operation)
-        except Exception as error:  # noqa: BLE001 - whatever a probe raises is the reason
+        except Exception as error:
             healthy, detail = False, f"{type_name(type(error))}: {message_of(error)}"
             if limit.expired():
                 detail = f"no answer within {min(left, _LONGEST_SECONDS) * 1000:.0f} ms"

@@ -4,10 +4,10 @@
 `encode` runs on the agent's own thread, where reading source lines for the stack text disturbs nobody.
 """
 
+import inspect
 import linecache
 import math
 import os
-import sys
 import sysconfig
 import traceback
 from collections import deque
@@ -60,8 +60,7 @@ class Link(NamedTuple):
     relation: str
 
 
-@dataclass(slots=True, frozen=True)
-class Words:
+class Words(NamedTuple):
     """What the reporter says of a failure beside the exception itself."""
 
     severity: Severity | None = None
@@ -72,8 +71,7 @@ class Words:
     correlation_id: str | None = None
 
 
-@dataclass(slots=True, frozen=True)
-class Captured:
+class Captured(NamedTuple):
     """A failure as plain text: the exception itself first in `chain`, then what led to it."""
 
     chain: tuple[Link, ...]
@@ -93,8 +91,10 @@ class Captured:
     @property
     def size(self) -> int:
         """About how many bytes of memory this takes."""
-        text = sum(len(link.message) + len(link.last_words) + 160 * len(link.places) for link in self.chain)
-        return 400 + text + 200 * len(self.attributes)
+        size = 400 + 200 * len(self.attributes)
+        for link in self.chain:
+            size += len(link.message) + len(link.last_words) + 160 * len(link.places)
+        return size
 
 
 @dataclass(slots=True, frozen=True)
@@ -123,7 +123,7 @@ def message_of(error: BaseException) -> str:
     """What an exception says, cut; never raises."""
     try:
         text = str(error)
-    except Exception as broken:  # noqa: BLE001 - a user's __str__ may do anything
+    except Exception as broken:
         text = f"(its message cannot be had: {broken!r})"
     return cut(text, MESSAGE)
 
@@ -171,6 +171,8 @@ def _last_words(error: BaseException | None) -> str:
 
 
 def _causes(error: BaseException | None) -> list[Link]:
+    if error is None:
+        return []
     causes: list[Link] = []
     seen = {id(error)}
     queue = deque(_led_to(error))
@@ -180,17 +182,13 @@ def _causes(error: BaseException | None) -> list[Link]:
             continue
         seen.add(id(cause))
         causes.append(
-            Link(
-                type_name(type(cause)), message_of(cause), _places(cause.__traceback__), _last_words(cause), relation
-            )
+            Link(type_name(type(cause)), message_of(cause), _places(cause.__traceback__), _last_words(cause), relation)
         )
         queue.extend(_led_to(cause))
     return causes
 
 
-def _led_to(error: BaseException | None) -> list[tuple[BaseException, str]]:
-    if error is None:
-        return []
+def _led_to(error: BaseException) -> list[tuple[BaseException, str]]:
     found: list[tuple[BaseException, str]] = []
     if error.__cause__ is not None:
         found.append((error.__cause__, "The above exception was the direct cause of the following exception:"))
@@ -204,7 +202,9 @@ def _led_to(error: BaseException | None) -> list[tuple[BaseException, str]]:
 
 def _attributes(given: Mapping[str, object] | None) -> dict[str, str | int | float | bool]:
     kept: dict[str, str | int | float | bool] = {}
-    for name, value in (given or {}).items():
+    if not given:
+        return kept
+    for name, value in given.items():
         if value is None:
             continue
         if len(kept) == MAX_ATTRIBUTES:
@@ -222,7 +222,7 @@ def _attribute(value: object) -> str | int | float | bool:
         return value
     try:
         return cut(str(value), _ATTRIBUTE)
-    except Exception as broken:  # noqa: BLE001 - a user's __str__ may do anything
+    except Exception as broken:
         return f"(cannot be shown: {type(broken).__name__})"
 
 
@@ -342,7 +342,7 @@ def _last(text: str, limit: int) -> str:
 
 def caller_frame(depth: int) -> FrameType | None:
     """The frame `depth` levels above the function that asks."""
-    try:
-        return sys._getframe(depth + 1)  # noqa: SLF001 - inspect.stack() reads source files
-    except ValueError:
-        return None
+    frame = inspect.currentframe()
+    for _ in range(depth + 1):
+        frame = frame.f_back if frame is not None else None
+    return frame

@@ -43,7 +43,7 @@ class BackOff:
     def next(self) -> float:
         """The next pause."""
         bound, self._bound = self._bound, min(2 * self._bound, self._longest)
-        return random.uniform(bound / 4, bound)  # noqa: S311 - no secret
+        return random.uniform(bound / 4, bound)
 
 
 class Sender:
@@ -326,14 +326,16 @@ class Sender:
             if span is not None:
                 span.end()
         if rejected and known:
-            log.error("%d error report(s) were rejected, %s: %s", known, ", ".join(ids[:5]), reason or "no reason given")
+            log.error(
+                "%d error report(s) were rejected, %s: %s", known, ", ".join(ids[:5]), reason or "no reason given"
+            )
 
     # -- looking after
 
     async def tend(self) -> None:
         """Writes to disk what changed and tells what was shed, also while there is no connection at all."""
         while True:
-            await asyncio.sleep(_IDLE_SECONDS)
+            await asyncio.sleep(_TICK_SECONDS if self._keeper is None else _IDLE_SECONDS)
             self.keep()
             self._say_shed()
             for event in [event for event in self._spans if not self._outbox.holds(event)]:

@@ -109,21 +109,21 @@ class Strategies:
         parameters = order.command.parameters
         most = max(1, _number(parameters.get("max_tries"), _TRIES))
         base, longest = _number(parameters.get("base_ms"), _BASE_MS), _number(parameters.get("max_ms"), _MAX_MS)
-        for number in range(1, most + 1):
+        number = 0
+        while True:
+            number += 1
             try:
                 await run_again(call, self._operations, self._caller)
-            except Exception as error:  # noqa: BLE001 - whatever the operation raises
+            except Exception as error:
                 failure = error
             else:
                 return number
             # Full jitter: any pause up to the exponential bound, so that many agents do not come back in step.
             pause = self._random() * min(longest, base * 2 ** min(number - 1, 32)) / 1000
-            if number == most or pause >= order.left():
-                break
+            if number >= most or pause >= order.left():
+                said = f"{call.operation.name!r} failed again in {number} tries: {message_of(failure)}"
+                raise StrategyError(type_name(type(failure)), said) from failure
             await asyncio.sleep(pause)
-        raise StrategyError(
-            type_name(type(failure)), f"{call.operation.name!r} failed again in {number} tries: {message_of(failure)}"
-        )
 
     # -- fallback
 
@@ -159,7 +159,9 @@ class Strategies:
     # -- rollback
 
     async def _rollback(self, order: Order) -> Done:
-        return await (self._checkpoints.apply(order) if order.command.action == "apply" else self._checkpoints.undo(order))
+        if order.command.action == "apply":
+            return await self._checkpoints.apply(order)
+        return await self._checkpoints.undo(order)
 
     # -- graceful degradation
 
@@ -177,7 +179,7 @@ class Strategies:
                 continue
             try:
                 _ = await self._caller.call(feature.off if off else feature.on)
-            except Exception as error:  # noqa: BLE001 - the other features are switched all the same
+            except Exception as error:
                 failed.append(f"{name!r}: {error!r}")
             else:
                 feature.is_off = off

@@ -113,11 +113,11 @@ def test_a_torn_line_costs_only_its_own_span(tmp_path):
 def test_a_full_file_is_put_aside_and_one_old_file_is_kept(tmp_path):
     """A process keeps at most its current file and the one before, each near the limit, and the newest spans."""
     file = TraceFile(tmp_path, "a/b c-1", max_bytes=1000)
-    for number in range(1, 41):
+    for number in range(1, 43):
         file.append([span(number)])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a_b_c-1.1.jsonl", "a_b_c-1.jsonl"]
     assert all(path.stat().st_size < 1500 for path in tmp_path.iterdir())
-    assert read_trace(tmp_path, TRACE)[-1].span_id == f"{40:016x}"
+    assert read_trace(tmp_path, TRACE)[-1].span_id == f"{42:016x}"
 
 
 def test_the_oldest_files_beyond_the_limit_go_but_not_those_at_work(tmp_path):
@@ -142,7 +142,7 @@ def test_a_store_that_cannot_be_written_says_so(tmp_path):
 
 
 def test_recent_traces_are_summed_up_newest_first(tmp_path):
-    """The list names root, incident, services in order, spans, errors and length of each trace, and is cut to its limit."""
+    """Each trace has its root, incident, services in order, spans, errors and length; the list keeps its limit."""
     TraceFile(tmp_path, "a-1").append(
         [
             span(1, name="publish error.error", service="agent", attributes={"mendbus.incident.id": "inc-1"}),
@@ -214,8 +214,19 @@ def test_a_waterfall_shows_offset_bar_duration_service_name_and_attributes():
     lines = waterfall(
         [
             span(1, 0, "publish error.error", 0, 2.5, service="agent", attributes={"mendbus.incident.id": "inc-1"}),
-            span(2, 1, "process error", 2.5, 20_000, attributes={"mendbus.strategy": "retry", "messaging.system": "nats"}),
-            span(3, 2, "apply", 2.5, 10, status="error", error="no\nsuch thing", attributes={"mendbus.confidence": 0.51234567}),
+            span(
+                2, 1, "process error", 2.5, 20_000, attributes={"mendbus.strategy": "retry", "messaging.system": "nats"}
+            ),
+            span(
+                3,
+                2,
+                "apply",
+                2.5,
+                10,
+                status="error",
+                error="no\nsuch thing",
+                attributes={"mendbus.confidence": 0.51234567},
+            ),
             span(4, 9, "lost", 10_000, 10_000),
         ],
         140,

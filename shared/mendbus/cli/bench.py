@@ -1,0 +1,27 @@
+"""`mendbus bench` and `mendbus demo`: they start what is elsewhere."""
+
+import os
+import sys
+from pathlib import Path
+
+import typer
+
+from mendbus.contracts.errors import MendbusError
+
+
+def checkout() -> Path | None:
+    """The source checkout around this package or around the current folder, if it is one with a bench."""
+    places = (Path(__file__).resolve(), Path.cwd() / "here")
+    return next((up for place in places for up in place.parents if (up / "tests" / "bench").is_dir()), None)
+
+
+def bench(context: typer.Context) -> None:
+    """Measure the figures beside a floor measured in the same run; needs a source checkout.
+
+    Arguments are handed on to the bench.
+    """
+    root = checkout()
+    if root is None:
+        raise MendbusError("the bench is part of the source, not of the package: run this in a checkout of Mendbus")
+    os.chdir(root)
+    os.execv(sys.executable, [sys.executable, "-m", "tests.bench", *context.args])

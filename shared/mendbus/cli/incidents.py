@@ -1,0 +1,157 @@
+"""Incidents as they stand: read from the stored outcomes and from the journal, found by the beginning of their id."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from mendbus import codec
+from mendbus.contracts.errors import MendbusError, Refused
+from mendbus.contracts.journal import Concluded, Entry, JournalRecord, Opened
+from mendbus.contracts.messages import RecoveryOutcome
+from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects, partition_of
+
+if TYPE_CHECKING:
+    from mendbus.bus import Bus
+
+_SHORTEST_PREFIX = 8
+_SLACK_NANO = 600 * 1_000_000_000
+_ID_TIME_DIGITS = 12
+_DONE = frozenset(("no_action", "rejected"))
+
+
+class Noted(NamedTuple):
+    """An entry of the journal, and of the record around it: number, when it was written, by whom."""
+
+    partition: int
+    number: int
+    time_unix_nano: int
+    owner: str
+    entry: Entry
+
+
+async def read_outcomes(
+    bus: "Bus", subjects: Subjects, agent: tuple[str, str] | None = None, since_unix_nano: int | None = None
+) -> list[RecoveryOutcome]:
+    """All stored outcomes since then, of one agent or of all, oldest first; what is none is left out."""
+    filter_ = subjects.outcome(*agent) if agent else subjects.everyone("outcome")
+    outcomes: list[RecoveryOutcome] = []
+    async for stored in bus.read(subjects.stream("RECOVERIES"), filter_, since_unix_nano=since_unix_nano):
+        try:
+            outcomes.append(codec.decode(RecoveryOutcome, stored.body, MAX_SERVICE_BODY))
+        except Refused:
+            continue
+    return outcomes
+
+
+async def read_journal(
+    bus: "Bus", subjects: Subjects, agent: tuple[str, str] | None = None, since_unix_nano: int | None = None
+) -> list[Noted]:
+    """All entries of the journal since then, of an agent's partition or of all, oldest first."""
+    filter_ = subjects.journal(partition_of(*agent)) if agent else subjects.everyone("journal")
+    noted: list[Noted] = []
+    async for stored in bus.read(subjects.stream("JOURNAL"), filter_, since_unix_nano=since_unix_nano):
+        try:
+            record = codec.decode(JournalRecord, stored.body, MAX_SERVICE_BODY)
+        except Refused:
+            continue
+        head = record.partition, record.number, record.time_unix_nano, record.owner
+        noted += [Noted(*head, entry) for entry in record.entries]
+    return noted
+
+
+def fold(outcomes: Iterable[RecoveryOutcome]) -> dict[str, RecoveryOutcome]:
+    """The last word on each incident: the outcome of the highest sequence, whatever order they came in."""
+    last: dict[str, RecoveryOutcome] = {}
+    for outcome in outcomes:
+        known = last.get(outcome.incident_id)
+        if known is None or outcome.sequence > known.sequence:
+            last[outcome.incident_id] = outcome
+    return last
+
+
+def under_way(journal: Iterable[Noted]) -> dict[str, Opened]:
+    """Incidents that have been opened and have no outcome yet."""
+    waiting: dict[str, Opened] = {}
+    for noted in journal:
+        if isinstance(noted.entry, Opened):
+            waiting[noted.entry.incident_id] = noted.entry
+        elif isinstance(noted.entry, Concluded):
+            waiting.pop(noted.entry.outcome.incident_id, None)
+    return waiting
+
+
+def is_open(outcome: RecoveryOutcome) -> bool:
+    """Whether an incident is not done with: still settling, or waiting for a person."""
+    if outcome.outcome == "recovered":
+        return not outcome.settled
+    return outcome.outcome not in _DONE
+
+
+def incident_of(entry: Entry) -> str | None:
+    """The incident that an entry of the journal is about, if it is about one."""
+    if isinstance(entry, Concluded):
+        return entry.outcome.incident_id
+    return getattr(entry, "incident_id", None)
+
+
+def short_ids(ids: Iterable[str]) -> dict[str, str]:
+    """For each id the shortest beginning that no other of them has, at least 8 characters."""
+    ordered = sorted(set(ids))
+    shared = [0, *(_common(a, b) for a, b in zip(ordered, ordered[1:], strict=False)), 0]
+    return {
+        one: one[: max(_SHORTEST_PREFIX, before + 1, after + 1)]
+        for one, before, after in zip(ordered, shared, shared[1:], strict=False)
+    }
+
+
+def _common(a: str, b: str) -> int:
+    same = 0
+    for x, y in zip(a, b, strict=False):
+        if x != y:
+            break
+        same += 1
+    return same
+
+
+def time_of(prefix: str) -> int | None:
+    """The earliest time at which an id with this beginning can have been made (UUIDv7), in nanoseconds, less some slack.
+
+    None where the beginning is too short to say, or is none of such an id.
+    """
+    digits = prefix.replace("-", "")[:_ID_TIME_DIGITS]
+    if len(digits) < _SHORTEST_PREFIX or not all(digit in "0123456789abcdefABCDEF" for digit in digits):
+        return None
+    milliseconds = int(digits.ljust(_ID_TIME_DIGITS, "0"), 16)
+    return max(0, milliseconds * 1_000_000 - _SLACK_NANO)
+
+
+def match(prefix: str, ids: Iterable[str]) -> str | None:
+    """The one id that begins so, or None. Raises `MendbusError` when there are several."""
+    found = sorted({one for one in ids if one.startswith(prefix.lower()) or one.startswith(prefix)})
+    if prefix in found:
+        return prefix
+    if len(found) > 1:
+        named = ", ".join(found[:4]) + (" ..." if len(found) > 4 else "")
+        raise MendbusError(f"{len(found)} incidents begin with {prefix!r}: {named}")
+    return found[0] if found else None
+
+
+async def find_outcomes(bus: "Bus", subjects: Subjects, prefix: str) -> Sequence[RecoveryOutcome]:
+    """All outcomes of the one incident whose id begins so, by sequence; none when it has none.
+
+    Raises `MendbusError` when several begin so.
+    """
+    since = time_of(prefix)
+    outcomes = await read_outcomes(bus, subjects, since_unix_nano=since)
+    found = match(prefix, (outcome.incident_id for outcome in outcomes))
+    if found is None and since is not None:
+        # An id that somebody else chose only looks as if it held a time.
+        outcomes = await read_outcomes(bus, subjects)
+        found = match(prefix, (outcome.incident_id for outcome in outcomes))
+    return sorted((o for o in outcomes if o.incident_id == found), key=lambda outcome: outcome.sequence)
+
+
+async def find_journal(bus: "Bus", subjects: Subjects, prefix: str) -> Sequence[Noted]:
+    """The entries of the journal on the one incident whose id begins so. Raises `MendbusError` when several do."""
+    journal = await read_journal(bus, subjects, since_unix_nano=time_of(prefix))
+    found = match(prefix, (one for noted in journal if (one := incident_of(noted.entry))))
+    return [noted for noted in journal if found and incident_of(noted.entry) == found]

@@ -1,0 +1,33 @@
+"""Options that several commands share, and how their values are read."""
+
+import re
+from typing import Annotated
+
+import typer
+
+from mendbus.contracts.ids import is_token
+
+NatsUrl = Annotated[str | None, typer.Option("--nats-url", metavar="URL", help="Address of the NATS server.")]
+Root = Annotated[str | None, typer.Option("--root", metavar="ROOT", help="First tokens of all subjects.")]
+DataDir = Annotated[str | None, typer.Option("--data-dir", metavar="DIR", help="Data folder of `mendbus up`.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
+Since = Annotated[str, typer.Option("--since", metavar="AGO", help="Look back so far, such as 90s, 30m, 1h, 7d.")]
+
+_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def agent_of(text: str) -> tuple[str, str]:
+    """Kind and id from `KIND/ID`. Raises `typer.BadParameter`."""
+    kind, _, agent = text.partition("/")
+    if not (is_token(kind) and is_token(agent)):
+        raise typer.BadParameter(f"{text!r} is no agent: KIND/ID is expected, each 1 to 64 of A-Z a-z 0-9 _ -")
+    return kind, agent
+
+
+def seconds_of(text: str) -> float:
+    """A length of time in seconds from text such as `90s`, `30m`, `1h` or `7d`. Raises `typer.BadParameter`."""
+    match = _AGO.fullmatch(text.strip())
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is no length of time: a number and s, m, h or d, such as 30m")
+    return float(match[1]) * _SECONDS[match[2]]

@@ -1,0 +1,46 @@
+"""`mendbus up` and `mendbus run`: both hand over to a fresh Python, so that no command line stays in memory."""
+
+import json
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from mendbus.cli.connect import settings_of
+from mendbus.cli.options import AsJson, DataDir
+from mendbus.contracts.vocabulary import ServiceName
+
+NATS_PORT = 4222
+HTTP_PORT = 7700
+
+
+def up(
+    nats_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of NATS; 0: any free one.")] = NATS_PORT,
+    http_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help=f"Port of /livez and /readyz; 0: any free one. [{HTTP_PORT}]")
+    ] = None,
+    data_dir: DataDir = None,
+    single_process: Annotated[bool, typer.Option(help="All services in one process, for small hosts.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run everything on this machine: a NATS server and the five services.
+
+    What dies is started again. Prints the addresses and the state of each service once all are ready, and every change
+    after that. Ctrl-C ends it; a second Ctrl-C does not wait for work under way.
+    """
+    settings = settings_of(data_dir=data_dir)
+    chosen = settings.http_port if http_port is None and settings.http_port >= 0 else http_port
+    options = {
+        "nats_port": nats_port,
+        "http_port": HTTP_PORT if chosen is None else chosen,
+        "data_dir": str(settings.data_dir),
+        "single_process": single_process,
+        "json": as_json,
+    }
+    os.execv(sys.executable, [sys.executable, "-m", "mendbus.up", json.dumps(options)])
+
+
+def run(service: Annotated[ServiceName, typer.Argument(help="Which one.")]) -> None:
+    """Run one service in this process, with settings from the environment."""
+    os.execv(sys.executable, [sys.executable, "-m", "mendbus.service", service])

@@ -1,0 +1,172 @@
+"""What a user declares of an agent: operations, alternatives, probes, handlers, state, features, numbers."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, overload
+
+from mendbus.contracts.vocabulary import CATEGORIES, SEVERITIES, Category, Severity, Strategy
+from mendbus.sdk.checkpoints import check_restore
+from mendbus.sdk.core import Core
+from mendbus.sdk.operations import Watch
+from mendbus.sdk.reports import SHORT, Words, cut
+from mendbus.sdk.strategies import Feature
+
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Declarations:
+    """The part of `Agent` with which it is described; before or after its start, from any thread."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def watch(
+        self, operation: str | None = None, *, severity: Severity | None = None, category: Category | None = None
+    ) -> Watch:
+        """A context manager that reports an exception raised in it and lets it pass.
+
+        One that an operation, or a watch further inside, has reported already is not reported again.
+        Raises `ValueError` for a severity or category that does not exist.
+        """
+        return self._core.operations.watch(words_of(operation, severity, category))
+
+    @overload
+    def guard(self, function: Callable[P, R]) -> Callable[P, R]: ...
+    @overload
+    def guard(
+        self,
+        function: None = None,
+        *,
+        operation: str | None = None,
+        severity: Severity | None = None,
+        category: Category | None = None,
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+    def guard(
+        self,
+        function: Callable[..., Any] | None = None,
+        *,
+        operation: str | None = None,
+        severity: Severity | None = None,
+        category: Category | None = None,
+    ) -> Any:
+        """A decorator that does what `watch` does, for a synchronous or an asynchronous function."""
+        words = words_of(operation, severity, category)
+
+        def decorate(guarded: Callable[..., Any]) -> Callable[..., Any]:
+            if inspect.iscoroutinefunction(guarded):
+
+                @functools.wraps(guarded)
+                async def run_async(*arguments: Any, **named: Any) -> Any:
+                    with self._core.operations.watch(words):
+                        return await guarded(*arguments, **named)
+
+                return run_async
+
+            @functools.wraps(guarded)
+            def run(*arguments: Any, **named: Any) -> Any:
+                with self._core.operations.watch(words):
+                    return guarded(*arguments, **named)
+
+            return run
+
+        return decorate if function is None else decorate(function)
+
+    def operation(
+        self,
+        name: str,
+        *,
+        probe: Callable[[], Any] | None = None,
+        idempotent: bool = False,
+        severity: Severity | None = None,
+        category: Category | None = None,
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """A decorator for something the agent does that can fail.
+
+        Its runs are timed; an exception is reported, its arguments are remembered (the last 256 failed calls, as
+        they are, not copied) and it is raised to the caller all the same. `retry` makes the failed call again,
+        whatever it was: let an operation fail only where that may be done. `idempotent`: a probe may do so too.
+        Raises `ValueError` for a name used twice.
+        """
+        words = words_of(name, severity, category)
+
+        def decorate(function: Callable[P, R]) -> Callable[P, R]:
+            return self._core.operations.wrap(name, function, idempotent=idempotent, probe=probe, words=words)
+
+        return decorate
+
+    def fallback(self, operation: str, name: str) -> Callable[[F], F]:
+        """A decorator for an alternative of an operation, called with the same arguments while it is switched to."""
+
+        def decorate(function: F) -> F:
+            self._core.operations.add_fallback(operation, name, function)
+            return function
+
+        return decorate
+
+    def probe(self, operation: str | None = None) -> Callable[[F], F]:
+        """A decorator for what exercises an operation, or without a name the agent as a whole.
+
+        It takes nothing; returning False or raising means unhealthy, anything else healthy.
+        """
+
+        def decorate(function: F) -> F:
+            if operation is None:
+                self._core.probes.general = function
+            else:
+                self._core.operations.add_probe(operation, function)
+            return function
+
+        return decorate
+
+    def handler(self, strategy: Strategy) -> Callable[[F], F]:
+        """A decorator for what carries out a strategy, in place of the default if there is one.
+
+        It takes the `RecoveryCommand` and looks at its `action`: `apply`, and where the strategy can be taken back
+        `undo` and `restore`. It returns None, a word on what it did, or a `Done` with an undo token; raising means
+        failed. Raises `ValueError` for a strategy that no agent carries out.
+        """
+
+        def decorate(function: F) -> F:
+            self._core.strategies.add_handler(strategy, function)
+            return function
+
+        return decorate
+
+    def state(self, *, snapshot: Callable[[], Any], restore: Callable[..., Any]) -> None:
+        """Declares the state that `rollback` restores: `snapshot()` returns bytes, `restore(content, version)` sets it.
+
+        Raises `TypeError` when `restore` cannot be called so.
+        """
+        check_restore(restore)
+        self._core.checkpoints.register(snapshot, restore)
+        self._core.changed()
+
+    def feature(self, name: str, *, on: Callable[[], Any], off: Callable[[], Any]) -> None:
+        """Declares an optional feature, which `graceful_degradation` switches off and on again."""
+        self._core.strategies.add_feature(cut(name, SHORT), Feature(on, off))
+
+    def gauge(self, name: str, value: float | None) -> None:
+        """Sets a number that goes with every health sample from now on; None takes it away.
+
+        Under the name of one of the twelve metrics, such as `queue_depth`, it is that metric.
+        """
+        self._core.sampler.set(name, value)
+
+    def metrics(self, provider: F) -> F:
+        """A decorator for a callable that returns such numbers by name, asked at every health sample."""
+        self._core.sampler.add_provider(provider)
+        return provider
+
+
+def words_of(operation: str | None, severity: Severity | None, category: Category | None) -> Words:
+    """The words of a declaration. Raises `ValueError` for a severity or category that does not exist."""
+    if severity is not None and severity not in SEVERITIES:
+        msg = f"there is no severity {severity!r}, there are {', '.join(SEVERITIES)}"
+        raise ValueError(msg)
+    if category is not None and category not in CATEGORIES:
+        msg = f"there is no category {category!r}, there are {', '.join(CATEGORIES)}"
+        raise ValueError(msg)
+    return Words(severity, category, operation)

@@ -1,0 +1,292 @@
+"""Keeps processes running: what dies is started again, what has to stop gets its time, and nobody is left behind."""
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from mendbus.contracts.errors import MendbusError, SettingsError
+from mendbus.server import NatsServer
+from mendbus.settings import Settings
+
+log = logging.getLogger("mendbus")
+
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 10.0
+_GOOD_RUN_SECONDS = 60.0
+_STARTING_POLL_SECONDS = 0.1
+_POLL_SECONDS = 1.0
+_ASK_SECONDS = 2.0
+_AFTER_DRAIN_SECONDS = 5.0
+_WRONG_SETTINGS = 2
+_PR_SET_PDEATHSIG = 1
+
+State = Literal["starting", "ready", "not ready", "restarting", "stopped"]
+
+
+@dataclass(slots=True)
+class Part:
+    """One of the supervised, as people and `/readyz` see it."""
+
+    name: str
+    state: State = "starting"
+    detail: str = ""
+    pid: int = 0
+    restarts: int = 0
+    conditions: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def report(self) -> dict[str, Any]:
+        """For `/readyz`."""
+        return {
+            "ready": self.state == "ready",
+            "state": self.state,
+            "detail": self.detail,
+            "pid": self.pid,
+            "restarts": self.restarts,
+            "conditions": self.conditions,
+        }
+
+
+class Board:
+    """The state of every part; each change is told to `on_change`."""
+
+    def __init__(self, names: Sequence[str], on_change: Callable[[Part], None]) -> None:
+        self.parts = {name: Part(name) for name in names}
+        self._on_change = on_change
+
+    @property
+    def ready(self) -> bool:
+        """Whether every part is ready."""
+        return all(part.state == "ready" for part in self.parts.values())
+
+    def set(self, name: str, state: State, detail: str = "", pid: int | None = None) -> None:
+        """Records the state of a part, and its process id if that changed too."""
+        part = self.parts[name]
+        before = part.state, part.detail, part.pid
+        part.state, part.detail = state, detail
+        part.pid = part.pid if pid is None else pid
+        if (part.state, part.detail, part.pid) != before:
+            self._on_change(part)
+
+    def restarting(self, name: str, why: str, seconds: float) -> None:
+        """Records that a part is started again after so many seconds."""
+        self.parts[name].restarts += 1
+        self.set(name, "restarting", f"{why}; starting it again {f'in {seconds:g} s' if seconds else 'now'}")
+
+
+class Backoff:
+    """How long to wait before what died is started again: not at all, then 0.5 s, doubled, at most 10 s."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def after(self, ran_seconds: float) -> float:
+        """Seconds to wait after a run of this length; a good run (60 s) makes up for all deaths before it."""
+        if ran_seconds >= _GOOD_RUN_SECONDS:
+            self._next = 0.0
+        wait = self._next
+        self._next = min(_LONGEST_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS, wait * 2))
+        return wait
+
+
+def ended(status: int) -> str:
+    """An exit status in words."""
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        return f"ended on {signal.Signals(-status).name}"
+    except ValueError:
+        return f"ended on signal {-status}"
+
+
+async def keep_server(server: NatsServer, name: str, board: Board, stop: asyncio.Event) -> None:
+    """Starts a server that runs already again, on the same ports, whenever it dies, and stops it in the end."""
+    backoff, clock = Backoff(), asyncio.get_running_loop().time
+    while not stop.is_set():
+        begun = clock()
+        if server.running:
+            board.set(name, "ready", pid=server.pid)
+            await first(server.wait(), stop.wait())
+            if stop.is_set():
+                break
+        wait = backoff.after(clock() - begun)
+        board.restarting(name, f"ended: {server.fatal_line()}", wait)
+        await first(stop.wait(), timeout=wait)
+        try:
+            await server.begin_async()
+        except MendbusError as error:
+            log.error("%s", error)
+    await server.stop_async()
+    board.set(name, "stopped", pid=0)
+
+
+class Children:
+    """Services as child processes of this one."""
+
+    def __init__(self, settings: Settings, board: Board, stop: asyncio.Event, hurry: asyncio.Event) -> None:
+        """`hurry` ends the patience with children that are slow to stop."""
+        self._settings = settings
+        self._board = board
+        self._stop = stop
+        self._hurry = hurry
+        self._ports: dict[str, int] = {}
+
+    async def keep(self, names: Sequence[str]) -> None:
+        """Runs the services until `stop`. Raises `SettingsError` (in a group) when one cannot start with its own."""
+        async with asyncio.TaskGroup() as group:
+            poll = group.create_task(self._poll(), name="poll")
+            async with asyncio.TaskGroup() as children:
+                for name in names:
+                    children.create_task(self._keep(name), name=f"keep {name}")
+            poll.cancel()
+
+    async def _keep(self, name: str) -> None:
+        backoff, clock = Backoff(), asyncio.get_running_loop().time
+        while not self._stop.is_set():
+            begun = clock()
+            status = await self._run(name)
+            if self._stop.is_set():
+                break
+            if status == _WRONG_SETTINGS and self._board.parts[name].state == "starting":
+                raise SettingsError([f"{name} cannot start with its settings: its own words are above"])
+            wait = backoff.after(clock() - begun)
+            self._board.restarting(name, ended(status), wait)
+            await first(self._stop.wait(), timeout=wait)
+        self._board.set(name, "stopped", pid=0)
+
+    async def _run(self, name: str) -> int:
+        """One life of a child; returns its exit status."""
+        ready = asyncio.Event()
+        async with self._spawn(name, ready) as process:
+            self._board.set(name, self._board.parts[name].state, self._board.parts[name].detail, process.pid)
+            try:
+                await first(process.wait(), ready.wait(), self._stop.wait())
+                if ready.is_set() and process.returncode is None:
+                    await self._ask(name)
+                    await first(process.wait(), self._stop.wait())
+            finally:
+                self._ports.pop(name, None)
+            if process.returncode is None:
+                await self._end(name, process)
+            return await process.wait()
+
+    @contextlib.asynccontextmanager
+    async def _spawn(self, name: str, ready: asyncio.Event) -> AsyncGenerator[asyncio.subprocess.Process]:
+        loop = asyncio.get_running_loop()
+        reader, writer = os.pipe()
+
+        def hear() -> None:
+            loop.remove_reader(reader)
+            said = os.read(reader, 64).split()
+            if len(said) == 2:
+                self._ports[name] = int(said[1])
+                ready.set()
+
+        settings = self._settings
+        environment = os.environ | {
+            "NATS_URL": settings.nats_url,
+            "MENDBUS_MONITOR_URL": settings.monitor_url,
+            "MENDBUS_DATA_DIR": str(settings.data_dir),
+            "MENDBUS_HTTP_HOST": "127.0.0.1",
+            "MENDBUS_HTTP_PORT": "0",
+            "MENDBUS_READY_FD": str(writer),
+        }
+        process = None
+        try:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "mendbus.service", name),
+                    env=environment,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=2,  # standard output is for what this process itself has to say
+                    pass_fds=(writer,),
+                    start_new_session=True,  # so that Ctrl-C reaches the child only through its parent
+                    preexec_fn=_die_with_parent(),  # no other way to ask for the signal before exec
+                )
+            finally:
+                os.close(writer)
+            loop.add_reader(reader, hear)
+            yield process
+        finally:
+            loop.remove_reader(reader)
+            os.close(reader)
+            if process is not None and process.returncode is None:
+                _send(process, signal.SIGKILL)
+
+    async def _end(self, name: str, process: asyncio.subprocess.Process) -> None:
+        _send(process, signal.SIGTERM)
+        patience = self._settings.drain_seconds + _AFTER_DRAIN_SECONDS
+        await first(process.wait(), self._hurry.wait(), timeout=patience)
+        if process.returncode is None:
+            log.warning("%s did not end in time and is killed", name)
+            _send(process, signal.SIGKILL)
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(_POLL_SECONDS if self._board.ready else _STARTING_POLL_SECONDS)
+            await asyncio.gather(*(self._ask(name) for name in list(self._ports)))
+
+    async def _ask(self, name: str) -> None:
+        """Takes over what a child says of itself."""
+        port = self._ports[name]
+        try:
+            async with asyncio.timeout(_ASK_SECONDS):
+                conditions = (await readiness("127.0.0.1", port))["services"][name]["conditions"]
+            unmet = [f"{condition}: {told['detail']}" for condition, told in conditions.items() if not told["ok"]]
+        except (OSError, TimeoutError, ValueError, KeyError, TypeError):
+            conditions, unmet = {}, ["does not answer /readyz"]
+        # It may have died, or have been asked to stop, while it was asked.
+        if self._ports.get(name) == port:
+            self._board.parts[name].conditions = conditions
+            self._board.set(name, "not ready" if unmet else "ready", "; ".join(unmet))
+
+
+async def readiness(host: str, port: int) -> dict[str, Any]:
+    """What `/readyz` answers there, be it good or bad. Raises `OSError`, and `ValueError` where it is no JSON."""
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(b"GET /readyz HTTP/1.0\r\n\r\n")
+        answer = await reader.read(-1)
+    finally:
+        writer.close()
+    return cast("dict[str, Any]", json.loads(answer.partition(b"\r\n\r\n")[2]))
+
+
+async def first(*waits: Coroutine[Any, Any, object], timeout: float | None = None) -> None:
+    """Returns when one of the waits is over, or after `timeout` seconds; the others are cancelled."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(number)
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    """What a child runs between fork and exec, so that it does not outlive a parent that was killed (Linux).
+
+    Everything it needs is looked up before the fork.
+    """
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    parent = os.getpid()
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return ask

@@ -1,0 +1,301 @@
+"""Everything on one machine: a NATS server, the five services, and one place to ask how they are.
+
+`mendbus up` ends in `python -m mendbus.up OPTIONS` (JSON), so that the command line takes no memory meanwhile.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import mendbus.bus.nats as nats_bus
+from mendbus import http, streams
+from mendbus.contracts.errors import MendbusError, SettingsError
+from mendbus.contracts.vocabulary import SERVICES
+from mendbus.logs import configure_logging
+from mendbus.server import NatsServer
+from mendbus.service import find_service, run_loop, run_services
+from mendbus.settings import Settings, from_environment
+from mendbus.supervisor import Backoff, Board, Children, Part, first, keep_server
+
+log = logging.getLogger("mendbus")
+
+NATS: Final = "nats-server"
+"""Name of the server among the parts."""
+STATE_FILE: Final = "up.json"
+"""Below the data folder: where a running `mendbus up` says how it is reached."""
+
+_CONNECT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `mendbus up` was asked for. Ports: 0 takes any free one."""
+
+    nats_port: int
+    http_port: int
+    data_dir: str
+    single_process: bool = False
+    json: bool = False
+
+
+class Voice:
+    """Tells whoever started this, on standard output: nothing before everything is ready, then each change.
+
+    Keeps the state file current too. What happens before is in the log.
+    """
+
+    def __init__(self, folder: Path, *, as_json: bool) -> None:
+        self._file = folder / STATE_FILE
+        self._json = as_json
+        self._addresses: dict[str, Any] = {}
+        self._pids: dict[str, int] = {}
+        self._started = False
+        self._ended = False
+
+    def reached(self, server: NatsServer, host: str, port: int) -> None:
+        """The addresses are known."""
+        self._addresses = {
+            "url": server.url,
+            "monitor_url": server.monitor_url,
+            "http_url": f"http://{f'[{host}]' if ':' in host else host}:{port}",
+            "http_port": port,
+            "pid": os.getpid(),
+        }
+        self._keep()
+
+    def ready(self, parts: Sequence[Part]) -> None:
+        """Everything is ready; only the first time counts."""
+        if self._started:
+            return
+        self._started = True
+        url, http_url = self._addresses["url"], self._addresses["http_url"]
+        self._say({"event": "nats", "url": url}, f"NATS  {url}")
+        self._say({"event": "http", "url": http_url}, f"HTTP  {http_url}")
+        for part in parts:
+            self.changed(part)
+        self._say({"event": "ready"}, "")
+
+    def changed(self, part: Part) -> None:
+        """A part is in another state, or has another process."""
+        if part.pid:
+            self._pids[part.name] = part.pid
+        else:
+            self._pids.pop(part.name, None)
+        self._keep()
+        if self._started and not self._ended:
+            process = f"pid {part.pid}" if part.state == "ready" else ""
+            told = {"name": part.name, "state": part.state, "detail": part.detail, "pid": part.pid}
+            line = f"{part.name:<18} {part.state:<11} {process}{part.detail}"
+            self._say({"event": "part"} | told, line.rstrip())
+        elif part.state in ("restarting", "not ready") and not self._ended:
+            log.warning("%s: %s", part.name, part.detail)
+
+    def stopping(self) -> None:
+        """The end has begun, and is not told in detail."""
+        self._ended = True
+        if self._started:
+            self._say({"event": "stopping"}, "stopping")
+
+    def gone(self) -> None:
+        """There is nobody to be reached any more."""
+        self._addresses = {}
+        self._file.unlink(missing_ok=True)
+
+    def _say(self, event: Mapping[str, Any], line: str) -> None:
+        # The reader of a pipe may be gone: no reason to stop.
+        with contextlib.suppress(OSError, ValueError):
+            if self._json or line:
+                sys.stdout.write((json.dumps(event) if self._json else line) + "\n")
+                sys.stdout.flush()
+
+    def _keep(self) -> None:
+        if not self._addresses:
+            return
+        fresh = self._file.with_suffix(".new")
+        fresh.write_text(json.dumps(self._addresses | {"pids": self._pids}) + "\n", encoding="utf-8")
+        fresh.replace(self._file)
+
+
+async def up(options: Options, folder: Path, settings: Settings) -> None:
+    """Runs everything, its files in `folder`, until SIGTERM, SIGINT or SIGHUP; a second one hurries the end.
+
+    Raises `MendbusError` when the server cannot start, a port is taken, or this data folder is in use already.
+    """
+    stop, hurry, services_gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    voice = Voice(folder, as_json=options.json)
+
+    def asked_to_stop() -> None:
+        if stop.is_set():
+            hurry.set()
+        else:
+            stop.set()
+            voice.stopping()
+
+    _on_signals(asked_to_stop)
+
+    def changed(part: Part) -> None:
+        voice.changed(part)
+        if board.ready:
+            voice.ready(list(board.parts.values()))
+
+    board = Board((NATS, *SERVICES), changed)
+    with _alone(folder):
+        server = await _launch(folder, options.nats_port)
+        reach = {"nats_url": server.url, "monitor_url": server.monitor_url, "data_dir": folder}
+        settings = settings.model_copy(update=reach | {"http_port": options.http_port})
+        try:
+            await _ensure_streams(settings)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(keep_server(server, NATS, board, services_gone), name="keep nats-server")
+                try:
+                    if options.single_process:
+                        await _in_this_process(settings, server, board, voice, stop)
+                    else:
+                        await _as_children(settings, server, board, voice, stop, hurry)
+                finally:
+                    services_gone.set()
+        finally:
+            voice.gone()
+            await server.stop_async()
+
+
+async def _as_children(
+    settings: Settings, server: NatsServer, board: Board, voice: Voice, stop: asyncio.Event, hurry: asyncio.Event
+) -> None:
+    """Each service a process, and one HTTP server that answers for all of them."""
+
+    def livez() -> http.Answer:
+        return True, {"live": True}
+
+    def readyz() -> http.Answer:
+        reports = {name: part.report() for name, part in board.parts.items()}
+        nats = reports.pop(NATS)
+        return board.ready and not stop.is_set(), {"nats": nats, "services": reports}
+
+    routes = {"/livez": livez, "/readyz": readyz}
+    with _port_taken(settings):
+        answering = await http.serve_health(settings.http_host, settings.http_port, routes)
+    try:
+        voice.reached(server, settings.http_host, http.port_of(answering))
+        await Children(settings, board, stop, hurry).keep(SERVICES)
+    finally:
+        answering.close()
+
+
+async def _in_this_process(
+    settings: Settings, server: NatsServer, board: Board, voice: Voice, stop: asyncio.Event
+) -> None:
+    """All services on this event loop; when one fails for good, all are started again."""
+    services = [find_service(name) for name in SERVICES]
+    backoff, clock = Backoff(), asyncio.get_running_loop().time
+
+    def ready(port: int) -> None:
+        nonlocal settings
+        settings = settings.model_copy(update={"http_port": port})  # the same one after a restart
+        voice.reached(server, settings.http_host, port)
+        for name in SERVICES:
+            board.set(name, "ready", pid=os.getpid())
+
+    while not stop.is_set():
+        begun = clock()
+        try:
+            with _port_taken(settings):
+                await run_services(services, settings, stop=stop, on_ready=ready)
+        except* SettingsError:
+            raise
+        except* Exception as group:
+            if not board.parts[SERVICES[0]].pid:
+                raise
+            log.exception("the services ended together")
+            wait = backoff.after(clock() - begun)
+            for name in SERVICES:
+                board.restarting(name, str(group.exceptions[0]), wait)
+            await first(stop.wait(), timeout=wait)
+    for name in SERVICES:
+        board.set(name, "stopped", pid=0)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs `up` with `Options` as JSON; returns the exit status (2: wrong settings, 1: failed)."""
+    options = Options(**json.loads((sys.argv[1:] if arguments is None else arguments)[0]))
+    errors: list[BaseException] = []
+    try:
+        settings = from_environment()
+        configure_logging(settings, "up")
+        folder = Path(options.data_dir).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        run_loop(up(options, folder, settings))
+    except* MendbusError as group:
+        errors += _leaves(group)
+    if not errors:
+        return 0
+    for error in errors:
+        sys.stderr.write(f"mendbus up: {error}\n")
+    return 2 if any(isinstance(error, SettingsError) for error in errors) else 1
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def _on_signals(handler: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # nohup ignores the hang-up on purpose
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, handler)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Generator[None]:
+    """Holds the data folder: two servers on the same files would spoil them. Raises `MendbusError`."""
+    with (folder / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise MendbusError(f"another `mendbus up` uses {folder}: stop it, or choose another --data-dir") from None
+        yield
+
+
+async def _launch(folder: Path, port: int) -> NatsServer:
+    try:
+        return await NatsServer.launch(folder / "nats", port)
+    except MendbusError as error:
+        hint = f"; if port {port} is taken, choose another with --nats-port (0: any free one)" if port else ""
+        raise MendbusError(f"{error}{hint}") from None
+
+
+@contextlib.contextmanager
+def _port_taken(settings: Settings) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = f"{settings.http_host}:{settings.http_port}"
+        raise MendbusError(f"cannot listen on {where} ({error}): choose another port with --http-port") from None
+
+
+async def _ensure_streams(settings: Settings) -> None:
+    """Once before all services do it at the same time."""
+    bus = await nats_bus.connect(settings.nats_url, name="up", connect_timeout=_CONNECT_SECONDS)
+    try:
+        for drift in await streams.ensure(bus, settings.subjects, settings.stream_max_bytes):
+            log.warning("the server differs from what is needed: %s", drift)
+    finally:
+        await bus.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

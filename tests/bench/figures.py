@@ -1,0 +1,201 @@
+"""Every figure that is measured, with what it must be and should be; and the book in which a run notes them."""
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+Mode = Literal["traced", "untraced"]
+"""With tracing to a live OTLP receiver, which is what counts, or without."""
+
+ROWS = ("floor", "selection", "recovery", "burst", "sustained", "storm", "distinct", "memory", "start")
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A limit that a figure keeps or misses."""
+
+    relation: Literal["<", "<=", ">=", "=="]
+    value: float
+
+    def holds(self, figure: float) -> bool:
+        """Whether the figure keeps it."""
+        match self.relation:
+            case "<":
+                return figure < self.value
+            case "<=":
+                return figure <= self.value
+            case ">=":
+                return figure >= self.value
+            case "==":
+                return figure == self.value
+
+    def __str__(self) -> str:
+        return f"{self.relation} {self.value:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of the table; its row is the part of `key` before the first dot."""
+
+    key: str
+    what: str
+    unit: str = "ms"
+    must: Bound | None = None
+    aim: Bound | None = None
+    floor: str | None = None
+    """Key of the figure of the floor that it is divided by."""
+
+    @property
+    def row(self) -> str:
+        """The row it belongs to."""
+        return self.key.partition(".")[0]
+
+
+def _less(value: float) -> Bound:
+    return Bound("<", value)
+
+
+def _least(value: float) -> Bound:
+    return Bound(">=", value)
+
+
+_NONE = Bound("==", 0.0)
+
+_RECOVERY = tuple(
+    figure
+    for agents in (6, 25, 100)
+    for figure in (
+        Figure(
+            f"recovery.{agents}.mean",
+            f"error -> recovery verified, {agents} agents, mean",
+            must=_less(37.2),
+            floor="floor.mean",
+        ),
+        Figure(
+            f"recovery.{agents}.p50",
+            f"error -> recovery verified, {agents} agents, p50",
+            aim=_less(10.0),
+            floor="floor.p50",
+        ),
+        Figure(
+            f"recovery.{agents}.p99",
+            f"error -> recovery verified, {agents} agents, p99",
+            must=_less(48.9 if agents == 6 else 50.0),
+            aim=_less(25.0),
+            floor="floor.p99",
+        ),
+    )
+)
+
+FIGURES: tuple[Figure, ...] = (
+    Figure("floor.mean", "bare nats-py, four stages, mean"),
+    Figure("floor.p50", "bare nats-py, four stages, p50"),
+    Figure("floor.p99", "bare nats-py, four stages, p99"),
+    Figure("floor.rate", "bare nats-py, four stages, as fast as it goes", "/s"),
+    Figure("selection.mean", "acknowledged -> strategy selected, mean", must=_less(4.7), floor="floor.mean"),
+    Figure("selection.p50", "acknowledged -> strategy selected, p50", floor="floor.p50"),
+    Figure("selection.p99", "acknowledged -> strategy selected, p99", must=_less(8.2), floor="floor.p99"),
+    Figure("selection.ratio", "its p50 as a multiple of the floor's", "x", Bound("<=", 3.0), Bound("<=", 2.0)),
+    Figure("selection.stored", "stored by the server -> strategy selected, p50", floor="floor.p50"),
+    Figure("selection.ack", "report() -> acknowledged, p50", floor="floor.p50"),
+    *_RECOVERY,
+    Figure("burst.p50", "50 errors at once, 16 parallel, p50", floor="floor.p50"),
+    Figure("burst.p99", "50 errors at once, 16 parallel, p99", must=_less(100.0), aim=_less(48.9), floor="floor.p99"),
+    Figure("sustained.rate", "sustained: errors counted", "/s", _least(1000.0), floor="floor.rate"),
+    Figure("sustained.wrong", "sustained: errors lost or counted twice", "", _NONE),
+    Figure("sustained.lag", "sustained: not yet acknowledged when the last was reported", ""),
+    Figure("sustained.drain", "sustained: until the last is counted", "s"),
+    Figure("sustained.cpu", "sustained: CPU per error, five services", "ms"),
+    Figure("sustained.server", "sustained: CPU per error, nats-server", "ms"),
+    Figure("sustained.more", "sustained, 2500/s wanted: counted", "/s", None, _least(2500.0), floor="floor.rate"),
+    Figure("storm.rate", "storm of one fingerprint at report()", "/s", _least(5000.0), _least(20000.0)),
+    Figure("storm.wrong", "storm: errors lost or counted twice", "", _NONE),
+    Figure("storm.incidents", "storm: incidents", "", Bound("==", 1.0)),
+    Figure("distinct.rate", "distinct recoveries", "/s", _least(300.0), _least(1000.0), floor="floor.rate"),
+    Figure("distinct.p50", "distinct recoveries, p50", floor="floor.p50"),
+    Figure("distinct.p99", "distinct recoveries, p99", floor="floor.p99"),
+    Figure("distinct.cpu", "distinct recoveries: CPU of each, five services", "ms"),
+    Figure("distinct.server", "distinct recoveries: CPU of each, nats-server", "ms"),
+    Figure("distinct.failed", "distinct recoveries: ended otherwise", ""),
+    *(
+        Figure(f"memory.{when}.{service}", f"private memory of {service}, {when}", "MB", _less(most), _less(wanted))
+        for service, most, wanted in (
+            ("classifier", 55.0, 40.0),
+            ("predictor", 55.0, 40.0),
+            ("strategy-selector", 40.0, 30.0),
+            ("executor", 40.0, 30.0),
+            ("health-monitor", 40.0, 30.0),
+        )
+        for when in ("idle", "loaded")
+    ),
+    Figure("memory.single", "--single-process, resident, idle", "MB", _less(90.0), _less(65.0)),
+    *(
+        Figure(f"start.{service}", f"start of {service} to ready", "s", _less(1.5), _less(0.7))
+        for service in ("classifier", "predictor", "strategy-selector", "executor", "health-monitor")
+    ),
+    Figure("start.report.mean", "SDK report() call, mean", "ms", _less(1.0), _less(0.2)),
+    Figure("start.report.p99", "SDK report() call, p99", "ms"),
+    Figure("start.status.p50", "health status on the bus after a sample, p50", "ms", _less(20.0), _less(9.0)),
+    Figure("start.status.p99", "health status on the bus after a sample, p99", "ms"),
+)
+BY_KEY = {figure.key: figure for figure in FIGURES}
+
+
+@dataclass
+class Book:
+    """What the runs found: for each figure one value a run, and whatever else is worth keeping."""
+
+    values: dict[str, dict[Mode, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
+    details: dict[str, dict[Mode, list[dict[str, Any]]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
+    failures: dict[str, str] = field(default_factory=dict[str, str])
+    """Why a row could not be measured, by row and mode."""
+
+    def note(self, key: str, mode: Mode, value: float) -> None:
+        """Notes what one run found. Raises `KeyError` for a figure that there is none of."""
+        self.values[BY_KEY[key].key][mode].append(value)
+
+    def note_times(self, prefix: str, mode: Mode, milliseconds: Sequence[float]) -> None:
+        """Notes mean, p50 and p99 of one run, as far as there are such figures."""
+        summary = {"mean": statistics.fmean(milliseconds)} | {f"p{p}": quantile(milliseconds, p) for p in (50, 99)}
+        for name, value in summary.items():
+            if f"{prefix}.{name}" in BY_KEY:
+                self.note(f"{prefix}.{name}", mode, value)
+
+    def describe(self, row: str, mode: Mode, **facts: object) -> None:
+        """Keeps facts about one run of a row."""
+        self.details[row][mode].append(cast("dict[str, Any]", facts))
+
+    def median(self, key: str, mode: Mode) -> float | None:
+        """The median of the runs of a figure; None when there was none."""
+        runs = self.values[key][mode] if key in self.values else []
+        return statistics.median(runs) if runs else None
+
+    def ratio(self, figure: Figure, mode: Mode) -> float | None:
+        """The figure as a multiple of that of the floor."""
+        value = self.median(figure.key, mode)
+        floor = self.median(figure.floor, "untraced") if figure.floor else None
+        return value / floor if value is not None and floor else None
+
+    def missed(self, rows: Sequence[str]) -> list[str]:
+        """One sentence for each must of these rows that was missed; what was not measured is missed too."""
+        found: list[str] = []
+        for figure in FIGURES:
+            if figure.row not in rows or figure.must is None:
+                continue
+            value = self.median(figure.key, "traced")
+            if value is None:
+                found.append(f"{figure.what}: not measured, must be {figure.must} {figure.unit}".strip())
+            elif not figure.must.holds(value):
+                found.append(f"{figure.what}: {value:.4g}, must be {figure.must} {figure.unit}".strip())
+        return found
+
+
+def quantile(values: Sequence[float], percent: float) -> float:
+    """The value that `percent` of the values do not exceed (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]

@@ -1,0 +1,140 @@
+"""The floor: four processes that hand the same error on over bare nats-py, and promise nothing.
+
+`python -m tests.bench.floor N` is stage N: it decodes, encodes and publishes to the next.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import msgpack
+import nats
+from mendbus.contracts.ids import new_id
+from mendbus.contracts.messages import ErrorReported
+from mendbus.sdk.reports import Occurrences, Words, capture, encode
+from mendbus.server import NatsServer
+from mendbus.service import run_loop
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from tests.bench.figures import Book
+from tests.bench.plan import ROOT, Plan, pause
+from tests.bench.processes import Child, spawn
+
+STAGES = 4
+_READY = "floor.ready"
+_WINDOW = 500
+_SECONDS = 30.0
+
+
+async def measure(plan: Plan, book: Book, folder: Path) -> None:
+    """One at a time for the times, then as many as are under way at once for the rate."""
+    server = NatsServer.start(folder / "nats")
+    try:
+        async with AsyncExitStack() as stack:
+            connection = await nats.connect(server.url)
+            stack.push_async_callback(connection.close)
+            ready = asyncio.Queue[Msg]()
+            await connection.subscribe(_READY, cb=_into(ready))
+            await connection.flush()
+            environment = {"NATS_URL": server.url}
+            stages: list[Child] = []
+            for number in range(1, STAGES + 1):
+                stages.append(await spawn(["tests.bench.floor", str(number)], environment, folder))
+                stack.push_async_callback(stages[-1].end)
+            for _ in stages:
+                await asyncio.wait_for(ready.get(), _SECONDS)
+            body = _error_body()
+            for run in range(plan.runs + 1):
+                taken = await _times(connection, body, plan.errors)
+                rate = await _rate(connection, body, plan.floor_seconds)
+                # The first run warms up.
+                if run:
+                    book.note_times("floor", "untraced", taken)
+                    book.note("floor.rate", "untraced", rate)
+            book.describe("floor", "untraced", body_bytes=len(body), under_way=_WINDOW)
+    finally:
+        server.stop()
+
+
+async def _times(connection: Client, body: bytes, number: int) -> list[float]:
+    back = asyncio.Queue[Msg]()
+    subscription = await connection.subscribe(f"floor.{STAGES + 1}", cb=_into(back))
+    await connection.flush()
+    taken: list[float] = []
+    for _ in range(number):
+        begun = time.perf_counter_ns()
+        await connection.publish("floor.1", body)
+        await asyncio.wait_for(back.get(), _SECONDS)
+        taken.append((time.perf_counter_ns() - begun) / 1e6)
+        await pause()
+    await subscription.unsubscribe()
+    return taken
+
+
+async def _rate(connection: Client, body: bytes, seconds: float) -> float:
+    room = asyncio.Semaphore(_WINDOW)
+    arrived = 0
+
+    async def back(_: Msg) -> None:
+        nonlocal arrived
+        arrived += 1
+        room.release()
+
+    subscription = await connection.subscribe(f"floor.{STAGES + 1}", cb=back)
+    begun = time.perf_counter()
+    while time.perf_counter() - begun < seconds:
+        await asyncio.wait_for(room.acquire(), _SECONDS)
+        await connection.publish("floor.1", body)
+    rate = arrived / (time.perf_counter() - begun)
+    for _ in range(_WINDOW):
+        await asyncio.wait_for(room.acquire(), _SECONDS)
+    await subscription.unsubscribe()
+    return rate
+
+
+def _into(queue: asyncio.Queue[Msg]):  # noqa: ANN202 - a coroutine function of the client's own type
+    async def put(message: Msg) -> None:
+        queue.put_nowait(message)
+
+    return put
+
+
+def _error_body() -> bytes:
+    """An error as the SDK writes it."""
+    now = time.time_ns()
+    try:
+        (ROOT / "there is no such file").read_bytes()
+    except OSError as error:
+        captured = capture("FileNotFoundError", str(error), error, None, Words("error", None, "read"))
+    body = encode(
+        captured,
+        id=new_id(),
+        agent={"kind": "runtime", "id": "a0", "instance": new_id()},
+        occurrences=Occurrences(1, now, now),
+        metrics={"cpu_percent": 3.0, "memory_bytes": 4e7, "disk_percent": 20.0, "errors_per_s": 1.0},
+    )
+    fields = msgpack.unpackb(body)
+    assert ErrorReported.model_validate(fields).exception.frames
+    return body
+
+
+async def stage(number: int) -> None:
+    """One stage, until its parent goes."""
+    connection = await nats.connect(os.environ["NATS_URL"])
+
+    async def hand_on(message: Msg) -> None:
+        await connection.publish(f"floor.{number + 1}", msgpack.packb(msgpack.unpackb(message.data)))
+
+    await connection.subscribe(f"floor.{number}", cb=hand_on)
+    await connection.flush()
+    await connection.publish(_READY, b"")
+    await asyncio.to_thread(sys.stdin.read)
+    await connection.close()
+
+
+if __name__ == "__main__":
+    run_loop(stage(int(sys.argv[1])))
