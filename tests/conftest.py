@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, cast
 
 import pytest
+
 from mendbus.bus import Bus
 from mendbus.bus import nats as nats_bus
 from mendbus.bus.memory import MemoryServer

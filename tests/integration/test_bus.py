@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
+from tests.conftest import Connect
+
 from mendbus.bus import Bus, ConsumerSpec, Consumption, Delivery, Message, StoredMessage, StreamSpec, ToStore
 from mendbus.contracts.errors import (
     BatchDuplicate,
@@ -20,8 +22,6 @@ from mendbus.contracts.errors import (
     WrongSequence,
 )
 from mendbus.testing import eventually
-
-from tests.conftest import Connect
 
 
 def stream_of(root: str, **settings: object) -> StreamSpec:
@@ -98,7 +98,7 @@ async def test_queue_group_shares_messages(connect_bus: Connect, root: str) -> N
     sender = await connect_bus("sender")
     seen: Counter[str] = Counter()
 
-    def handler_of(name: str):  # noqa: ANN202
+    def handler_of(name: str):
         async def handler(_: Message) -> None:
             seen[name] += 1
 

@@ -55,6 +55,7 @@ class BusClient:
     def __init__(self, link: Connection) -> None:
         self._link = link
         self._subscriptions: set[Served] = set()
+        self._restoring = topology.Restoring(link)
 
     async def publish(self, subject: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         """See `Bus`. Without a connection messages wait in a buffer of 2 MiB; raises `BusError` when it is full."""
@@ -129,8 +130,13 @@ class BusClient:
         return following
 
     async def ensure(self, streams: Sequence[StreamSpec], consumers: Sequence[ConsumerSpec]) -> list[str]:
-        """See `Bus`. Raises `BusError` when the server is too old or has no JetStream."""
-        return await topology.ensure(self._link, streams, consumers)
+        """See `Bus`. Raises `BusError` when the server is too old or has no JetStream.
+
+        A stream in memory ends with its server; as long as this bus lives, it makes it anew when the server is back.
+        """
+        drift = await topology.ensure(self._link, streams, consumers)
+        self._restoring.remember(streams, consumers)
+        return drift
 
     async def consume(self, spec: ConsumerSpec) -> PullConsumption:
         """See `Bus`."""

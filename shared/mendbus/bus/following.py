@@ -80,12 +80,14 @@ class Following:
         while True:
             await self._deliver()
             _log.info("following %s again from sequence %s", self._stream, self._position)
+            level = logging.WARNING
             while True:
                 try:
                     await self._restart()
                     break
                 except BusError as error:
-                    _log.warning("cannot follow %s, trying again: %s", self._stream, error)
+                    _log.log(level, "cannot follow %s, trying again: %s", self._stream, error)
+                    level = logging.DEBUG
                     await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _deliver(self) -> None:

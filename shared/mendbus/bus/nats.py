@@ -216,8 +216,9 @@ class Link:
 
     async def _error(self, error: Exception) -> None:
         self.last_error = error
-        # While there is no connection every attempt fails: the line about its loss says enough.
-        level = logging.ERROR if self._up.is_set() else logging.DEBUG
+        # A lost connection is told once, by `_disconnected`; while there is none every attempt fails.
+        loss = isinstance(error, (OSError, nats.errors.UnexpectedEOF, nats.errors.StaleConnectionError))
+        level = logging.DEBUG if loss or not self._up.is_set() else logging.ERROR
         trace = None if isinstance(error, (nats.errors.Error, OSError)) else error
         _log.log(level, "nats: %s", error or repr(error), exc_info=trace)
 

@@ -1,5 +1,7 @@
 """Streams and consumers as they must be on the server: created, updated, or the difference said in words."""
 
+import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -8,7 +10,10 @@ from mendbus.bus.jetstream import ApiError, Json, ask_api
 from mendbus.bus.wire import Wire
 from mendbus.contracts.errors import BusError, NoResponders
 
+_log = logging.getLogger(__name__)
+
 _TIMEOUT: Final = 10.0
+_PAUSE_SECONDS: Final = 0.1
 _API_LEVEL: Final = 2
 """Atomic batches and streams that persist asynchronously came with NATS 2.12, which is API level 2."""
 _STREAM_NOT_FOUND: Final = 10059
@@ -141,3 +146,56 @@ def _consumer_config(spec: ConsumerSpec) -> Json:
         "max_deliver": -1,
         "filter_subjects": list(spec.filters),
     }
+
+
+class Restoring:
+    """Streams in memory end with their server: those that were ensured here are made anew when it comes back.
+
+    Implements `Watcher`.
+    """
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._streams: dict[str, StreamSpec] = {}
+        self._consumers: dict[tuple[str, str], ConsumerSpec] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def remember(self, streams: Sequence[StreamSpec], consumers: Sequence[ConsumerSpec]) -> None:
+        """What has been ensured; only what is in memory matters."""
+        self._streams |= {spec.name: spec for spec in streams if spec.storage == "memory"}
+        self._consumers |= {(spec.stream, spec.name): spec for spec in consumers if spec.stream in self._streams}
+        if self._streams:
+            self._wire.watchers.add(self)
+
+    async def reconnected(self) -> None:
+        """See `Watcher`."""
+        await self._end()
+        self._task = asyncio.create_task(self._restore(), name="restore streams in memory")
+
+    def closed(self, reason: str) -> None:
+        """See `Watcher`."""
+        if self._task is not None:
+            _log.debug("streams in memory are not looked after any more: %s", reason)
+            self._task.cancel()
+
+    async def stop(self) -> None:
+        """See `Watcher`."""
+        self._wire.watchers.discard(self)
+        await self._end()
+
+    async def _end(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            _ = await asyncio.wait((task,))
+
+    async def _restore(self) -> None:
+        while True:
+            try:
+                _ = await ensure(self._wire, list(self._streams.values()), list(self._consumers.values()))
+            except BusError as error:
+                # JetStream may be a moment later than the connection.
+                _log.debug("streams in memory cannot be made yet: %s", error)
+                await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                return

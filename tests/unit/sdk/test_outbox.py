@@ -375,7 +375,7 @@ def test_a_kept_outbox_survives_its_process(tmp_path: Path) -> None:
     assert (waiting.first_sent_ns, waiting.acknowledged) == (0, False)
     assert [keeper.body(entry.id) for entry in entries] == [b"1", b"1", b"open 1"]
     assert keeper.body("unheard-of") is None
-    assert again.to_ask(1, 0.0, 10) == [stored]
+    assert again.to_ask(60, 0.0, 10) == [stored]
     assert {entry.id for entry in again.take(60, 0.0)} == {sent.id, waiting.id}
     assert again.counts.reported == 3
     keeper.close()

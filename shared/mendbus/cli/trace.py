@@ -1,0 +1,121 @@
+"""`mendbus trace`: recoveries as waterfalls, from the local trace store."""
+
+import shutil
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mendbus.cli.connect import connected, run, settings_of
+from mendbus.cli.options import AsJson, DataDir, NatsUrl, Root
+from mendbus.cli.output import ago, document, say, table
+from mendbus.contracts.errors import MendbusError
+
+if TYPE_CHECKING:
+    from mendbus.settings import Settings
+    from mendbus.traces import SpanRow
+
+_LISTED = 20
+_ALL = 1_000_000
+_WIDTH_WITHOUT_TERMINAL = 160
+
+
+def trace(
+    trace_id: Annotated[str | None, typer.Argument(metavar="[TRACE]", help="Its id, or the beginning of it.")] = None,
+    incident: Annotated[
+        str | None, typer.Option("--incident", metavar="INCIDENT", help="The trace of this incident (or its beginning).")
+    ] = None,
+    last: Annotated[int, typer.Option("--last", min=0, help="The newest so many traces.")] = 0,
+    nats_url: NatsUrl = None,
+    root: Root = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw recoveries as waterfalls; without an argument list the newest traces.
+
+    Reads the local trace store. Where spans go to a collector (OTEL_EXPORTER_OTLP_ENDPOINT), look there.
+    """
+    from mendbus.traces import read_trace, recent_traces
+
+    settings = settings_of(nats_url, root, data_dir)
+    if incident is not None:
+        wanted = [_trace_of(settings, incident)]
+    elif trace_id is not None:
+        wanted = [trace_id]
+    else:
+        newest = recent_traces(settings.traces, last or _LISTED)
+        if not newest:
+            raise MendbusError(_nothing(settings))
+        if not last:
+            _list(newest, as_json=as_json)
+            return
+        wanted = [one.trace_id for one in reversed(newest)]
+    found: list[SpanRow] = []
+    for one in wanted:
+        rows = read_trace(settings.traces, one)
+        if not rows:
+            raise MendbusError(f"no trace begins with {one!r}. {_nothing(settings)}")
+        ids = sorted({row.trace_id for row in rows})
+        if len(ids) > 1:
+            raise MendbusError(f"{len(ids)} traces begin with {one!r}: {', '.join(ids[:4])}")
+        found += rows
+        if not as_json:
+            _draw(rows)
+    if as_json:
+        document([row._asdict() for row in found])
+
+
+def _draw(rows: "list[SpanRow]") -> None:
+    from mendbus.traces import waterfall
+
+    width = shutil.get_terminal_size((_WIDTH_WITHOUT_TERMINAL, 24)).columns if sys.stdout.isatty() else 0
+    for drawn in waterfall(rows, width or _WIDTH_WITHOUT_TERMINAL):
+        say(drawn)
+    say()
+
+
+def _list(newest: "list[Any]", *, as_json: bool) -> None:
+    if as_json:
+        document([one._asdict() for one in newest])
+        return
+    columns = ("trace", "age>", "took>", "spans>", "failed>", "incident", "services", "root")
+    rows = [
+        (
+            one.trace_id,
+            ago(one.start),
+            f"{one.ms:.1f} ms",
+            str(one.spans),
+            str(one.errors),
+            one.incident_id or "-",
+            ", ".join(one.services),
+            one.name,
+        )
+        for one in reversed(newest)
+    ]
+    table(columns, rows)
+
+
+def _nothing(settings: "Settings") -> str:
+    if settings.otlp_endpoint:
+        return f"Spans go to the collector at {settings.otlp_endpoint}: look there, such as in Jaeger."
+    return f"The local trace store is {settings.traces}; another --data-dir may be meant."
+
+
+def _trace_of(settings: "Settings", prefix: str) -> str:
+    """The trace of an incident: from the local store, else from its outcome."""
+    from mendbus.cli.incidents import find_outcomes, match
+    from mendbus.traces import recent_traces
+
+    local = {one.incident_id: one.trace_id for one in recent_traces(settings.traces, _ALL) if one.incident_id}
+    found = match(prefix, local)
+    if found is not None:
+        return local[found]
+
+    async def ask() -> str:
+        async with connected(settings) as bus:
+            outcomes = await find_outcomes(bus, settings.subjects, prefix)
+        if not outcomes:
+            raise MendbusError(f"there is no incident that begins with {prefix!r}: see `mendbus incidents`")
+        return outcomes[-1].trace_id
+
+    return run(ask())

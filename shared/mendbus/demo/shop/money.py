@@ -1,0 +1,14 @@
+"""Amounts of money, in whole cents."""
+
+
+def share(cents: int, permille: int) -> int:
+    """So many thousandths of an amount, rounded to a whole cent, half of one away from zero."""
+    product = cents * permille
+    half = 500 if product >= 0 else -500
+    return int((product + half) / 1000)
+
+
+def shown(cents: int) -> str:
+    """An amount as people read it."""
+    sign = "-" if cents < 0 else ""
+    return f"{sign}{abs(cents) // 100}.{abs(cents) % 100:02d}"

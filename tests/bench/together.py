@@ -1,0 +1,69 @@
+"""Many errors at once: a burst, and distinct failures as fast as they are recovered."""
+
+import asyncio
+from collections import Counter, deque
+from pathlib import Path
+
+from tests.bench.bed import Bed, Heard, bed, of_services, per_unit, warm_up
+from tests.bench.figures import Book, Mode, quantile
+from tests.bench.plan import Plan
+
+
+async def measure_burst(plan: Plan, book: Book, mode: Mode, folder: Path) -> None:
+    """Half of the agents fail at the same moment, each with a failure of its own."""
+    async with bed(folder, plan, mode, 2 * plan.burst) as made:
+        await warm_up(made, plan.warm_up)
+        keys = list(made.agents)
+        for run in range(plan.runs):
+            made.fail(keys[run % 2 :: 2])
+            heard = [await made.outcomes.next() for _ in range(plan.burst)]
+            recovered = [found.milliseconds for found in heard if found.outcome == "recovered"]
+            book.note_times("burst", mode, recovered)
+            book.describe("burst", mode, recovered=len(recovered), outcomes=_outcomes(heard))
+            await asyncio.sleep(1.0)
+
+
+async def measure_distinct(plan: Plan, book: Book, mode: Mode, folder: Path) -> None:
+    """A closed loop: so many failures under way, each of another agent; when one is recovered, an agent that rests fails.
+
+    There are twice as many agents, so that never more than half of them are sick at once.
+    """
+    async with bed(folder, plan, mode, 2 * plan.under_way) as made:
+        await warm_up(made, plan.warm_up)
+        for _ in range(plan.runs):
+            before = made.cpu()
+            heard = await closed_loop(made, plan.under_way, plan.distinct_seconds)
+            cpu = per_unit(before, made.cpu(), len(heard))
+            recovered = [found.milliseconds for found in heard if found.outcome == "recovered"]
+            book.note("distinct.rate", mode, len(recovered) / plan.distinct_seconds)
+            book.note("distinct.p50", mode, quantile(recovered, 50))
+            book.note("distinct.p99", mode, quantile(recovered, 99))
+            book.note("distinct.cpu", mode, of_services(cpu))
+            book.note("distinct.server", mode, cpu["nats-server"])
+            book.note("distinct.failed", mode, len(heard) - len(recovered))
+            book.describe("distinct", mode, cpu_ms_each=cpu, outcomes=_outcomes(heard))
+
+
+async def closed_loop(made: Bed, under_way: int, seconds: float) -> list[Heard]:
+    """What was heard within the time; what is still under way then is waited for and not counted."""
+    loop = asyncio.get_running_loop()
+    resting = deque(made.agents)
+    heard: list[Heard] = []
+    end = loop.time() + seconds
+    made.fail([resting.popleft() for _ in range(under_way)])
+    busy = under_way
+    while busy:
+        found = await made.outcomes.next()
+        busy -= 1
+        resting.append(found.agent)
+        if loop.time() < end:
+            heard.append(found)
+            made.fail([resting.popleft()])
+            busy += 1
+    return heard
+
+
+def _outcomes(heard: list[Heard]) -> dict[str, int]:
+    return dict(
+        Counter(found.outcome if found.outcome == "recovered" else f"{found.outcome}: {found.reason}" for found in heard)
+    )

@@ -1,0 +1,155 @@
+"""State rebuilt from any snapshot and the rest of the journal is the state that was."""
+
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mendbus import codec, streams
+from mendbus.bus.memory import MemoryServer
+from mendbus.contracts.asks import AttemptResult, Classification
+from mendbus.contracts.journal import Attempted, Claimed, Concluded, Counted, Decided, Entry, Floored, Held, Opened
+from mendbus.contracts.messages import (
+    AgentRef,
+    DecisionSummary,
+    ErrorReported,
+    ExceptionInfo,
+    RecoveryCommand,
+    RecoveryOutcome,
+)
+from mendbus.contracts.subjects import Subjects
+from mendbus_strategy_selector.journal import Position, digest_of
+from mendbus_strategy_selector.snapshot import BUCKET, Snapshots, restore
+from mendbus_strategy_selector.state import PartitionState
+
+SUBJECTS = Subjects()
+AGENT = AgentRef(kind="runtime", id="a1")
+DECISION = DecisionSummary(policy="p", rule="first", reason="because")
+CLASSIFIED = Classification(category="unknown", severity="error", confidence=0.5, model="m")
+
+
+def error(name: str) -> ErrorReported:
+    """An error of that name."""
+    return ErrorReported(
+        id=name, time_unix_nano=1, agent=AGENT, exception=ExceptionInfo(type=name, message="went wrong")
+    )
+
+
+def command(incident: str, action: str = "apply") -> RecoveryCommand:
+    """A command for an incident."""
+    return RecoveryCommand.model_validate(
+        {
+            "command_id": f"{incident}-{action}",
+            "incident_id": incident,
+            "attempt": 1,
+            "agent": {"kind": "runtime", "id": "a1"},
+            "action": action,
+            "strategy": "fallback",
+            "parameters": {"to": "mirror"},
+            "timeout_ms": 100,
+            "deadline_unix_nano": 10,
+            "fence": 1,
+        }
+    )
+
+
+def outcome(incident: str, kind: str, sequence: int, settled: bool | None) -> RecoveryOutcome:
+    """An outcome of an incident."""
+    return RecoveryOutcome.model_validate(
+        {
+            "incident_id": incident,
+            "sequence": sequence,
+            "agent": {"kind": "runtime", "id": "a1"},
+            "fingerprint": incident,
+            "outcome": kind,
+            "error_count": 1,
+            "event_count": 1,
+            "trace_id": "",
+            "settled": settled,
+        }
+    )
+
+
+def entries_for(incident: str, number: int) -> st.SearchStrategy[Entry]:
+    """Entries that may follow one another in any order; the state must cope."""
+    result = AttemptResult(incident_id=incident, status="done", verified=True)
+    return st.one_of(
+        st.just(Opened(incident_id=incident, agent=AGENT, fingerprint=incident, error=error(incident))),
+        st.integers(1, 200).map(
+            lambda s: Counted(
+                incident_id=incident, lane="normal", sequences=[s + number], event_ids=[f"e{s}"], error_count=s
+            )
+        ),
+        st.just(
+            Decided(
+                incident_id=incident,
+                attempt=1,
+                strategy="fallback",
+                decision=DECISION,
+                classification=CLASSIFIED,
+                command=command(incident),
+            )
+        ),
+        st.just(Attempted(incident_id=incident, command_id=f"{incident}-apply", result=result, ended_unix_nano=9)),
+        st.tuples(
+            st.sampled_from(["recovered", "escalated", "no_action"]), st.integers(0, 5), st.sampled_from([None, True])
+        ).map(lambda o: Concluded(outcome=outcome(incident, *o))),
+        st.just(Held(incident_id=incident, until_unix_nano=99)),
+        st.integers(0, 50).map(lambda f: Floored(lane="normal", floor=f)),
+        st.just(Claimed(owner="me")),
+    )
+
+
+_ENTRIES = st.lists(st.sampled_from(["A", "B"]).flatmap(lambda i: entries_for(i, ord(i))), max_size=30)
+
+
+def seen(state: PartitionState) -> dict[str, Any]:
+    """Everything a state knows, to compare."""
+    return {
+        "incidents": {k: v.model_dump() for k, v in state.incidents.items()},
+        "latest": state.latest,
+        "floors": state.floors,
+        "sequences": state.sequences,
+        "acted": state.acted,
+        "open": +state.open,
+    }
+
+
+@given(entries=_ENTRIES, cut=st.integers(0, 30))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+async def test_snapshot_and_journal_give_the_state_that_was(entries: list[Entry], cut: int) -> None:
+    """Wherever the snapshot was taken, what is rebuilt equals what the owner knew, and the position is the last."""
+    bus = MemoryServer().connect("test")
+    await streams.ensure(bus, SUBJECTS, 1 << 30)
+    state, position = PartitionState(), Position()
+    snapshots = Snapshots(bus, SUBJECTS, 0)
+    for number, entry in enumerate(entries, 1):
+        head = {
+            "id": f"r{number}",
+            "time_unix_nano": number,
+            "partition": 0,
+            "number": number,
+            "owner": "me",
+            "previous": position.digest,
+        }
+        body = codec.pack_with_list(head, "entries", [codec.encode(entry)])
+        stored = await bus.store(SUBJECTS.journal(0), body)
+        position = Position(number, stored.sequence, digest_of(body))
+        state.apply(entry, number)
+        if number == cut:
+            await snapshots.prepare(state)
+            await snapshots.write(snapshots.pack(state), position)
+    rebuilt, at = await restore(bus, SUBJECTS, 0)
+    assert seen(rebuilt) == seen(state)
+    assert at == position
+    await bus.close()
+
+
+async def test_a_snapshot_of_no_use_is_passed_over() -> None:
+    """A damaged snapshot, or one of another version, costs time and nothing else."""
+    bus = MemoryServer().connect("test")
+    await streams.ensure(bus, SUBJECTS, 1 << 30)
+    for content in (b"junk", codec.pack({"version": 99})):
+        await bus.put_object(SUBJECTS.bucket(BUCKET), "journal-0", content)
+        state, position = await restore(bus, SUBJECTS, 0)
+        assert (state.incidents, position) == ({}, Position())
+    await bus.close()
