@@ -2,10 +2,14 @@
 
 import asyncio
 import itertools
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from tests.integration.streams import STREAM, WORKER
 
 from mendbus.bus import Bus
 from mendbus.bus import nats as nats_bus
@@ -25,6 +29,38 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer
     server = NatsServer.start(tmp_path_factory.mktemp("nats"))
     yield server
     server.stop()
+
+
+@pytest.fixture
+def doomed_server(tmp_path: Path) -> Iterator[NatsServer]:
+    """A server of the test's own, to be killed and stopped."""
+    server = NatsServer.start(tmp_path / "doomed")
+    yield server
+    if server.running:
+        os.kill(server.pid, signal.SIGCONT)
+    server.stop()
+
+
+@pytest.fixture
+def deaths() -> list[str]:
+    """What `on_dead` of `doomed_bus` was told."""
+    return []
+
+
+@pytest.fixture
+async def doomed_bus(doomed_server: NatsServer, deaths: list[str]) -> AsyncIterator[nats_bus.NatsBus]:
+    """A bus on that server, with one stream and one consumer."""
+    connected = await nats_bus.connect(doomed_server.url, name="test", on_dead=deaths.append)
+    await connected.ensure([STREAM], [WORKER])
+    yield connected
+    await connected.close()
+
+
+@pytest.fixture
+def quick_watchdog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watchdog that looks often and waits a second for its message; to be named before `doomed_bus`."""
+    monkeypatch.setattr(nats_bus, "_WATCH_SECONDS", 0.02)
+    monkeypatch.setattr(nats_bus, "_ECHO_SECONDS", 1)
 
 
 @pytest.fixture

@@ -133,7 +133,6 @@ class Runtime:
         *,
         queue: str | None = None,
         concurrency: int = 1,
-        span: str | None = None,
         limit: int = MAX_SERVICE_BODY,
     ) -> None:
         """Answers requests, shared with the other replicas of the service (`queue` "" answers them all).
@@ -158,7 +157,7 @@ class Runtime:
                 await self.reply_error(message, 400, str(refused))
                 await self.dead_letter(message, refused)
                 return
-            work = self.tracer.start(span or name, "server", parent_of(message.headers))
+            work = self.tracer.start(f"{self.service}.{name}", "server", parent_of(message.headers))
             try:
                 result = await handler(request, work)
             except Exception as error:

@@ -11,10 +11,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import mendbus.bus.nats as nats_bus
 from mendbus import http, streams
@@ -227,28 +227,27 @@ async def _in_this_process(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs `up` with `Options` as JSON; returns the exit status (2: wrong settings, 1: failed)."""
     options = Options(**json.loads((sys.argv[1:] if arguments is None else arguments)[0]))
-    errors: list[BaseException] = []
     try:
         settings = from_environment()
         configure_logging(settings, "up")
         folder = Path(options.data_dir).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         run_loop(up(options, folder, settings))
-    except* MendbusError as group:
-        errors += _leaves(group)
-    if not errors:
-        return 0
-    for error in errors:
-        sys.stderr.write(f"mendbus up: {error}\n")
-    return 2 if any(isinstance(error, SettingsError) for error in errors) else 1
+    except (MendbusError, OSError, BaseExceptionGroup) as failure:
+        errors = _leaves(failure)
+        if not all(isinstance(error, (MendbusError, OSError)) for error in errors):
+            raise
+        for error in errors:
+            sys.stderr.write(f"mendbus up: {error}\n")
+        return 2 if any(isinstance(error, SettingsError) for error in errors) else 1
+    return 0
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
+def _leaves(error: BaseException) -> list[BaseException]:
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    return [leaf for inner in group.exceptions for leaf in _leaves(inner)]
 
 
 def _on_signals(handler: Callable[[], None]) -> None:

@@ -1,19 +1,20 @@
 """Properties of the wire format that hold for every message and for any bytes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.contract.generate import near_msgpack, values
+from tests.contract.vectors import golden
 
 from mendbus import codec
 from mendbus.contracts.errors import Refused
 from mendbus.contracts.fields import WireModel
 from mendbus.contracts.messages import ErrorReported, Probe, ProbeResult
 from mendbus.proto import models
-from tests.contract.generate import near_msgpack, values
-from tests.contract.vectors import golden
 
 MODELS = models()
 
@@ -61,10 +62,9 @@ def _carefully(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
 @given(body=near_msgpack())
 def test_any_bytes_are_a_map_or_are_refused(body: bytes) -> None:
     """Any bytes are read as an independent, careful reading has it, or refused; nothing else is ever raised."""
-    try:
-        got = codec.unpack(body)
-    except Refused as refused:
-        assert refused.code in ("not_msgpack", "trailing_bytes", "duplicate_key", "not_a_map", "too_deep")
+    got = _outcome(lambda: codec.unpack(body))
+    if isinstance(got, Refused):
+        assert got.code in ("not_msgpack", "trailing_bytes", "duplicate_key", "not_a_map", "too_deep")
         return
     wanted = msgpack.unpackb(body, object_pairs_hook=_carefully, ext_hook=None)
     assert repr(got) == repr(wanted)
@@ -82,11 +82,17 @@ def test_damaged_messages_are_messages_or_are_refused(vector: Any, changes: list
     for place, byte in changes:
         body[place % len(body)] = byte
     model, limit = MODELS[vector.message]
+    got = _outcome(lambda: codec.decode(model, bytes(body[: len(body) - cut]), limit))
+    if isinstance(got, Refused):
+        assert got.reason.isprintable()
+        assert len(got.reason) <= 480
+
+
+def _outcome(read: Callable[[], object]) -> object:
     try:
-        codec.decode(model, bytes(body[: len(body) - cut]), limit)
+        return read()
     except Refused as refused:
-        assert refused.reason.isprintable()
-        assert len(refused.reason) <= 480
+        return refused
 
 
 @given(text=st.text(st.characters(exclude_categories=("Cs",)), max_size=300))
@@ -109,7 +115,7 @@ def test_half_a_surrogate_pair_does_not_stop_a_message() -> None:
 def test_a_flood_of_problems_is_refused_quickly_and_in_one_sentence() -> None:
     """A message with thousands of wrong values is refused without naming them all."""
     value = {"id": 1, "metrics": {f"m{number}": "wrong" for number in range(5000)}}
-    with pytest.raises(Refused, match="500. problems"):
+    with pytest.raises(Refused, match=r"500\d problems"):
         codec.decode(ErrorReported, msgpack.packb(value), 1 << 20)
 
 

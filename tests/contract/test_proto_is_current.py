@@ -1,4 +1,4 @@
-"""`proto/` says what the code does: generated files are current, the AsyncAPI document is valid, the prose is complete."""
+"""`proto/` says what the code does: it is generated from it, valid, and complete."""
 
 import json
 import re
@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
+from tests.contract.vectors import PROTO
 
 from mendbus.contracts.catalogue import FAMILIES, REFUSALS
 from mendbus.contracts.fields import WireModel
 from mendbus.proto import document, files, main, models, schema, to_yaml
-from tests.contract.vectors import PROTO
 
 DATA = Path(__file__).parents[1] / "data"
 PROSE = (PROTO / "README.md").read_text(encoding="utf-8")
@@ -35,13 +35,13 @@ def _block(lines: list[str], indent: int) -> tuple[Any, list[str]]:
         line, lines = lines[0][indent:], lines[1:]
         if isinstance(found, list):
             assert line.startswith("- ")
-            if re.match(r'- ("[^"]*"|[^" ]+):( |$)', line):
+            if re.match(r'- (- |("[^"]*"|[^":]+):( |$))', line):
                 inner, lines = _block([" " * (indent + 2) + line[2:], *lines], indent + 2)
                 found.append(inner)
             else:
                 found.append(_scalar(line[2:]))
             continue
-        match = re.fullmatch(r'("[^"]*"|[^" ]+):(?: (.*))?', line)
+        match = re.fullmatch(r'("[^"]*"|[^":]+):(?: (.*))?', line)
         assert match, line
         key = _scalar(match[1])
         assert key not in found
@@ -95,7 +95,7 @@ def test_yaml_says_what_the_document_says() -> None:
     awkward: dict[str, Any] = {
         "no": "yes",
         "a b": ["on", "1", 1, 1.5, None, True, "null", "", [], {}, "a: b", "a #b", " a", "-", "é", "a,b"],
-        "$x": {"y": [{"a": {"b": "c"}, "d": 1}, {"e": []}]},
+        "$x": {"y": [{"a": {"b": "c"}, "d": 1}, {"e": []}, [[1, "x"], ["a: b"]]]},
     }
     assert read_yaml(to_yaml(awkward)) == awkward
 

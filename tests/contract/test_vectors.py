@@ -2,13 +2,13 @@
 
 import pytest
 from jsonschema import Draft202012Validator
+from tests.contract.vectors import Vector, golden, invalid, tolerated
 
 from mendbus import codec
 from mendbus.contracts.catalogue import REFUSALS
 from mendbus.contracts.errors import Refused
 from mendbus.contracts.subjects import Subjects
 from mendbus.proto import models, schema
-from tests.contract.vectors import Vector, golden, invalid, tolerated
 
 SUBJECTS = Subjects()
 MODELS = models()

@@ -16,9 +16,7 @@ async def start(runtime: Runtime) -> Drain:
     async def execute(request: Execute, span: Span) -> AttemptResult:
         return await carry_out(request, actuator, runtime.tracer, span, runtime.now)
 
-    await runtime.serve(
-        "execute", runtime.subjects.execute, Execute, execute, concurrency=PARALLEL, span="executor.execute"
-    )
+    await runtime.serve("execute", runtime.subjects.execute, Execute, execute, concurrency=PARALLEL)
 
     async def drain() -> None:
         """Attempts under way have been waited for when their subscription stopped."""

@@ -2,6 +2,7 @@
 
 import sys
 from importlib.metadata import version
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ from mendbus.contracts.errors import MendbusError, SettingsError
 
 EPILOG = (
     "Exit status: 0 = done, 1 = it failed, 2 = wrong usage or settings. Every command takes --json. "
-    "NATS is found by --nats-url, NATS_URL, a running `mendbus up` of the same --data-dir, or on port 4222 of this machine."
+    "NATS is found by --nats-url, NATS_URL, a running `mendbus up` of the same --data-dir, else on port 4222."
 )
 
 
@@ -51,7 +52,7 @@ def build() -> typer.Typer:
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         epilog=EPILOG,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback()(_root)
     for command in (up.up, bench.demo, up.run, pipeline.report, pipeline.watch, pipeline.incidents, pipeline.explain):
@@ -68,6 +69,6 @@ def run() -> None:
     """Runs the command line and exits."""
     # What agents wrote may hold characters that the terminal's encoding lacks.
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     build()()

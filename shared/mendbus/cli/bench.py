@@ -1,11 +1,11 @@
 """`mendbus bench` and `mendbus demo`: they start what is elsewhere."""
 
 import os
-import sys
 from pathlib import Path
 
 import typer
 
+from mendbus.cli.handover import become
 from mendbus.contracts.errors import MendbusError
 
 
@@ -16,12 +16,22 @@ def checkout() -> Path | None:
 
 
 def bench(context: typer.Context) -> None:
-    """Measure the figures beside a floor measured in the same run; needs a source checkout.
+    """Measure the figures; needs a source checkout.
 
-    Arguments are handed on to the bench.
+    Beside a floor measured in the same run. Arguments are handed on to the bench.
     """
     root = checkout()
     if root is None:
         raise MendbusError("the bench is part of the source, not of the package: run this in a checkout of Mendbus")
     os.chdir(root)
-    os.execv(sys.executable, [sys.executable, "-m", "tests.bench", *context.args])
+    become("tests.bench", *context.args)
+
+
+def demo() -> None:
+    """Watch two agents break and be recovered.
+
+    Real agents break in four ways on a small project; takes under a minute.
+    """
+    from mendbus.demo import main
+
+    raise typer.Exit(main())

@@ -22,9 +22,8 @@ def running(data_dir: Path) -> dict[str, Any] | None:
     """What a `mendbus up` with this data folder says about itself, or None where none is running."""
     try:
         state = cast("dict[str, Any]", json.loads((data_dir / _STATE_FILE).read_bytes()))
-        os.kill(int(state["pid"]), 0)
-    except PermissionError:
-        pass  # it runs as somebody else
+        with contextlib.suppress(PermissionError):  # it runs as somebody else
+            os.kill(int(state["pid"]), 0)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return state

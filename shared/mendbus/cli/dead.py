@@ -12,6 +12,7 @@ from mendbus.cli.connect import connected, run, settings_of
 from mendbus.cli.options import AsJson, DataDir, NatsUrl, Root
 from mendbus.cli.output import ago, clean, document, moment, say, table
 from mendbus.contracts.errors import MendbusError, NoResponders, Refused
+from mendbus.contracts.subjects import HEADER_CODE, HEADER_REASON, HEADER_SIZE, HEADER_SUBJECT
 
 if TYPE_CHECKING:
     from mendbus.bus import StoredMessage
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 Sequence = Annotated[int, typer.Argument(metavar="SEQ", min=1, help="Its number in `mendbus dead list`.")]
 _DUMP_BYTES = 1024
+_OURS = frozenset((HEADER_CODE, HEADER_REASON, HEADER_SIZE, HEADER_SUBJECT, "Mendbus-Original-Id"))
 
 
 class Letter(NamedTuple):
@@ -153,8 +155,6 @@ async def _read_one(settings: "Settings", sequence: int) -> Letter:
 
 def letter_of(stored: "StoredMessage") -> Letter:
     """A dead letter from the message in which a service keeps it."""
-    from mendbus.contracts.subjects import HEADER_CODE, HEADER_REASON, HEADER_SIZE, HEADER_SUBJECT
-
     said = stored.headers
     size = said.get(HEADER_SIZE, "")
     return Letter(
@@ -165,7 +165,7 @@ def letter_of(stored: "StoredMessage") -> Letter:
         reason=said.get(HEADER_REASON, ""),
         subject=said.get(HEADER_SUBJECT, ""),
         size=int(size) if size.isdigit() else len(stored.body),
-        headers={name: value for name, value in said.items() if not name.startswith(("Mendbus-", "Nats-"))},
+        headers={name: value for name, value in said.items() if name not in _OURS and not name.startswith("Nats-")},
         body=stored.body,
     )
 

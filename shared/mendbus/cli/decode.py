@@ -67,6 +67,8 @@ def family_of(subject: str, root: str) -> "Family | None":
         tokens = ["error", *tokens[2:]]
     for family in FAMILIES:
         address = family.address.split(".")
-        if len(address) == len(tokens) and all(a.startswith("{") or a == t for a, t in zip(address, tokens, strict=True)):
+        if len(address) == len(tokens) and all(
+            a.startswith("{") or a == t for a, t in zip(address, tokens, strict=True)
+        ):
             return family
     return None

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from mendbus.cli.connect import connected
-from mendbus.cli.incidents import Noted, find_journal, find_outcomes, read_journal, incident_of
+from mendbus.cli.incidents import Noted, find_journal, find_outcomes, incident_of, read_journal
 from mendbus.cli.listing import standing
 from mendbus.cli.output import ago, clean, document, moment, ms, say
 from mendbus.contracts.errors import MendbusError
@@ -102,7 +102,8 @@ def _prediction(last: RecoveryOutcome) -> Iterator[str]:
 def _decision(last: RecoveryOutcome) -> Iterator[str]:
     if (found := last.decision) is None:
         return
-    yield f"  decision        {last.strategy or 'none'}: {clean(found.reason)} (rule {found.rule}, policy {found.policy})"
+    rule = f"rule {found.rule}, policy {found.policy}"
+    yield f"  decision        {last.strategy or 'none'}: {clean(found.reason)} ({clean(rule)})"
     for other in found.alternatives:
         yield f"    not           {other.strategy:<21} {clean(other.why_not)}"
 

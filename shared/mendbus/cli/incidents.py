@@ -1,5 +1,6 @@
 """Incidents as they stand: read from the stored outcomes and from the journal, found by the beginning of their id."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -96,10 +97,10 @@ def incident_of(entry: Entry) -> str | None:
 def short_ids(ids: Iterable[str]) -> dict[str, str]:
     """For each id the shortest beginning that no other of them has, at least 8 characters."""
     ordered = sorted(set(ids))
-    shared = [0, *(_common(a, b) for a, b in zip(ordered, ordered[1:], strict=False)), 0]
+    shared = [0, *itertools.starmap(_common, itertools.pairwise(ordered)), 0]
     return {
         one: one[: max(_SHORTEST_PREFIX, before + 1, after + 1)]
-        for one, before, after in zip(ordered, shared, shared[1:], strict=False)
+        for one, before, after in zip(ordered, shared[:-1], shared[1:], strict=True)
     }
 
 
@@ -113,7 +114,7 @@ def _common(a: str, b: str) -> int:
 
 
 def time_of(prefix: str) -> int | None:
-    """The earliest time at which an id with this beginning can have been made (UUIDv7), in nanoseconds, less some slack.
+    """The earliest time (ns) at which an id (UUIDv7) with this beginning can have been made, less some slack.
 
     None where the beginning is too short to say, or is none of such an id.
     """
@@ -126,7 +127,7 @@ def time_of(prefix: str) -> int | None:
 
 def match(prefix: str, ids: Iterable[str]) -> str | None:
     """The one id that begins so, or None. Raises `MendbusError` when there are several."""
-    found = sorted({one for one in ids if one.startswith(prefix.lower()) or one.startswith(prefix)})
+    found = sorted({one for one in ids if one.startswith((prefix, prefix.lower()))})
     if prefix in found:
         return prefix
     if len(found) > 1:

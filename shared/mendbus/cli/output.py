@@ -1,4 +1,4 @@
-"""What commands print: JSON for programs, plain lines and tables for people. Text from the wire cannot steer a terminal."""
+"""What commands print: JSON for programs, lines and tables for people; text from the wire cannot steer a terminal."""
 
 import json
 import os

@@ -24,7 +24,10 @@ def report(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Report an error in the name of an agent; prints the event id once the server has it on disk."""
+    """Report an error in the name of an agent.
+
+    Prints the event id once the server has it on disk; with --wait also what became of it.
+    """
     from mendbus.cli.reporting import Draft, send
 
     draft = Draft(*agent_of(agent), error_type, message, severity, operation)
@@ -32,7 +35,10 @@ def report(
 
 
 def watch(nats_url: NatsUrl = None, root: Root = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Show outcomes, alerts and health statuses as they come, one a line, until Ctrl-C."""
+    """Show outcomes, alerts and statuses live.
+
+    One a line, as they come, until Ctrl-C.
+    """
     from mendbus.cli.watching import follow
 
     run(follow(settings_of(nats_url, root, data_dir), as_json=as_json))
@@ -64,7 +70,10 @@ def explain(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell everything about one incident: what failed, what was found, decided and done, when, and why."""
+    """Tell everything about one incident.
+
+    What failed, what was found, decided and done, when, and why.
+    """
     from mendbus.cli.explaining import tell
 
     run(tell(settings_of(nats_url, root, data_dir), incident, audit=audit, as_json=as_json))

@@ -35,7 +35,7 @@ class Draft(NamedTuple):
 
 
 class Ear:
-    """Hears what becomes of one event: the outcome that names it, or, beyond the first hundred events, its incident's."""
+    """Hears what becomes of one event; an outcome names the first hundred events, the settlement each of them."""
 
     def __init__(self, event_id: str) -> None:
         self._event_id = event_id

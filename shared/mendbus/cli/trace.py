@@ -23,7 +23,8 @@ _WIDTH_WITHOUT_TERMINAL = 160
 def trace(
     trace_id: Annotated[str | None, typer.Argument(metavar="[TRACE]", help="Its id, or the beginning of it.")] = None,
     incident: Annotated[
-        str | None, typer.Option("--incident", metavar="INCIDENT", help="The trace of this incident (or its beginning).")
+        str | None,
+        typer.Option("--incident", metavar="INCIDENT", help="The trace of this incident (or its beginning)."),
     ] = None,
     last: Annotated[int, typer.Option("--last", min=0, help="The newest so many traces.")] = 0,
     nats_url: NatsUrl = None,
@@ -31,7 +32,9 @@ def trace(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Draw recoveries as waterfalls; without an argument list the newest traces.
+    """Draw recoveries as waterfalls, or list them.
+
+    Without an argument or --last: lists the newest traces.
 
     Reads the local trace store. Where spans go to a collector (OTEL_EXPORTER_OTLP_ENDPOINT), look there.
     """

@@ -1,13 +1,12 @@
 """`mendbus up` and `mendbus run`: both hand over to a fresh Python, so that no command line stays in memory."""
 
 import json
-import os
-import sys
 from typing import Annotated
 
 import typer
 
 from mendbus.cli.connect import settings_of
+from mendbus.cli.handover import become
 from mendbus.cli.options import AsJson, DataDir
 from mendbus.contracts.vocabulary import ServiceName
 
@@ -16,18 +15,25 @@ HTTP_PORT = 7700
 
 
 def up(
-    nats_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of NATS; 0: any free one.")] = NATS_PORT,
+    nats_port: Annotated[
+        int, typer.Option("--nats-port", metavar="PORT", min=0, max=65535, help="Port of NATS; 0: any free one.")
+    ] = NATS_PORT,
     http_port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help=f"Port of /livez and /readyz; 0: any free one. [{HTTP_PORT}]")
+        int | None,
+        typer.Option(
+            "--http-port", metavar="PORT", min=0, max=65535, help=f"Port of /livez and /readyz; 0: any. [{HTTP_PORT}]"
+        ),
     ] = None,
     data_dir: DataDir = None,
-    single_process: Annotated[bool, typer.Option(help="All services in one process, for small hosts.")] = False,
+    single_process: Annotated[
+        bool, typer.Option("--single-process", help="All services in one process, for small hosts.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run everything on this machine: a NATS server and the five services.
+    """Run everything on this machine, supervised.
 
-    What dies is started again. Prints the addresses and the state of each service once all are ready, and every change
-    after that. Ctrl-C ends it; a second Ctrl-C does not wait for work under way.
+    A NATS server and the five services: what dies is started again. Prints the addresses and the state of each service
+    once all are ready, and every change after that. Ctrl-C ends it; a second one does not wait for work under way.
     """
     settings = settings_of(data_dir=data_dir)
     chosen = settings.http_port if http_port is None and settings.http_port >= 0 else http_port
@@ -38,9 +44,12 @@ def up(
         "single_process": single_process,
         "json": as_json,
     }
-    os.execv(sys.executable, [sys.executable, "-m", "mendbus.up", json.dumps(options)])
+    become("mendbus.up", json.dumps(options))
 
 
 def run(service: Annotated[ServiceName, typer.Argument(help="Which one.")]) -> None:
-    """Run one service in this process, with settings from the environment."""
-    os.execv(sys.executable, [sys.executable, "-m", "mendbus.service", service])
+    """Run one service in this process.
+
+    Its settings come from the environment: NATS_URL, MENDBUS_HTTP_PORT and so on.
+    """
+    become("mendbus.service", service)

@@ -12,7 +12,7 @@ from tests.support import Clock, ask, memory_runtime, tell
 from mendbus import codec
 from mendbus.bus import Bus, Message
 from mendbus.bus.memory import MemoryServer
-from mendbus.contracts.errors import BusError, ServiceFailed
+from mendbus.contracts.errors import BusError, ServiceFailed, WrongSequence
 from mendbus.contracts.messages import (
     AgentGoodbye,
     AgentHello,
@@ -196,6 +196,29 @@ async def test_a_goodbye_deletes_the_stored_hello_unless_there_is_a_newer_one() 
         await eventually(deleted)
     async with monitored(server) as (_, bus, _told):
         assert (await control(bus, "agents"))["agents"] == []
+
+
+@pytest.mark.parametrize("problem", [WrongSequence("k", 10071, "wrong last sequence"), BusError("the disk is full")])
+async def test_a_stored_hello_that_cannot_be_deleted_stays(problem: BusError, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A newer hello, or a server that refuses, leaves the bucket as it is; the goodbye is told all the same."""
+    async with monitored() as (runtime, bus, told):
+        await ask(bus, SUBJECTS.hello("runtime", "a1"), hello(), HelloReply)
+        await eventually(lambda: _listed(bus, "a1"))
+        asked: list[str] = []
+
+        async def refuse(subject: str, *_: Any, **more: Any) -> Any:
+            asked.append(subject)
+            assert more["expected_last"] > 0
+            raise problem
+
+        monkeypatch.setattr(runtime.bus, "store", refuse)
+        await tell(bus, SUBJECTS.goodbye("runtime", "a1"), goodbye())
+        await tell(bus, SUBJECTS.goodbye("runtime", "a1"), goodbye())
+        await eventually(lambda: asked == [SUBJECTS.key("agents", "runtime", "a1")])
+        await eventually(lambda: told.words == ["retired"])
+        kept = await bus.last(SUBJECTS.bucket_stream("agents"), SUBJECTS.key("agents", "runtime", "a1"))
+        assert kept is not None
+        assert kept.body
 
 
 async def test_known_agents_survive_a_restart() -> None:

@@ -14,7 +14,11 @@ async def test_synchronous_callables_run_in_threads() -> None:
     """A synchronous callable runs elsewhere than on the loop, with its arguments, and its exception comes back."""
     caller = Caller()
     here = threading.get_ident()
-    assert await caller.call(lambda value, more: (value, more, threading.get_ident() != here), 1, more=2) == (1, 2, True)
+    assert await caller.call(lambda value, more: (value, more, threading.get_ident() != here), 1, more=2) == (
+        1,
+        2,
+        True,
+    )
     with pytest.raises(ZeroDivisionError):
         await caller.call(lambda: 1 // 0)
     with pytest.raises(RuntimeError):

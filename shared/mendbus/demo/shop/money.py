@@ -3,9 +3,8 @@
 
 def share(cents: int, permille: int) -> int:
     """So many thousandths of an amount, rounded to a whole cent, half of one away from zero."""
-    product = cents * permille
-    half = 500 if product >= 0 else -500
-    return int((product + half) / 1000)
+    whole = (abs(cents * permille) + 500) // 1000
+    return whole if cents * permille >= 0 else -whole
 
 
 def shown(cents: int) -> str:

@@ -1,0 +1,219 @@
+"""What `mendbus doctor` looks at. Each check changes nothing and ends under a deadline."""
+
+import ctypes
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+
+from mendbus import streams
+from mendbus.bus import ConsumerSpec, StreamSpec
+from mendbus.cli.connect import connected, running
+from mendbus.contracts.errors import BusError
+from mendbus.contracts.subjects import LANES, PARTITIONS, Subjects
+from mendbus.contracts.vocabulary import SERVICES
+from mendbus.server import syncs_always
+from mendbus.settings import Settings
+
+if TYPE_CHECKING:
+    from mendbus.bus import Bus
+
+ASK_SECONDS = 2.0
+_API_LEVEL = 2
+_NANO = 1_000_000_000
+_CLOCK_SECONDS = 1.0
+_FREE_BYTES = 1 << 30
+_RESTART = "restart a service, or `mendbus up`: it creates what is missing and updates what differs"
+
+State = Literal["ok", "warning", "problem"]
+
+
+class Check(NamedTuple):
+    """One thing that was looked at; `remedy` says what to do unless all is well."""
+
+    name: str
+    state: State
+    found: str
+    remedy: str = ""
+
+
+async def examine(settings: Settings) -> list[Check]:
+    """All checks. Those that need a server are left out when there is none."""
+    found = [python(sys.version_info[:3]), libgomp(), disk(settings.data_dir)]
+    try:
+        async with connected(settings) as bus:
+            found.append(Check("server", "ok", f"reachable at {settings.nats_url}"))
+            found.append(await level(bus))
+            found.append(await syncs(settings.monitor_url))
+            if found[-2].state == "ok":
+                found.append(await clock(bus, settings.subjects.stream("ERRORS")))
+                found += await stores(bus, settings)
+            for service in SERVICES:
+                found.append(await answers(bus, service))
+    except BusError as error:
+        found.append(Check("server", "problem", str(error), "run `mendbus up`, or name a server with --nats-url"))
+    return found + await supervised(settings)
+
+
+def python(version: Sequence[int]) -> Check:
+    """Whether Python is new enough."""
+    text = ".".join(str(number) for number in version)
+    if tuple(version) >= (3, 11):
+        return Check("python", "ok", text)
+    return Check("python", "problem", text, "install Python 3.11 or newer")
+
+
+def libgomp(library: str = "libgomp.so.1") -> Check:
+    """Whether the system library is there that LightGBM needs on Linux."""
+    if sys.platform != "linux":
+        return Check("libgomp", "ok", "not needed here")
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        remedy = "apt-get install libgomp1  |  dnf install libgomp  |  apk add libgomp"
+        return Check("libgomp", "problem", f"{library} is missing: learned models cannot be loaded", remedy)
+    return Check("libgomp", "ok", library)
+
+
+def disk(data_dir: Path, needed: int = _FREE_BYTES) -> Check:
+    """Whether there is room where `mendbus up` keeps its streams."""
+    existing = next(folder for folder in (data_dir.absolute(), *data_dir.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(existing).free
+    text = f"{free / (1 << 30):.1f} GiB free for {data_dir}"
+    if free >= needed:
+        return Check("disk", "ok", text)
+    return Check("disk", "problem", text, f"free at least {needed / (1 << 30):.1f} GiB, or choose another --data-dir")
+
+
+async def level(bus: "Bus") -> Check:
+    """Whether the server is new enough and has JetStream."""
+    try:
+        api = (await _ask(bus, "INFO")).get("api", {}).get("level", 0)
+    except BusError as error:
+        remedy = "start nats-server with a jetstream block, and let this user reach $JS.API.>"
+        return Check("server version", "problem", f"no JetStream: {error}", remedy)
+    if api >= _API_LEVEL:
+        return Check("server version", "ok", f"2.12 or newer (JetStream API level {api})")
+    return Check("server version", "problem", f"older than 2.12 (JetStream API level {api})", "upgrade nats-server")
+
+
+async def syncs(monitor_url: str) -> Check:
+    """Whether the server syncs every write before it answers."""
+    synced = await syncs_always(monitor_url, timeout=ASK_SECONDS) if monitor_url else None
+    if synced is None:
+        remedy = "set MENDBUS_MONITOR_URL to the server's monitoring address, such as http://127.0.0.1:8222"
+        return Check("sync", "warning", "cannot be seen", remedy)
+    if synced:
+        return Check("sync", "ok", "every write is on disk before it is acknowledged")
+    remedy = "set jetstream { sync_interval: always } in the server's configuration"
+    return Check("sync", "problem", "power loss may lose acknowledged errors", remedy)
+
+
+async def clock(bus: "Bus", stream: str) -> Check:
+    """Whether this machine's clock and the server's agree; the server tells its own with a stream."""
+    before = time.time()
+    told = (await _ask(bus, f"STREAM.INFO.{stream}")).get("ts")
+    after = time.time()
+    if not told:
+        return Check("clock", "warning", f"cannot be seen: there is no stream {stream}", _RESTART)
+    server = datetime.fromisoformat(told).timestamp()
+    off = max(before - server, server - after, 0.0)
+    if off <= _CLOCK_SECONDS:
+        return Check("clock", "ok", f"within {max(off, after - before):.3f} s of the server's")
+    return Check("clock", "problem", f"{off:.1f} s away from the server's", "let NTP or chrony set both clocks")
+
+
+async def stores(bus: "Bus", settings: Settings) -> list[Check]:
+    """Whether streams and consumers are there, and are as needed."""
+    subjects = settings.subjects
+    wanted = streams.streams(subjects, settings.stream_max_bytes)
+    differ = [line for spec in wanted for line in await _stream(bus, spec)]
+    found = [_summary("streams", len(wanted), differ)]
+    consumers = [_lane(subjects, partition, lane) for partition in range(PARTITIONS) for lane in LANES]
+    differ = [line for spec in consumers for line in await _consumer(bus, spec)]
+    return [*found, _summary("consumers", len(consumers), differ)]
+
+
+def _lane(subjects: Subjects, partition: int, lane: str) -> ConsumerSpec:
+    return streams.lane_consumer(subjects, partition, lane)
+
+
+def _summary(name: str, count: int, differ: Sequence[str]) -> Check:
+    if not differ:
+        return Check(name, "ok", f"{count} as needed")
+    more = f"; and {len(differ) - 4} more" if len(differ) > 4 else ""
+    return Check(name, "problem", "; ".join(differ[:4]) + more, _RESTART)
+
+
+async def _stream(bus: "Bus", spec: StreamSpec) -> list[str]:
+    answer = await _ask(bus, f"STREAM.INFO.{spec.name}")
+    there = cast("dict[str, Any] | None", answer.get("config"))
+    if there is None:
+        return [f"stream {spec.name} is missing"]
+    transform = cast("dict[str, Any]", there.get("subject_transform") or {})
+    pairs: Iterable[tuple[str, object, object]] = (
+        ("subjects", sorted(there.get("subjects") or []), sorted(spec.subjects)),
+        ("storage", there.get("storage"), spec.storage),
+        ("discard", there.get("discard"), spec.discard),
+        ("max_age", (there.get("max_age") or 0) / _NANO, spec.max_age),
+        ("max_bytes", there.get("max_bytes"), spec.max_bytes),
+        ("allow_atomic", there.get("allow_atomic") or False, spec.allow_atomic),
+        ("transform", (transform.get("src"), transform.get("dest")), spec.transform or (None, None)),
+    )
+    return [f"stream {spec.name}: {key} is {a!r}, needed {b!r}" for key, a, b in pairs if a != b]
+
+
+async def _consumer(bus: "Bus", spec: ConsumerSpec) -> list[str]:
+    answer = await _ask(bus, f"CONSUMER.INFO.{spec.stream}.{spec.name}")
+    there = cast("dict[str, Any] | None", answer.get("config"))
+    if there is None:
+        return [f"consumer {spec.name} is missing"]
+    filters = cast("list[str]", there.get("filter_subjects") or [there.get("filter_subject")])
+    pairs: Iterable[tuple[str, object, object]] = (
+        ("filters", sorted(filters), sorted(spec.filters)),
+        ("ack_wait", (there.get("ack_wait") or 0) / _NANO, spec.ack_wait),
+        ("max_ack_pending", there.get("max_ack_pending"), spec.max_ack_pending),
+    )
+    return [f"consumer {spec.name}: {key} is {a!r}, needed {b!r}" for key, a, b in pairs if a != b]
+
+
+async def answers(bus: "Bus", service: str) -> Check:
+    """Whether a service answers on the services API."""
+    try:
+        reply = await bus.request(f"$SRV.PING.{service}", b"", timeout=ASK_SECONDS)
+        told = json.loads(reply.body)
+        return Check(service, "ok", f"instance {told['id']} answers, version {told['version']}")
+    except (BusError, ValueError, KeyError, TypeError) as error:
+        return Check(service, "problem", f"does not answer: {error}", f"run `mendbus run {service}`, or `mendbus up`")
+
+
+async def supervised(settings: Settings) -> list[Check]:
+    """What a running `mendbus up` with this data folder says about its services."""
+    from mendbus.supervisor import readiness
+
+    state = running(settings.data_dir)
+    if state is None:
+        return []
+    try:
+        told = await readiness(settings.http_host, int(state["http_port"]))
+        services = cast("dict[str, dict[str, Any]]", told["services"])
+    except (OSError, ValueError, KeyError) as error:
+        return [Check("mendbus up", "problem", f"does not answer: {error}", f"look at process {state['pid']}")]
+    unready = [f"{name} {one.get('detail') or _unmet(one)}" for name, one in services.items() if not one["ready"]]
+    if unready:
+        return [Check("mendbus up", "problem", "; ".join(unready), "look at its log")]
+    return [Check("mendbus up", "ok", f"process {state['pid']}, all services are ready")]
+
+
+def _unmet(told: dict[str, Any]) -> str:
+    return ", ".join(f"{name}: {one['detail']}" for name, one in told["conditions"].items() if not one["ok"])
+
+
+async def _ask(bus: "Bus", what: str) -> dict[str, Any]:
+    """An answer of the JetStream API, errors included. Raises `BusError`."""
+    reply = await bus.request(f"$JS.API.{what}", b"", timeout=ASK_SECONDS)
+    return cast("dict[str, Any]", json.loads(reply.body))
