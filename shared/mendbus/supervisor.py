@@ -66,13 +66,11 @@ class Board:
         """Whether every part is ready."""
         return all(part.state == "ready" for part in self.parts.values())
 
-    def set(self, name: str, state: State, detail: str = "", pid: int | None = None) -> None:
-        """Records the state of a part, and its process id if that changed too."""
+    def set(self, name: str, state: State, detail: str = "", pid: int = 0) -> None:
+        """Records the state of a part, and its process id if it has one."""
         part = self.parts[name]
-        before = part.state, part.detail, part.pid
-        part.state, part.detail = state, detail
-        part.pid = part.pid if pid is None else pid
-        if (part.state, part.detail, part.pid) != before:
+        if (part.state, part.detail, part.pid) != (state, detail, pid):
+            part.state, part.detail, part.pid = state, detail, pid
             self._on_change(part)
 
     def restarting(self, name: str, why: str, seconds: float) -> None:
@@ -107,8 +105,9 @@ def ended(status: int) -> str:
 
 
 async def keep_server(server: NatsServer, name: str, board: Board, stop: asyncio.Event) -> None:
-    """Starts a server that runs already again, on the same ports, whenever it dies, and stops it in the end."""
+    """Starts a server again, on the same ports, whenever it dies, and stops it in the end."""
     backoff, clock = Backoff(), asyncio.get_running_loop().time
+    why = "did not start"
     while not stop.is_set():
         begun = clock()
         if server.running:
@@ -116,15 +115,27 @@ async def keep_server(server: NatsServer, name: str, board: Board, stop: asyncio
             await first(server.wait(), stop.wait())
             if stop.is_set():
                 break
+            status = await server.wait()
+            why = f"{ended(status)}: {server.fatal_line()}" if status > 0 else ended(status)
         wait = backoff.after(clock() - begun)
-        board.restarting(name, f"ended: {server.fatal_line()}", wait)
+        board.restarting(name, why, wait)
         await first(stop.wait(), timeout=wait)
         try:
             await server.begin_async()
         except MendbusError as error:
-            log.error("%s", error)
+            why = str(error)
     await server.stop_async()
-    board.set(name, "stopped", pid=0)
+    board.set(name, "stopped")
+
+
+@dataclass(slots=True)
+class _Child:
+    """One life of a service. `port` is where it answers once it is ready."""
+
+    name: str
+    process: asyncio.subprocess.Process
+    ready: asyncio.Event
+    port: int = 0
 
 
 class Children:
@@ -136,7 +147,7 @@ class Children:
         self._board = board
         self._stop = stop
         self._hurry = hurry
-        self._ports: dict[str, int] = {}
+        self._answering: dict[str, _Child] = {}
 
     async def keep(self, names: Sequence[str]) -> None:
         """Runs the services until `stop`. Raises `SettingsError` (in a group) when one cannot start with its own."""
@@ -159,36 +170,25 @@ class Children:
             wait = backoff.after(clock() - begun)
             self._board.restarting(name, ended(status), wait)
             await first(self._stop.wait(), timeout=wait)
-        self._board.set(name, "stopped", pid=0)
+        self._board.set(name, "stopped")
 
     async def _run(self, name: str) -> int:
         """One life of a child; returns its exit status."""
-        ready = asyncio.Event()
-        async with self._spawn(name, ready) as process:
-            self._board.set(name, self._board.parts[name].state, self._board.parts[name].detail, process.pid)
-            try:
-                await first(process.wait(), ready.wait(), self._stop.wait())
-                if ready.is_set() and process.returncode is None:
-                    await self._ask(name)
-                    await first(process.wait(), self._stop.wait())
-            finally:
-                self._ports.pop(name, None)
+        async with self._spawn(name) as child:
+            process = child.process
+            await first(process.wait(), child.ready.wait(), self._stop.wait())
+            if child.ready.is_set():
+                self._answering[name] = child
+                await self._ask(child)
+                await first(process.wait(), self._stop.wait())
+                del self._answering[name]
             if process.returncode is None:
-                await self._end(name, process)
+                await self._end(child)
             return await process.wait()
 
     @contextlib.asynccontextmanager
-    async def _spawn(self, name: str, ready: asyncio.Event) -> AsyncGenerator[asyncio.subprocess.Process]:
-        loop = asyncio.get_running_loop()
+    async def _spawn(self, name: str) -> AsyncGenerator[_Child]:
         reader, writer = os.pipe()
-
-        def hear() -> None:
-            loop.remove_reader(reader)
-            said = os.read(reader, 64).split()
-            if len(said) == 2:
-                self._ports[name] = int(said[1])
-                ready.set()
-
         settings = self._settings
         environment = os.environ | {
             "NATS_URL": settings.nats_url,
@@ -198,54 +198,66 @@ class Children:
             "MENDBUS_HTTP_PORT": "0",
             "MENDBUS_READY_FD": str(writer),
         }
-        process = None
         try:
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "mendbus.service", name),
-                    env=environment,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=2,  # standard output is for what this process itself has to say
-                    pass_fds=(writer,),
-                    start_new_session=True,  # so that Ctrl-C reaches the child only through its parent
-                    preexec_fn=_die_with_parent(),  # no other way to ask for the signal before exec
-                )
-            finally:
-                os.close(writer)
-            loop.add_reader(reader, hear)
-            yield process
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "mendbus.service", name),
+                env=environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=2,  # standard output is for what this process itself has to say
+                pass_fds=(writer,),
+                start_new_session=True,  # so that Ctrl-C reaches the child only through its parent
+                preexec_fn=_die_with_parent(),  # no other way to ask for the signal before exec
+            )
+        except BaseException:
+            os.close(reader)
+            raise
+        finally:
+            os.close(writer)
+        child = _Child(name, process, asyncio.Event())
+        loop = asyncio.get_running_loop()
+
+        def hear() -> None:
+            loop.remove_reader(reader)
+            said = os.read(reader, 64).split()
+            if len(said) == 2:
+                child.port = int(said[1])
+                child.ready.set()
+
+        loop.add_reader(reader, hear)
+        try:
+            yield child
         finally:
             loop.remove_reader(reader)
             os.close(reader)
-            if process is not None and process.returncode is None:
+            if process.returncode is None:
                 _send(process, signal.SIGKILL)
 
-    async def _end(self, name: str, process: asyncio.subprocess.Process) -> None:
-        _send(process, signal.SIGTERM)
+    async def _end(self, child: _Child) -> None:
+        _send(child.process, signal.SIGTERM)
         patience = self._settings.drain_seconds + _AFTER_DRAIN_SECONDS
-        await first(process.wait(), self._hurry.wait(), timeout=patience)
-        if process.returncode is None:
-            log.warning("%s did not end in time and is killed", name)
-            _send(process, signal.SIGKILL)
+        await first(child.process.wait(), self._hurry.wait(), timeout=patience)
+        if child.process.returncode is None:
+            log.warning("%s did not end in time and is killed", child.name)
+            _send(child.process, signal.SIGKILL)
 
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(_POLL_SECONDS if self._board.ready else _STARTING_POLL_SECONDS)
-            await asyncio.gather(*(self._ask(name) for name in list(self._ports)))
+            await asyncio.gather(*map(self._ask, list(self._answering.values())))
 
-    async def _ask(self, name: str) -> None:
+    async def _ask(self, child: _Child) -> None:
         """Takes over what a child says of itself."""
-        port = self._ports[name]
+        name = child.name
         try:
             async with asyncio.timeout(_ASK_SECONDS):
-                conditions = (await readiness("127.0.0.1", port))["services"][name]["conditions"]
+                conditions = (await readiness("127.0.0.1", child.port))["services"][name]["conditions"]
             unmet = [f"{condition}: {told['detail']}" for condition, told in conditions.items() if not told["ok"]]
         except (OSError, TimeoutError, ValueError, KeyError, TypeError):
             conditions, unmet = {}, ["does not answer /readyz"]
         # It may have died, or have been asked to stop, while it was asked.
-        if self._ports.get(name) == port:
+        if self._answering.get(name) is child and child.process.returncode is None and not self._stop.is_set():
             self._board.parts[name].conditions = conditions
-            self._board.set(name, "not ready" if unmet else "ready", "; ".join(unmet))
+            self._board.set(name, "not ready" if unmet else "ready", "; ".join(unmet), child.process.pid)
 
 
 async def readiness(host: str, port: int) -> dict[str, Any]:

@@ -121,8 +121,12 @@ class Voice:
         if not self._addresses:
             return
         fresh = self._file.with_suffix(".new")
-        fresh.write_text(json.dumps(self._addresses | {"pids": self._pids}) + "\n", encoding="utf-8")
-        fresh.replace(self._file)
+        try:
+            fresh.write_text(json.dumps(self._addresses | {"pids": self._pids}) + "\n", encoding="utf-8")
+            fresh.replace(self._file)
+        except OSError as error:
+            # A full disk must not end what could survive it.
+            log.warning("%s is not current: %s", self._file, error)
 
 
 async def up(options: Options, folder: Path, settings: Settings) -> None:
@@ -221,7 +225,7 @@ async def _in_this_process(
                 board.restarting(name, str(group.exceptions[0]), wait)
             await first(stop.wait(), timeout=wait)
     for name in SERVICES:
-        board.set(name, "stopped", pid=0)
+        board.set(name, "stopped")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

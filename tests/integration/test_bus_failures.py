@@ -155,6 +155,55 @@ async def test_failing_death_notice_is_logged(doomed_server: NatsServer, caplog:
     await bus.close()
 
 
+# bytes that are no message
+
+
+async def test_bytes_of_others_cannot_end_the_reader(
+    doomed_server: NatsServer, doomed_bus: NatsBus, deaths: list[str]
+) -> None:
+    """A subject or a header block that is no text reaches its subscriber, or a stream's reader, and harms nobody."""
+    seen: list[str] = []
+
+    async def handler(message: Message) -> None:
+        seen.append(message.subject)
+
+    await doomed_bus.subscribe("x.>", handler)
+    consumption = await doomed_bus.consume(WORKER)
+    await doomed_bus.barrier()
+    host, port = doomed_server.url.removeprefix("nats://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b'CONNECT {"verbose":false,"headers":true}\r\n')
+    for subject in (b"%s.\xff\xfe", b"%s.a\x0bb", b"%s.a\x0c1", b"%s.\x00"):
+        for first in (b"x", b"s"):
+            writer.write(b"PUB %s 1\r\n1\r\n" % (subject % first))
+    for head in (
+        b"NATS/1.0 \xff\xff\xff\r\n\r\n",
+        b"NATS/1.0\r\n\xff: \xff\r\n\r\n",
+        b"NATS/1.0",
+        b"NATS/1.0 404\r\n\r\n",
+    ):
+        for subject in (b"x.y", b"s.y"):
+            writer.write(b"HPUB %s %d %d\r\n%s\r\n" % (subject, len(head), len(head), head))
+    writer.write(b"PUB x.end 0\r\n\r\nPUB s.end 0\r\n\r\n")
+    await eventually(lambda: "x.end" in seen)
+    stored: list[str] = []
+    while "s.end" not in stored:
+        for delivery in await consumption.take(10):
+            stored.append(delivery.message.subject)
+            await delivery.ack()
+    writer.close()
+    await writer.wait_closed()
+    assert seen[0].startswith("x.")
+    assert stored[0].startswith("s.")
+    assert len(seen) >= 3
+    read = [message async for message in doomed_bus.read("S", "s.>")]
+    assert len(read) == len(stored)
+    assert (await doomed_bus.last("S", "s.y")) is not None
+    assert deaths == []
+    assert not client_of(doomed_bus)._reading_task.done()
+    assert reader.at_eof() is False
+
+
 # a server that dies and comes back
 
 

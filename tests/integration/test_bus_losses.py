@@ -86,8 +86,12 @@ async def test_follow_notices_a_lost_consumer(doomed_bus: NatsBus, monkeypatch: 
     await eventually(lambda: seen == [1, 2])
 
 
-async def test_follow_waits_for_its_stream_to_come_back(doomed_bus: NatsBus, caplog: pytest.LogCaptureFixture) -> None:
+async def test_follow_waits_for_its_stream_to_come_back(
+    doomed_bus: NatsBus, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A follower whose stream is away goes on asking, and begins again when it is there."""
+    monkeypatch.setattr(following, "_HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(following, "_SILENCE_SECONDS", 0.5)
     seen: list[bytes] = []
 
     async def handler(message: StoredMessage) -> None:

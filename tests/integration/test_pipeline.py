@@ -6,10 +6,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import mendbus_executor
-import mendbus_strategy_selector
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.harness import ProtocolAgent, read_ledger
+from tests.support import ask, memory_runtime, tell
+
+import mendbus_executor
+import mendbus_strategy_selector
 from mendbus import codec
 from mendbus.bus import Bus, Message
 from mendbus.bus.memory import MemoryServer
@@ -25,9 +28,6 @@ from mendbus.contracts.subjects import HEADER_CODE, HEADER_SUBJECT, MAX_SERVICE_
 from mendbus.contracts.vocabulary import Strategy
 from mendbus.settings import Settings
 from mendbus.testing import eventually
-
-from tests.harness import ProtocolAgent, read_ledger
-from tests.support import ask, memory_runtime, tell
 
 QUICK = "settle_seconds = 0.2\nhold_seconds = 0.2\n"
 

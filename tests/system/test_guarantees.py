@@ -5,10 +5,10 @@ import signal
 from pathlib import Path
 
 import pytest
+from tests.harness import assert_exact, installation, load, make_agents, read_ledger, settled_ledger
+
 from mendbus.contracts.vocabulary import SERVICES
 from mendbus.testing import eventually
-
-from tests.harness import assert_exact, installation, load, make_agents, read_ledger, settled_ledger
 
 pytestmark = pytest.mark.timeout(180)
 

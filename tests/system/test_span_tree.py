@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.harness import installation
+
 from mendbus import Agent, codec
 from mendbus.bus import Message
 from mendbus.contracts.messages import RecoveryOutcome
@@ -11,8 +13,6 @@ from mendbus.contracts.subjects import MAX_SERVICE_BODY
 from mendbus.otlp_sink import OtlpSink
 from mendbus.testing import eventually
 from mendbus.traces import SpanRow
-
-from tests.harness import installation
 
 pytestmark = pytest.mark.timeout(90)
 

@@ -16,7 +16,7 @@ from mendbus.contracts.subjects import PARTITIONS, partition_of
 from mendbus.runtime import Runtime
 from mendbus_strategy_selector.journal import Fenced
 from mendbus_strategy_selector.partition import Partition
-from mendbus_strategy_selector.recovery import Context
+from mendbus_strategy_selector.steps import Context
 
 log = logging.getLogger("mendbus")
 

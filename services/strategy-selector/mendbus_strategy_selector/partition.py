@@ -14,13 +14,15 @@ from mendbus.contracts.messages import SettledQuery, SettledReply
 from mendbus.fingerprint import Fingerprints
 from mendbus.runtime import Runtime
 from mendbus.telemetry import Span
+from mendbus_strategy_selector.aftercare import Aftercare
 from mendbus_strategy_selector.intake import Intake, Taken
 from mendbus_strategy_selector.journal import Journal
 from mendbus_strategy_selector.rates import Rates
-from mendbus_strategy_selector.recovery import Context, Recoveries
+from mendbus_strategy_selector.recovery import Recoveries
 from mendbus_strategy_selector.settled import answer_settled
 from mendbus_strategy_selector.snapshot import Snapshots, restore
 from mendbus_strategy_selector.state import Incident, Lane, PartitionState
+from mendbus_strategy_selector.steps import Context, Steps
 from mendbus_strategy_selector.telling import Teller
 
 log = logging.getLogger("mendbus")
@@ -65,7 +67,9 @@ class Partition:
         self._journal = Journal(runtime.bus, runtime.subjects, self.number, owner, position, runtime.now)
         self._teller = Teller(runtime.bus, runtime.subjects)
         rates = Rates(runtime.now)
-        self._recoveries = Recoveries(context, self._state, self._journal, self._teller, rates)
+        self._steps = Steps(context, self._state, self._journal, self._teller)
+        self._recoveries = Recoveries(self._steps, rates)
+        self._aftercare = Aftercare(self._steps)
         self._intake = Intake(
             runtime.bus,
             runtime.subjects,
@@ -134,7 +138,7 @@ class Partition:
         for incident, fresh in taken.recounted.values():
             self._dirty[incident.id] = incident
             if fresh:
-                self._recoveries.repeated(incident)
+                self._aftercare.repeated(incident)
 
     async def _told(self, taken: Taken) -> None:
         for incident_id, event_ids in taken.late.items():
@@ -192,7 +196,7 @@ class Partition:
             self._group.create_task(self._hold(incident), name=f"hold {incident.id}")
 
     async def _settle(self, incident: Incident) -> None:
-        if await self._recoveries.settle(incident):
+        if await self._aftercare.settle(incident):
             self._watch(incident)
         else:
             self._enqueue(incident, lambda: self._relapse(incident))
@@ -203,7 +207,7 @@ class Partition:
         self._enqueue(incident, lambda: self._lift(incident))
 
     async def _lift(self, incident: Incident) -> None:
-        if not await self._recoveries.lift(incident):
+        if not await self._aftercare.lift(incident):
             self._watch(incident)
 
     def _resume(self) -> None:
@@ -243,7 +247,7 @@ class Partition:
             if not incident.untold:
                 del self._dirty[incident.id]
             elif incident.pending is None:
-                await self._recoveries.tell_late(incident)
+                await self._steps.tell_late(incident)
 
     async def _tidy(self) -> None:
         """Forgets what is not needed any more, and keeps the rest as a snapshot."""

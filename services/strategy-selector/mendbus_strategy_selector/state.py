@@ -163,6 +163,8 @@ class PartitionState:
                 pass
 
     def _open(self, entry: Opened, at: int) -> None:
+        if entry.incident_id in self.incidents:
+            return
         incident = Incident(
             id=entry.incident_id,
             agent=entry.agent,

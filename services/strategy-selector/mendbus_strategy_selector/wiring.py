@@ -6,7 +6,7 @@ from mendbus_strategy_selector.agents import Agents
 from mendbus_strategy_selector.asks import Asks
 from mendbus_strategy_selector.ownership import Ownership
 from mendbus_strategy_selector.policy import load_policy
-from mendbus_strategy_selector.recovery import Context
+from mendbus_strategy_selector.steps import Context
 
 
 async def start(runtime: Runtime) -> Drain:

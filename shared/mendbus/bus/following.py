@@ -78,7 +78,10 @@ class Following:
 
     async def _run(self) -> None:
         while True:
-            await self._deliver()
+            try:
+                await self._deliver()
+            except (ValueError, IndexError):
+                _log.warning("something on our own inbox is no message of %s", self._stream)
             _log.info("following %s again from sequence %s", self._stream, self._position)
             level = logging.WARNING
             while True:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 
 import nats.errors
 from nats.aio.client import Client, Server
+from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as ClientSubscription
 
 from mendbus.bus.asking import Requests
@@ -45,7 +47,7 @@ async def connect(
     connection after `connect_timeout` seconds.
     """
     servers = [part.strip() for part in url.split(",") if part.strip()]
-    link = Link(Client(), on_dead)
+    link = Link(_ToughClient(), on_dead)
     try:
         async with asyncio.timeout(connect_timeout):
             await link.open(servers, name, prefix_inbox)
@@ -64,6 +66,86 @@ async def connect(
 
 def _without_credentials(server: str) -> str:
     return urlsplit(server if "://" in server else f"nats://{server}").netloc.rpartition("@")[2]
+
+
+class _ToughClient(Client):
+    """Reads whatever bytes other clients may send: an exception here would end the reader of the whole connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ps = cast("Any", _Parser(self))
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg:
+        return Msg(
+            _client=cast("Any", self),
+            subject=subject.decode("utf-8", "replace"),
+            reply=reply.decode("utf-8", "replace"),
+            data=data,
+            headers=headers,
+            _sid=sid,
+        )
+
+    async def _process_headers(self, headers: Any) -> dict[str, str] | None:
+        try:
+            return await cast("Any", super())._process_headers(headers)
+        except (ValueError, IndexError) as error:
+            _log.warning("headers that are none were left out: %r", error)
+            return None
+
+
+class _Parser:
+    """Takes the lines of the server apart where it parts them: at single spaces.
+
+    The client library's own one takes other white space in a subject for the end of it, and then understands no more.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = cast("Any", client)
+        self._buffer = bytearray()
+
+    def reset(self) -> None:
+        """Forgets what has come of a line."""
+        self._buffer = bytearray()
+
+    async def parse(self, data: bytes) -> None:
+        """Handles all that is whole, keeps the rest. Raises `ProtocolError`."""
+        buffer = self._buffer
+        buffer += data
+        start = 0
+        while buffer is self._buffer:
+            end = buffer.find(b"\r\n", start)
+            if end < 0:
+                break
+            words = bytes(buffer[start:end]).split(b" ")
+            following = end + 2
+            if words[0] in (b"MSG", b"HMSG"):
+                following += int(words[-1]) + 2
+                if len(buffer) < following:
+                    break
+                await self._message(words, bytes(buffer[end + 2 : following - 2]))
+            else:
+                await self._word(words[0], b" ".join(words[1:]))
+            start = following
+        del buffer[:start]
+
+    async def _message(self, words: list[bytes], content: bytes) -> None:
+        head = int(words[-2]) if words[0] == b"HMSG" else 0
+        reply = words[3] if len(words) == (6 if head else 5) else b""
+        await self._client._process_msg(int(words[2]), words[1], reply, content[head:], content[:head])
+
+    async def _word(self, word: bytes, rest: bytes) -> None:
+        if word == b"PING":
+            await self._client._process_ping()
+        elif word == b"PONG":
+            await self._client._process_pong()
+        elif word == b"INFO":
+            await self._client._process_info(json.loads(rest))
+        elif word == b"-ERR":
+            await self._client._process_err(rest.decode("utf-8", "replace").lower())
+        elif word != b"+OK":
+            raise nats.errors.ProtocolError
 
 
 class Link:

@@ -136,7 +136,11 @@ class PullConsumption:
         if not arrival.reply:
             await self._told(arrival)
             return
-        message, attempt, _ = from_consumer(arrival)
+        try:
+            message, attempt, _ = from_consumer(arrival)
+        except (ValueError, IndexError):
+            _log.warning("something on our own inbox is no message for %s", self._spec.name)
+            return
         self._coming = max(0, self._coming - 1)
         held = self._held.get(message.sequence)
         if held is not None:

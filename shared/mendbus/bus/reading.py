@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Final, cast
 
 from mendbus.bus import StoredMessage
-from mendbus.bus.jetstream import API, Json, ask_api, from_consumer, from_direct, rfc3339
+from mendbus.bus.jetstream import API, Json, ask_api, from_consumer, from_direct, is_stored, rfc3339
 from mendbus.bus.wire import Arrival, Wire, description_of, status_of
 from mendbus.contracts.errors import BusError, BusTimeout, NoResponders
 
@@ -51,8 +51,7 @@ class _Gathering:
             await listener.end()
 
     async def _arrived(self, arrival: Arrival) -> None:
-        headers = arrival.headers or {}
-        if not arrival.reply and "Nats-Sequence" not in headers and status_of(arrival):
+        if not arrival.reply and not is_stored(arrival) and status_of(arrival):
             self.end = arrival
             self._done.set()
             return

@@ -10,9 +10,9 @@ from typing import Any
 
 _WIDTH_WITHOUT_TERMINAL = 200
 _STYLES = {
-    **dict.fromkeys(("recovered", "no_action", "ok", "done"), "green"),
+    **dict.fromkeys(("recovered", "no_action", "ok", "done", "pass", "ready"), "green"),
     **dict.fromkeys(("awaiting_approval", "suppressed", "open", "warning"), "yellow"),
-    **dict.fromkeys(("escalated", "failed", "rejected", "problem", "critical", "fatal"), "red"),
+    **dict.fromkeys(("escalated", "failed", "rejected", "problem", "fail", "critical", "fatal"), "red"),
 }
 
 

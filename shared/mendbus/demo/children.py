@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -33,6 +34,7 @@ class Child:
         self._answers: dict[int, dict[str, Any]] = {}
         self._asked = 0
         self._changed = asyncio.Condition()
+        self._silent = False
         self._reading = asyncio.create_task(self._read(), name=f"read {name}")
 
     @classmethod
@@ -74,10 +76,10 @@ class Child:
     async def _wait(self, found: Callable[[], dict[str, Any] | None], missing: str, seconds: float) -> dict[str, Any]:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds), self._changed:
-                await self._changed.wait_for(lambda: found() is not None or self._reading.done())
+                await self._changed.wait_for(lambda: found() is not None or self._silent)
         answer = found()
         if answer is None:
-            what = "has ended" if self._reading.done() else f"{missing} for {seconds:g} s"
+            what = "has ended" if self._silent else f"{missing} for {seconds:g} s"
             msg = f"the {self.name} {what}; its last words:\n{self.last_words()}"
             raise DemoFailed(msg)
         return answer
@@ -94,8 +96,9 @@ class Child:
                         self._answers[told["id"]] = told
                     self._changed.notify_all()
         finally:
-            self._process.stdin.close() if self._process.stdin else None
-            asyncio.get_running_loop().call_soon(self._wake)
+            async with self._changed:
+                self._silent = True
+                self._changed.notify_all()
 
     def last_words(self) -> str:
         """The end of its log."""
@@ -103,4 +106,18 @@ class Child:
         return "\n".join(lines[-_LOG_LINES:]) or "(none)"
 
     async def stop(self) -> None:
-        """Ends it: its standard input first, then SIGTERM where that is what it listens to, and SIGKILL in the end."""
+        """Ends it by the end of its standard input and SIGTERM, or by SIGKILL when it takes too long."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._send(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                _ = await self._process.wait()
+        except TimeoutError:
+            self._send(signal.SIGKILL)
+            _ = await self._process.wait()
+        await self._reading
+
+    def _send(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            self._process.send_signal(number)

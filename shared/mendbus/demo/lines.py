@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
@@ -26,10 +27,11 @@ class Lines:
         self._write({"event": event} | facts)
 
     async def serve(self, questions: Mapping[str, Question]) -> None:
-        """Answers questions, one after the other, until standard input ends."""
+        """Answers questions, one after the other, until standard input ends or SIGTERM comes."""
         reader = asyncio.StreamReader(_LINE_BYTES)
         loop = asyncio.get_running_loop()
         transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        loop.add_signal_handler(signal.SIGTERM, reader.feed_eof)
         try:
             async for line in reader:
                 question: dict[str, Any] = json.loads(line)

@@ -75,7 +75,7 @@ class RuntimeAgent:
 
     async def status(self) -> dict[str, Any]:
         """Which build is loaded in which worker."""
-        return {"number": self._loaded.number if self._loaded else 0, "worker": self._present().pid}
+        return {"build": self._loaded.id if self._loaded else "", "worker": self._present().pid}
 
     # -- operations
 

@@ -6,8 +6,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-import mendbus_executor
 import pytest
+from tests.support import ask, memory_runtime
+
+import mendbus_executor
 from mendbus import codec
 from mendbus.bus import Bus, Message
 from mendbus.bus.memory import MemoryServer
@@ -16,8 +18,6 @@ from mendbus.contracts.errors import ServiceFailed
 from mendbus.contracts.messages import CommandResult, ProbeResult, RecoveryCommand
 from mendbus.contracts.subjects import HEADER_CODE, Subjects
 from mendbus.testing import eventually
-
-from tests.support import ask, memory_runtime
 
 SUBJECTS = Subjects()
 HEALTHY = codec.encode(ProbeResult(healthy=True, checked_unix_nano=1))

@@ -5,6 +5,7 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mendbus.contracts.vocabulary import CATEGORIES, SEVERITIES, STRATEGIES, Category, Strategy
 from mendbus_strategy_selector.decide import DecisionState, decide
 from mendbus_strategy_selector.policy import LADDERS, Policy

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+
 from mendbus import streams
 from mendbus.bus import Bus, Stored
 from mendbus.bus.memory import MemoryServer

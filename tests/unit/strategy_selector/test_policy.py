@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from mendbus.contracts.errors import SettingsError
 from mendbus_strategy_selector.policy import LADDERS, Policy, load_policy
 

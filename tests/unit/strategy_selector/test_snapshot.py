@@ -4,6 +4,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from mendbus import codec, streams
 from mendbus.bus.memory import MemoryServer
 from mendbus.contracts.asks import AttemptResult, Classification

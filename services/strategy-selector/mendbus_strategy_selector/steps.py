@@ -1,0 +1,216 @@
+"""The steps a recovery is made of: write to the journal, command and probe through an executor, conclude and tell.
+
+Nothing is commanded that is not on disk, and nothing is told that is not on disk.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mendbus.contracts.asks import AttemptResult, Classification, Execute
+from mendbus.contracts.ids import new_id
+from mendbus.contracts.journal import Concluded, Entry
+from mendbus.contracts.messages import ClassificationSummary, RecoveryCommand, RecoveryOutcome
+from mendbus.contracts.vocabulary import Action, Outcome, Strategy
+from mendbus.telemetry import AttributeValue, Kind, Span, Tracer
+from mendbus_strategy_selector.agents import Agents
+from mendbus_strategy_selector.asks import Asks
+from mendbus_strategy_selector.journal import Journal
+from mendbus_strategy_selector.policy import Policy
+from mendbus_strategy_selector.state import Incident, PartitionState
+from mendbus_strategy_selector.telling import Teller
+
+_COMMAND_EVENTS = 16
+_PROBE_MS = 1000
+_UNDO_MS = 1000
+
+
+@dataclass(slots=True)
+class Context:
+    """What recoveries need from outside the partition."""
+
+    asks: Asks
+    agents: Agents
+    policy: Policy
+    tracer: Tracer
+    now: Callable[[], int]
+
+
+class Steps:
+    """The steps, on the state and the journal of one partition."""
+
+    def __init__(self, context: Context, state: PartitionState, journal: Journal, teller: Teller) -> None:
+        self.context = context
+        self.state = state
+        self.now = context.now
+        self._journal = journal
+        self._teller = teller
+
+    def note(self, entry: Entry) -> None:
+        """Takes an entry in and journals it with whatever is written next."""
+        self.state.apply(entry, self.now())
+        self._journal.append(entry)
+
+    async def write(self, *entries: Entry) -> None:
+        """Takes entries in and journals them together; returns when they are on disk."""
+        for entry in entries:
+            self.state.apply(entry, self.now())
+        await self._journal.append(*entries)
+
+    def span(
+        self,
+        name: str,
+        kind: Kind,
+        parent: Span | None,
+        incident: Incident,
+        attributes: dict[str, AttributeValue] | None = None,
+    ) -> Span:
+        """A span of an incident, below `parent` or else below what the agent sent."""
+        facts: dict[str, AttributeValue] = {"mendbus.incident.id": incident.id, **(attributes or {})}
+        above = (parent.traceparent if parent else None) or incident.traceparent
+        return self.context.tracer.start(name, kind, above or None, facts)
+
+    def command(
+        self,
+        incident: Incident,
+        action: Action,
+        strategy: Strategy,
+        classification: Classification | None,
+        undo_token: str | None = None,
+    ) -> RecoveryCommand:
+        """A new command for an incident; it goes out once an intent with it is on disk."""
+        attempt = len(incident.attempts) + (1 if action == "apply" else 0)
+        parameters: dict[str, Any] = dict(self.context.policy.parameters.get(strategy, {})) if action == "apply" else {}
+        if undo_token:
+            parameters["undo_token"] = undo_token
+        timeout_ms = self._timeout_ms(incident) if action == "apply" else _UNDO_MS
+        return RecoveryCommand(
+            command_id=new_id(),
+            incident_id=incident.id,
+            attempt=attempt,
+            agent=incident.agent,
+            action=action,
+            strategy=strategy,
+            operation=incident.error.operation,
+            category=classification.category if classification else None,
+            event_ids=incident.first_event_ids[:_COMMAND_EVENTS],
+            checkpoint_id=incident.error.checkpoint_id,
+            parameters=parameters,
+            timeout_ms=timeout_ms,
+            deadline_unix_nano=self.now() + timeout_ms * 1_000_000,
+            fence=self._journal.position.sequence,
+            instance=self.context.agents.instance(incident.agent.key),
+        )
+
+    def _timeout_ms(self, incident: Incident) -> int:
+        """An equal share of the time that is left for each attempt that is left."""
+        left = max(1, self.context.policy.recovery_timeout_ms - incident.spent_ms)
+        return max(1, left // max(1, self.context.policy.max_recovery_attempts - len(incident.attempts)))
+
+    async def execute(self, incident: Incident, command: RecoveryCommand, parent: Span) -> AttemptResult:
+        """Has a command carried out and verified."""
+        name = f"execute {command.strategy}" if command.action == "apply" else f"{command.action} {command.strategy}"
+        span = self.span(name, "client", parent, incident, {"mendbus.strategy": command.strategy})
+        result = await self.context.asks.execute(
+            Execute(
+                incident_id=incident.id,
+                agent_kind=incident.agent.kind,
+                agent_id=incident.agent.id,
+                command=command,
+                operation=incident.error.operation,
+                timeout_ms=command.timeout_ms,
+            ),
+            span,
+        )
+        failure = None if result.verified or command.action != "apply" else (result.code or result.status)
+        span.end({"mendbus.attempt.status": result.status, "mendbus.verified": result.verified}, error=failure)
+        return result
+
+    async def probe(self, incident: Incident, parent: Span | None) -> AttemptResult:
+        """Has the agent exercise what failed, and nothing else."""
+        span = self.span("probe", "client", parent, incident)
+        probe = Execute(
+            incident_id=incident.id,
+            agent_kind=incident.agent.kind,
+            agent_id=incident.agent.id,
+            operation=incident.error.operation,
+            timeout_ms=_PROBE_MS,
+        )
+        result = await self.context.asks.execute(probe, span)
+        span.end({"mendbus.verified": result.verified})
+        return result
+
+    async def conclude(
+        self,
+        incident: Incident,
+        outcome: Outcome,
+        reason: str,
+        span: Span | None,
+        *before: Entry,
+        settled: bool = False,
+    ) -> None:
+        """Writes an outcome together with the entries that led to it, then tells it."""
+        for entry in before:
+            self.state.apply(entry, self.now())
+        waiting = list(incident.unsettled)
+        told = self.outcome_of(incident, outcome, reason, settled=settled)
+        concluded = Concluded(outcome=told)
+        self.state.apply(concluded, self.now())
+        await self._journal.append(*before, concluded)
+        await self._tell(incident, told, span)
+        if waiting:
+            await self._teller.settle(incident.agent, waiting, outcome, incident.id)
+
+    async def _tell(self, incident: Incident, told: RecoveryOutcome, parent: Span | None) -> None:
+        attributes: dict[str, AttributeValue] = {
+            "mendbus.outcome": told.outcome,
+            "mendbus.outcome.sequence": told.sequence,
+            "mendbus.attempts": len(told.attempts),
+            "mendbus.error_count": told.error_count,
+        }
+        if told.strategy:
+            attributes["mendbus.strategy"] = told.strategy
+        span = self.span("outcome", "producer", parent, incident, attributes)
+        self._teller.tell(told, span.traceparent)
+        span.end()
+
+    def outcome_of(
+        self, incident: Incident, outcome: Outcome, reason: str | None, *, settled: bool = False
+    ) -> RecoveryOutcome:
+        """An incident as the next outcome tells it."""
+        found, last = incident.classification, incident.outcome
+        undone = bool(incident.attempts and incident.attempts[-1].undone)
+        return RecoveryOutcome(
+            incident_id=incident.id,
+            sequence=0 if last is None else last.sequence + 1,
+            agent=incident.agent,
+            fingerprint=incident.fingerprint,
+            outcome=outcome,
+            reason=reason,
+            strategy=incident.strategy,
+            attempts=incident.attempts,
+            error_count=incident.error_count,
+            event_count=incident.event_count,
+            event_ids=incident.first_event_ids,
+            error=incident.error,
+            classification=None
+            if found is None
+            else ClassificationSummary(
+                category=found.category, severity=found.severity, confidence=found.confidence, model=found.model
+            ),
+            prediction=incident.prediction,
+            decision=incident.decision,
+            times=incident.times,
+            trace_id=incident.trace_id,
+            settled=settled or (last.settled if last else None),
+            undone=undone if settled or undone else None,
+        )
+
+    async def tell_late(self, incident: Incident) -> None:
+        """Tells that errors were counted after the last outcome."""
+        last = incident.outcome
+        if last is not None and incident.untold:
+            told = self.outcome_of(incident, last.outcome, last.reason)
+            self.state.apply(Concluded(outcome=told), self.now())
+            await self._journal.append(Concluded(outcome=told))
+            self._teller.tell(told)

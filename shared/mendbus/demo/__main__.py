@@ -1,0 +1,8 @@
+"""`python -m mendbus.demo [--json]`."""
+
+import sys
+
+from mendbus.demo import main
+
+if __name__ == "__main__":
+    sys.exit(main(as_json="--json" in sys.argv[1:]))

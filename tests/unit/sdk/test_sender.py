@@ -1,0 +1,388 @@
+"""The sender: one publish in flight, every event until its acknowledgement, every question until its answer."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from tests.unit.sdk.scripted import RecordingTracer, ScriptedBus
+
+from mendbus import codec
+from mendbus.bus import Bus, Message
+from mendbus.contracts.errors import BusClosed, BusTimeout, NoResponders, StoreRefused
+from mendbus.contracts.messages import AgentRef, ErrorReported, SettledQuery, SettledReply, Settlement
+from mendbus.contracts.subjects import Subjects
+from mendbus.sdk import outbox as outbox_module
+from mendbus.sdk import sender as module
+from mendbus.sdk.disk import DiskKeeper
+from mendbus.sdk.outbox import Outbox
+from mendbus.sdk.reports import Captured, Link, Words
+from mendbus.sdk.sender import Sender
+from mendbus.telemetry import Tracer
+from mendbus.testing import eventually
+
+REF = AgentRef(kind="build_pipeline", id="b1", instance="boot-1")
+
+
+class Setup:
+    """A sender with its outbox, a scripted bus, and the spans it ended."""
+
+    def __init__(self, keeper: DiskKeeper | None = None) -> None:
+        self.bus = ScriptedBus()
+        self.outbox = Outbox(keeping=keeper is not None)
+        self.tracer = RecordingTracer()
+        self.now_ns = 1_000
+        self.sender = Sender(
+            self.outbox,
+            keeper,
+            REF,
+            Subjects(),
+            cast("Tracer", self.tracer),
+            lambda: self.now_ns,
+            lambda: {"cpu_percent": 1.0},
+            lambda: "checkpoint-1",
+        )
+        self.outbox.wake = self.sender.wake
+
+    def report(self, message: str = "boom", severity: str | None = None) -> str:
+        words = Words(cast("Any", severity))
+        captured = Captured((Link("ValueError", message, (), "", ""),), words, {})
+        return self.outbox.add(("ValueError", message, severity or ""), captured, self.now_ns)
+
+    @asynccontextmanager
+    async def running(self, *, settlements: bool = False) -> AsyncIterator[None]:
+        bus = cast("Bus", self.bus)
+        tasks = [asyncio.create_task(self.sender.run(bus))]
+        if settlements:
+            tasks.append(asyncio.create_task(self.sender.watch_settlements(bus)))
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def counts(self) -> dict[str, int]:
+        """Failures stored, by message."""
+        events = [codec.decode(ErrorReported, message.body) for message in self.bus.stored.values()]
+        totals: dict[str, int] = {}
+        for event in events:
+            totals[event.exception.message] = totals.get(event.exception.message, 0) + event.count
+        return totals
+
+
+async def test_what_is_published_is_a_valid_event_with_its_trace() -> None:
+    """Subject, id, headers, body and span tell the same story, and the span ends with the acknowledgement."""
+    setup = Setup()
+    event_id = setup.report("boom", "critical")
+    async with setup.running():
+        await eventually(lambda: setup.outbox.unsettled == 1)
+    message = setup.bus.stored[event_id]
+    event = codec.decode(ErrorReported, message.body)
+    assert message.subject == "mendbus.v1.error.critical.build_pipeline.b1"
+    assert (event.id, event.agent, event.severity) == (event_id, REF, "critical")
+    assert (event.metrics, event.checkpoint_id) == ({"cpu_percent": 1.0}, "checkpoint-1")
+    [span] = setup.tracer.spans
+    assert span.ended
+    assert message.headers == {
+        "Content-Type": "application/vnd.msgpack",
+        "traceparent": span.traceparent,
+    }
+    assert (span.name, span.kind, span.parent) == ("publish error.critical", "producer", None)
+    assert span.attributes == {
+        "messaging.system": "nats",
+        "messaging.operation.name": "publish",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": message.subject,
+        "messaging.destination.template": "mendbus.v1.error.{severity}.{kind}.{agent}",
+        "messaging.message.id": event_id,
+        "messaging.nats.sequence": 1,
+        "mendbus.agent": "build_pipeline/b1",
+        "error.type": "ValueError",
+        "exception.message": "boom",
+    }
+
+
+async def test_one_publish_is_in_flight_and_the_rest_goes_as_a_batch() -> None:
+    """What gathers during a publish goes together in the next one, counted exactly, with its own sequences."""
+    setup = Setup()
+    setup.bus.seconds = 0.02
+    setup.report("first")
+    async with setup.running():
+        await asyncio.sleep(0.005)
+        for number in range(30):
+            setup.report(f"{number % 10}")
+        await eventually(lambda: setup.outbox.waiting == 0)
+    assert [len(attempt) for attempt in setup.bus.attempts] == [1, 10]
+    assert setup.counts() == {"first": 1} | {f"{number}": 3 for number in range(10)}
+    entries = setup.outbox._acknowledged.values()
+    assert [entry.sequence for entry in entries] == list(range(1, 12))
+
+
+async def test_repeats_within_a_second_have_no_trace_of_their_own() -> None:
+    """A storm makes one trace: later events of the failure carry no traceparent, another failure has its own."""
+    setup = Setup()
+    async with setup.running():
+        setup.report()
+        await eventually(lambda: setup.outbox.unsettled == 1)
+        setup.report()
+        setup.report("other")
+        await eventually(lambda: setup.outbox.unsettled == 3)
+    traced = ["traceparent" in message.headers for message in setup.bus.stored.values()]
+    assert sorted(traced) == [False, True, True]
+    assert len(setup.tracer.spans) == 2
+
+
+@pytest.mark.parametrize(
+    "error", [BusTimeout("errors", 2.0), NoResponders("errors"), StoreRefused("errors", 10077, "maximum bytes exceeded")]
+)
+async def test_an_event_is_sent_until_it_is_acknowledged(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """After a time-out, no answer or a refusal the same bytes go out under the same id; the log says so once."""
+    setup = Setup()
+    setup.bus.errors = [error, error]
+    event = setup.report()
+    async with setup.running():
+        await eventually(lambda: setup.outbox.unsettled == 1)
+    assert setup.bus.attempts == [[event]] * 3
+    assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
+
+
+async def test_a_lost_answer_is_repaired_by_the_duplicate() -> None:
+    """When only the answer was lost, the repeat is answered as a duplicate, which is success."""
+    setup = Setup()
+    setup.bus.lose_answers = 1
+    event = setup.report()
+    async with setup.running():
+        await eventually(lambda: setup.outbox.unsettled == 1)
+    assert setup.bus.attempts == [[event]] * 2
+    assert setup.counts() == {"boom": 1}
+
+
+async def test_a_batch_with_a_duplicate_is_sent_one_by_one() -> None:
+    """A batch whose answer was lost is refused as a whole the second time, and its events go as singles."""
+    setup = Setup()
+    setup.bus.lose_answers = 1
+    ids = [setup.report(f"{number}") for number in range(3)]
+    async with setup.running():
+        await eventually(lambda: setup.outbox.unsettled == 3)
+    assert setup.bus.attempts == [ids, ids, *[[event] for event in ids]]
+    assert set(setup.counts().values()) == {1}
+
+
+async def test_one_refused_event_does_not_keep_the_others() -> None:
+    """In a batch that cannot be stored each event has its chance, and the refused one alone is tried again."""
+    setup = Setup()
+    refused = StoreRefused("errors", 10054, "too large")
+    setup.bus.errors = [refused, refused]
+    ids = [setup.report(f"{number}") for number in range(3)]
+    async with setup.running():
+        await eventually(lambda: setup.outbox.unsettled == 3)
+    assert setup.bus.attempts == [ids, [ids[0]], [ids[1]], [ids[2]], [ids[0]]]
+
+
+async def test_nothing_is_sent_while_disconnected_and_all_of_it_later() -> None:
+    """Without a connection failures gather and are counted; they go out when it is back."""
+    setup = Setup()
+    setup.bus.connected = False
+    async with setup.running():
+        for _ in range(50):
+            setup.report()
+        await asyncio.sleep(0.05)
+        assert setup.bus.attempts == []
+        setup.bus.connected = True
+        await eventually(lambda: setup.outbox.unsettled == 1)
+    assert setup.counts() == {"boom": 50}
+
+
+async def test_a_closed_connection_ends_the_sender_and_keeps_the_events() -> None:
+    """A connection that is gone for good ends the sending; what was under way waits for the next connection."""
+    setup = Setup()
+    setup.bus.errors = [BusClosed("gone")]
+    setup.report()
+    with pytest.raises(BusClosed):
+        await setup.sender.run(cast("Bus", setup.bus))
+    setup.bus.closed = True
+    with pytest.raises(BusClosed):
+        await setup.sender.run(cast("Bus", setup.bus))
+    setup.bus.closed = False
+    async with setup.running():
+        await eventually(lambda: setup.outbox.unsettled == 1)
+
+
+async def test_settlements_and_rejections_end_events(caplog: pytest.LogCaptureFixture) -> None:
+    """A settlement settles, also one whose outcome this version does not know; a rejection is logged; noise is not."""
+    setup = Setup()
+    ids = [setup.report(f"{number}") for number in range(4)]
+    async with setup.running():
+        await eventually(lambda: setup.outbox.unsettled == 4)
+    settle = setup.sender.settlement
+    await settle(Message("s", codec.encode(Settlement(agent=REF, event_ids=ids[:1], outcome="recovered")), {}))
+    await settle(Message("s", codec.pack({"event_ids": ids[1:2], "outcome": "of the future"}), {}))
+    assert (setup.outbox.counts.settled, setup.outbox.unsettled) == (2, 2)
+    await settle(Message("s", codec.encode(Settlement(agent=REF, event_ids=ids[2:3], outcome="rejected")), {}))
+    outcome = {"incident_id": ids[3], "outcome": "rejected", "reason": "too old"}
+    await setup.sender.outcome(Message("o", codec.pack(outcome | {"outcome": "recovered"}), {}))
+    await setup.sender.outcome(Message("o", codec.pack(outcome), {}))
+    assert (setup.outbox.counts.rejected, setup.outbox.unsettled) == (2, 0)
+    assert "too old" in caplog.text
+    await settle(Message("s", b"\xc1", {}))
+    await settle(Message("s", codec.pack({}), {}))
+    await setup.sender.outcome(Message("o", b"\xc1", {}))
+    assert "not understood" in caplog.text
+
+
+async def test_an_overdue_settlement_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The question names ids and sequences; settled is forgotten, open waits, unknown is sent again under its id."""
+    monkeypatch.setattr(module, "_TICK_SECONDS", 0.005)
+    monkeypatch.setattr(outbox_module, "ASK_AFTER", 0.02)
+    setup = Setup()
+    ids = [setup.report(f"{number}") for number in range(3)]
+    asked: list[SettledQuery] = []
+
+    async def answer(body: bytes) -> bytes:
+        asked.append(codec.decode(SettledQuery, body))
+        if len(asked) > 1:
+            return codec.encode(SettledReply(settled=asked[-1].event_ids))
+        setup.bus.stored.pop(ids[2])
+        return codec.encode(SettledReply(settled=[ids[0]], open=[ids[1]], unknown=[ids[2]]))
+
+    setup.bus.answers["settled.build_pipeline.b1"] = answer
+    async with setup.running(settlements=True):
+        await eventually(lambda: setup.outbox.counts.settled == 3)
+    assert asked[0].event_ids == ids
+    assert asked[0].sequences == {event: number for number, event in enumerate(ids, start=1)}
+    assert setup.bus.attempts == [ids, [ids[2]]]
+
+
+async def test_questions_without_an_answer_are_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody to ask, or nonsense for an answer, loses nothing: it is asked again later."""
+    monkeypatch.setattr(module, "_TICK_SECONDS", 0.005)
+    monkeypatch.setattr(outbox_module, "ASK_AFTER", 0.0)
+    monkeypatch.setattr(module, "BackOff", lambda *_: contextlib.nullcontext)
+    setup = Setup()
+    setup.report()
+    bodies = [b"\xc1", b"\xc1"]
+
+    class Soon:
+        def next(self) -> float:
+            return 0.0
+
+        def reset(self) -> None: ...
+
+    monkeypatch.setattr(module, "BackOff", lambda *_: Soon())
+
+    async def answer(body: bytes) -> bytes:
+        if bodies:
+            return bodies.pop()
+        return codec.encode(SettledReply(settled=codec.decode(SettledQuery, body).event_ids))
+
+    async with setup.running(settlements=True):
+        await eventually(lambda: setup.outbox.unsettled == 1)
+        await asyncio.sleep(0.02)
+        setup.bus.answers["settled"] = answer
+        await eventually(lambda: setup.outbox.counts.settled == 1)
+
+
+async def test_an_old_event_is_asked_about_before_it_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over five minutes after its first sending an event goes out again only once it is said to be unknown."""
+    monkeypatch.setattr(module, "_TICK_SECONDS", 0.005)
+    setup = Setup()
+    setup.bus.errors = [BusTimeout("errors", 2.0)]
+    event = setup.report()
+
+    async def answer(_: bytes) -> bytes:
+        return codec.encode(SettledReply(unknown=[event]))
+
+    async with setup.running(settlements=True):
+        await eventually(lambda: setup.bus.attempts == [[event]])
+        setup.now_ns += 400 * 10**9
+        await asyncio.sleep(0.1)
+        assert setup.bus.attempts == [[event]]
+        setup.bus.answers["settled"] = answer
+        await eventually(lambda: setup.outbox.unsettled == 1)
+    assert setup.bus.attempts == [[event]] * 2
+
+
+async def test_disk_keeps_what_memory_would_lose(tmp_path: Path) -> None:
+    """Each state an event goes through is on disk before the next, and a new process goes on with the same bytes."""
+    keeper = DiskKeeper(tmp_path, REF.kind, REF.id)
+    setup = Setup(keeper)
+    setup.bus.errors = [BusTimeout("errors", 2.0)] * 100
+    first = setup.report("first")
+    setup.report("first")
+    async with setup.running():
+        await eventually(lambda: setup.bus.attempts)
+        setup.bus.connected = False
+        second = setup.report("second")
+        setup.report("second")
+        await eventually(lambda: len(keeper.load()) == 2)
+        setup.report("second")
+        await asyncio.sleep(0.25)
+    sent = keeper.body(first)
+    keeper.close()
+
+    keeper = DiskKeeper(tmp_path, REF.kind, REF.id)
+    again = Setup(keeper)
+    again.outbox.restore(keeper.load(), 0.0)
+    async with again.running():
+        await eventually(lambda: again.outbox.unsettled == 2)
+        third = again.report("third")
+        await eventually(lambda: again.outbox.unsettled == 3)
+    assert again.counts() == {"first": 2, "second": 3, "third": 1}
+    assert again.bus.stored[first].body == sent
+    again.outbox.settle([first, second])
+    again.sender.keep()
+    assert [(entry.id, entry.acknowledged) for entry in keeper.load()] == [(third, True)]
+    keeper.close()
+
+
+async def test_a_broken_disk_does_not_stop_the_sending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the file cannot be written errors go on from memory, and are written once it can; a lost body is told."""
+    keeper = DiskKeeper(tmp_path, REF.kind, REF.id)
+    setup = Setup(keeper)
+    connection, keeper._db = keeper._db, DiskKeeper(tmp_path, "x", "y")._db
+    keeper._db.close()
+    async with setup.running():
+        event = setup.report()
+        await eventually(lambda: setup.outbox.unsettled == 1)
+        assert "kept in memory meanwhile" in caplog.text
+        keeper._db = connection
+        setup.sender.keep()
+    assert [entry.id for entry in keeper.load()] == [event]
+    # The file was emptied by somebody else: what is to be sent again is not there.
+    keeper._db.execute("DELETE FROM events")
+    setup.outbox.unknown([event])
+    again = Setup(keeper)
+    again.outbox = setup.outbox
+    async with setup.running():
+        await eventually(lambda: setup.outbox.waiting == 0)
+    assert setup.outbox.counts.shed == 1
+    keeper.close()
+
+
+async def test_shedding_is_told_and_ends_spans(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """What the full outbox sheds is logged with its number, and no span stays open for it."""
+    monkeypatch.setattr(module, "_TICK_SECONDS", 0.005)
+    setup = Setup()
+    setup.outbox.limit = 2
+    setup.bus.errors = [BusTimeout("errors", 2.0)]
+    setup.report("sent", "warning")
+    async with setup.running():
+        await eventually(lambda: setup.bus.attempts)
+        setup.bus.connected = False
+        await asyncio.sleep(0.06)
+        for number in range(3):
+            setup.report(f"{number}", "fatal")
+        tending = asyncio.create_task(setup.sender.tend())
+        await eventually(lambda: "2 failure(s) were shed" in caplog.text)
+        tending.cancel()
+        await asyncio.gather(tending, return_exceptions=True)
+    assert setup.outbox.counts.shed == 2
+    setup.sender.end_spans()
+    assert [span.error for span in setup.tracer.spans] == ["shed from the full outbox"]
