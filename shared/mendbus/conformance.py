@@ -4,6 +4,7 @@ Safe on an agent at work: what is sent must be refused, or asks for nothing (`re
 exist, `graceful_degradation` of no feature). Fences are those of the agent's journal: later commands are not stale.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -27,10 +28,10 @@ _TRACEPARENT: Final = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 _GARBAGE: Final = (
     b"",
     b"\xc1",
-    b"not a command",
-    codec.pack({"command_id": 7, "strategy": "retry"}),
-    codec.pack({"command_id": NOWHERE}) + b"\x00",
+    b"no map",
+    codec.pack({"deadline_unix_nano": 1}) + b"\x00",
 )
+_NO_COMMANDS: Final = (codec.pack({"command_id": 7, "strategy": "retry"}), codec.pack({"command_id": NOWHERE}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,17 +211,22 @@ async def _unknown_strategy(drive: Drive) -> str:
 
 
 async def _garbage(drive: Drive) -> str:
-    for subject in (drive.subjects.command(drive.kind, drive.id), drive.subjects.probe(drive.kind, drive.id)):
-        for body in _GARBAGE:
-            try:
-                answer = await drive.ask(subject, body, seconds=_SILENCE_SECONDS)
-                result = codec.unpack(answer)
-            except (Broken, ServiceFailed, Refused):
-                continue
-            if result.get("status") in ("done", "accepted") or result.get("healthy") is True:
-                raise Broken(f"{body[:16]!r} was answered with {result}")
+    command, probe = drive.subjects.command(drive.kind, drive.id), drive.subjects.probe(drive.kind, drive.id)
+    asked = [(command, body) for body in (*_GARBAGE, *_NO_COMMANDS)] + [(probe, body) for body in _GARBAGE]
+    answers = await asyncio.gather(*(_answer_to(drive, subject, body) for subject, body in asked))
+    for (subject, body), answer in zip(asked, answers, strict=True):
+        if answer.get("status") in ("done", "accepted") or answer.get("healthy") is True:
+            raise Broken(f"{body[:20]!r} on {subject} was answered with {answer}")
     await drive.probe()
-    return "the next probe is answered"
+    await drive.command("escalate")
+    return "the next probe and the next command are answered"
+
+
+async def _answer_to(drive: Drive, subject: str, body: bytes) -> dict[str, Any]:
+    try:
+        return codec.unpack(await drive.ask(subject, body, seconds=min(_SILENCE_SECONDS, drive.timeout)))
+    except (Broken, ServiceFailed, Refused):
+        return {}  # refused or passed over: both are right
 
 
 async def _error(drive: Drive) -> str:

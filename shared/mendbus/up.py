@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Self, cast
 
 import mendbus.bus.nats as nats_bus
 from mendbus import http, streams
@@ -45,6 +45,11 @@ class Options:
     data_dir: str
     single_process: bool = False
     json: bool = False
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """What the command line hands over."""
+        return cls(**json.loads(text))
 
 
 class Voice:
@@ -111,11 +116,16 @@ class Voice:
         self._file.unlink(missing_ok=True)
 
     def _say(self, event: Mapping[str, Any], line: str) -> None:
-        # The reader of a pipe may be gone: no reason to stop.
-        with contextlib.suppress(OSError, ValueError):
-            if self._json or line:
-                sys.stdout.write((json.dumps(event) if self._json else line) + "\n")
-                sys.stdout.flush()
+        text = json.dumps(event) if self._json else line
+        if not text:
+            return
+        try:
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The reader is gone: no reason to stop, now or when Python flushes at the end.
+            with open(os.devnull, "w", encoding="utf-8") as nowhere:
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
     def _keep(self) -> None:
         if not self._addresses:
@@ -230,7 +240,7 @@ async def _in_this_process(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs `up` with `Options` as JSON; returns the exit status (2: wrong settings, 1: failed)."""
-    options = Options(**json.loads((sys.argv[1:] if arguments is None else arguments)[0]))
+    options = Options.from_json((sys.argv[1:] if arguments is None else arguments)[0])
     try:
         settings = from_environment()
         configure_logging(settings, "up")

@@ -2,23 +2,24 @@
 
 import argparse
 import os
+import resource
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
-from mendbus.service import run_loop
-
+import psutil
 from tests.bench import alone, floor, life, load, report, together
 from tests.bench.figures import ROWS, Book, Mode
 from tests.bench.plan import QUICK, Plan
 
-MODES: tuple[Mode, ...] = ("traced", "untraced")
-Measure = Callable[[Plan, Book, Mode, Path], Awaitable[None]]
+from mendbus.service import run_loop
 
-_SINGLE: dict[str, Measure] = {
+MODES: tuple[Mode, ...] = ("traced", "untraced")
+
+_SINGLE: dict[str, Callable[[Plan, Book, Mode, Path], Awaitable[None]]] = {
     "burst": together.measure_burst,
     "sustained": load.measure_sustained,
     "storm": load.measure_storm,
@@ -28,29 +29,45 @@ _SINGLE: dict[str, Measure] = {
 }
 
 
-async def measure(rows: Sequence[str], plan: Plan, book: Book, folder: Path) -> None:
-    """Measures the rows, each on an installation of its own; one that fails does not keep the others from it."""
-    if "floor" in rows:
-        await _try("floor", "untraced", book, floor.measure(plan, book, folder / "floor"))
-    for row in rows:
+def steps(rows: Sequence[str], plan: Plan, book: Book, folder: Path) -> Iterator[tuple[str, Mode, Awaitable[None]]]:
+    """What is to be measured, one installation after the other; selection and recovery share theirs."""
+    if "floor" in rows or "selection" in rows:
+        yield "floor", "untraced", floor.measure(plan, book, folder / "floor")
+    alone_rows = {"selection", "recovery"} & set(rows)
+    for agents in plan.agents if "recovery" in rows else plan.agents[:1] if alone_rows else ():
         for mode in MODES:
-            if row == "selection" or (row == "recovery" and "selection" not in rows):
-                for agents in plan.agents if "recovery" in rows else plan.agents[:1]:
-                    home = folder / f"alone-{agents}-{mode}"
-                    await _try(row, mode, book, alone.measure(plan, book, mode, home, agents, set(rows)))
-            elif row in _SINGLE:
-                await _try(row, mode, book, _SINGLE[row](plan, book, mode, folder / f"{row}-{mode}"))
+            name = f"{agents} agents, one at a time"
+            yield name, mode, alone.measure(plan, book, mode, folder / f"alone-{agents}-{mode}", agents, alone_rows)
+    for row in rows:
+        for mode in MODES if row in _SINGLE else ():
+            yield row, mode, _SINGLE[row](plan, book, mode, folder / f"{row}-{mode}")
 
 
-async def _try(row: str, mode: Mode, book: Book, measuring: Awaitable[None]) -> None:
-    begun = time.monotonic()
-    try:
-        await measuring
-    except Exception as error:  # noqa: BLE001 - whatever went wrong, the row was not measured
-        book.failures[f"{row} {mode}"] = f"{type(error).__name__}: {error}"[:2000]
-        traceback.print_exc()
-    took, load_average = time.monotonic() - begun, os.getloadavg()[0]
-    print(f"{row} ({mode}): {took:.0f} s, load average {load_average:.2f}", file=sys.stderr, flush=True)
+async def measure(rows: Sequence[str], plan: Plan, book: Book, folder: Path) -> None:
+    """Measures the rows; one that fails does not keep the others from it."""
+    for name, mode, step in steps(rows, plan, book, folder):
+        begun, busy, own = time.monotonic(), _busy(), _own()
+        try:
+            await step
+        except Exception as error:
+            book.failures[f"{name}, {mode}"] = f"{type(error).__name__}: {error}"[:2000]
+            traceback.print_exc()
+        took = time.monotonic() - begun
+        others = max(0.0, _busy() - busy - (_own() - own)) / took
+        book.describe("disturbance", mode, step=name, seconds=round(took, 1), cores_used_by_others=round(others, 2))
+        print(f"{name}, {mode}: {took:.0f} s, others used {others:.2f} cores", file=sys.stderr, flush=True)
+
+
+def _busy() -> float:
+    """CPU seconds that this machine has worked."""
+    idle = ("idle", "iowait", "guest", "guest_nice", "steal")
+    return sum(seconds for kind, seconds in psutil.cpu_times()._asdict().items() if kind not in idle)
+
+
+def _own() -> float:
+    """CPU seconds of this process and of all its children that have ended."""
+    found = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in found)
 
 
 def _rows(text: str) -> list[str]:
@@ -64,7 +81,9 @@ def _rows(text: str) -> list[str]:
 
 def main() -> int:
     """Returns the exit status: 1 when a must was missed or not measured."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=report.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description="Measures the figures beside a floor measured in the same run."
+    )
     parser.add_argument("--only", type=_rows, default=list(ROWS), metavar="ROW,...", help=f"of: {', '.join(ROWS)}")
     parser.add_argument("--quick", action="store_true", help="one short run each: shows that the bench works, no more")
     options = parser.parse_args()

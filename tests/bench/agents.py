@@ -9,6 +9,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import mendbus.bus.nats as nats_bus
@@ -34,11 +35,11 @@ class Worker:
     """An agent whose operation packs something away: the first try of each word fails, the next one works."""
 
     def __init__(self, kind: str, agent_id: str) -> None:
-        self.agent = Agent(kind, agent_id)
+        self.agent: Agent = Agent(kind, agent_id)
         self._wanted: dict[int, str] = {}
         self._packed: dict[int, bytes] = {}
         self._turn = 0
-        self._stores = [self._operation(number) for number in range(OPERATIONS)]
+        self._stores: list[Callable[[str], None]] = [self._operation(number) for number in range(OPERATIONS)]
 
     def _operation(self, number: int) -> Callable[[str], None]:
         def check() -> bool:
@@ -57,10 +58,8 @@ class Worker:
     def fail(self, word: str) -> None:
         """Fails once; words differ in their letters, so that each is a failure of its own."""
         self._turn = (self._turn + 1) % OPERATIONS
-        try:
+        with suppress(Refused):
             self._stores[self._turn](word)
-        except Refused:
-            pass
 
 
 def _payload(word: str) -> bytes:
@@ -100,14 +99,14 @@ def _note_acknowledgements() -> None:
 
 def _fail(workers: Sequence[Worker], command: Mapping[str, Any]) -> None:
     for number, word in command["what"]:
-        workers[number].fail(word)
+        workers[int(number)].fail(word)
 
 
 def _load(workers: Sequence[Worker], command: Mapping[str, Any]) -> dict[str, Any]:
     """Reports `rate` errors a second for `seconds`, each an event of its own, of `fingerprints` in turn."""
     rate, seconds = float(command["rate"]), float(command["seconds"])
-    failures = [
-        (workers[number % len(workers)].agent, Refused, f"the store of {letters(number)} refused part")
+    failures: list[tuple[Agent, type[Refused], str]] = [
+        (workers[int(number) % len(workers)].agent, Refused, f"the store of {letters(number)} refused part")
         for number in command["fingerprints"]
     ]
     begun, total, reported = time.perf_counter(), int(rate * seconds), 0
@@ -127,13 +126,14 @@ def _load(workers: Sequence[Worker], command: Mapping[str, Any]) -> dict[str, An
 def _storm(workers: Sequence[Worker], command: Mapping[str, Any]) -> dict[str, Any]:
     """Reports one failure as often as it can for `seconds`."""
     agent, calls = workers[0].agent, 0
-    error = Refused("the store refused everything")
     begun = time.perf_counter()
     end = begun + float(command["seconds"])
     while time.perf_counter() < end:
-        for _ in range(50):
+        try:
+            raise Refused("the store refused everything")
+        except Refused as error:
             agent.report(error, severity="error", operation="store_0")
-        calls += 50
+        calls += 1
     return {"reported": calls, "seconds": time.perf_counter() - begun}
 
 
@@ -153,7 +153,7 @@ def _cost(workers: Sequence[Worker], command: Mapping[str, Any]) -> dict[str, An
 
 def _flush(workers: Sequence[Worker], _: Mapping[str, Any]) -> dict[str, Any]:
     """Waits until the server has everything, and tells what was acknowledged since this was asked last."""
-    flushed = all([worker.agent.flush(_FLUSH_SECONDS) for worker in workers])
+    flushed = all(worker.agent.flush(_FLUSH_SECONDS) for worker in workers)
     stats = [worker.agent.stats() for worker in workers]
     answer = {
         "flushed": flushed,

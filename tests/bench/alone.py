@@ -46,9 +46,7 @@ async def _run(made: Bed, errors: int) -> list[Heard]:
     return heard
 
 
-async def _note_selection(
-    made: Bed, book: Book, mode: Mode, heard: list[Heard], acknowledged: dict[str, int]
-) -> None:
+async def _note_selection(made: Bed, book: Book, mode: Mode, heard: list[Heard], acknowledged: dict[str, int]) -> None:
     stored: dict[str, int] = {}
     subjects = made.system.subjects
     async for message in made.bus.read(

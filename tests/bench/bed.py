@@ -2,24 +2,24 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
-from mendbus import codec
-from mendbus.bus import Bus, Message
-from mendbus.contracts.errors import BusError
-from mendbus.contracts.subjects import LANES, MAX_SERVICE_BODY, PARTITIONS
-from mendbus.contracts.vocabulary import AGENT_KINDS
-
 from tests.bench.agents import letters
 from tests.bench.figures import Mode
 from tests.bench.plan import Plan
 from tests.bench.processes import Child, spawn
 from tests.harness import Installation, installation
+
+from mendbus import codec
+from mendbus.bus import Bus, Message
+from mendbus.contracts.errors import BusError
+from mendbus.contracts.subjects import LANES, MAX_SERVICE_BODY, PARTITIONS
+from mendbus.contracts.vocabulary import AGENT_KINDS, SERVICES
 
 OUTCOME_SECONDS = 15.0
 DEFAULT_POLICY = "# nothing here: every setting has its default\n"
@@ -60,7 +60,7 @@ class Outcomes:
         if sequence >= self.newest.get(incident, (-1, 0))[0]:
             self.newest[incident] = (sequence, body["error_count"])
         if sequence == 0:
-            times = body.get("times") or {}
+            times: dict[str, int] = body.get("times") or {}
             agent = body["agent"]
             self.first.put_nowait(
                 Heard(
@@ -88,6 +88,7 @@ class Bed:
     outcomes: Outcomes
     agents: dict[str, tuple[Child, int]] = field(default_factory=dict[str, tuple[Child, int]])
     children: list[Child] = field(default_factory=list[Child])
+    receiver: Child | None = None
     _words: int = 0
 
     def fail(self, keys: Iterable[str]) -> None:
@@ -118,9 +119,12 @@ class Bed:
         return {**found, "nats-server": psutil.Process(self.system.server.pid)}
 
     def cpu(self) -> dict[str, float]:
-        """CPU seconds used so far by each service, the server, and all agent processes together."""
+        """CPU seconds used so far by each service, the server, all agent processes together, and the bench's own."""
         used = {name: _cpu(process) for name, process in self.processes().items()}
         used["agents"] = sum(_cpu(psutil.Process(child.pid)) for child in self.children)
+        used["bench"] = _cpu(psutil.Process())
+        if self.receiver is not None:
+            used["OTLP receiver"] = _cpu(psutil.Process(self.receiver.pid))
         return used
 
     def memory(self) -> dict[str, float]:
@@ -152,23 +156,23 @@ def per_unit(before: dict[str, float], after: dict[str, float], units: float) ->
 
 def of_services(cpu: dict[str, float]) -> float:
     """The sum over the five services."""
-    return sum(value for name, value in cpu.items() if name not in ("nats-server", "agents"))
+    return sum(cpu[service] for service in SERVICES)
 
 
 @asynccontextmanager
-async def bed(folder: Path, plan: Plan, mode: Mode, agents: int) -> AsyncIterator[Bed]:
+async def bed(folder: Path, plan: Plan, mode: Mode, agents: int) -> AsyncGenerator[Bed]:
     """A fresh installation under the default policy, with that many agents of the six kinds in turn."""
     folder.mkdir(parents=True)
     environment = {"MENDBUS_TRACE": "true" if mode == "traced" else "false"}
     async with AsyncExitStack() as stack:
+        receiver = None
         if mode == "traced":
-            environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = await stack.enter_async_context(_sink(folder))
-        system = await stack.enter_async_context(
-            installation(folder, policy=DEFAULT_POLICY, environment=environment)
-        )
+            receiver, endpoint = await stack.enter_async_context(_receiver(folder))
+            environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
+        system = await stack.enter_async_context(installation(folder, policy=DEFAULT_POLICY, environment=environment))
         bus = await system.connect("bench")
         stack.push_async_callback(bus.close)
-        made = Bed(system, bus, Outcomes())
+        made = Bed(system, bus, Outcomes(), receiver=receiver)
         await bus.subscribe(system.subjects.everyone("outcome"), made.outcomes.hear)
         names = [f"{AGENT_KINDS[number % len(AGENT_KINDS)]}/a{number}" for number in range(agents)]
         groups = [names[first :: plan.processes] for first in range(min(plan.processes, agents))]
@@ -185,11 +189,11 @@ async def bed(folder: Path, plan: Plan, mode: Mode, agents: int) -> AsyncIterato
 
 
 @asynccontextmanager
-async def _sink(folder: Path) -> AsyncIterator[str]:
-    """A live OTLP receiver; yields its endpoint."""
+async def _receiver(folder: Path) -> AsyncGenerator[tuple[Child, str]]:
+    """A live OTLP receiver and its endpoint."""
     child = await spawn(["mendbus.otlp_sink", "--port", "0"], {}, folder)
     try:
-        yield await child.line(_START_SECONDS)
+        yield child, await child.line(_START_SECONDS)
     finally:
         await child.terminate()
         counts = await child.answer(_START_SECONDS)

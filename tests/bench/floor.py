@@ -7,24 +7,30 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any, cast
 
-import msgpack
+import msgpack  # pyright: ignore[reportMissingTypeStubs]
 import nats
-from mendbus.contracts.ids import new_id
-from mendbus.contracts.messages import ErrorReported
-from mendbus.sdk.reports import Occurrences, Words, capture, encode
-from mendbus.server import NatsServer
-from mendbus.service import run_loop
-from nats.aio.client import Client
 from nats.aio.msg import Msg
-
 from tests.bench.figures import Book
 from tests.bench.plan import ROOT, Plan, pause
 from tests.bench.processes import Child, spawn
 
+from mendbus.contracts.ids import new_id
+from mendbus.contracts.messages import ErrorReported
+from mendbus.sdk.reports import Captured, Occurrences, Words, capture, encode
+from mendbus.server import NatsServer
+from mendbus.service import run_loop
+
 STAGES = 4
+# The client and the codec as any user has them, without this project's own layers; neither is typed throughout.
+_connect = cast("Callable[[str], Awaitable[Any]]", nats.connect)
+_packb = cast("Callable[[Any], bytes]", cast("Any", msgpack).packb)
+_unpackb = cast("Callable[[bytes], Any]", cast("Any", msgpack).unpackb)
+
 _READY = "floor.ready"
 _WINDOW = 500
 _SECONDS = 30.0
@@ -35,7 +41,7 @@ async def measure(plan: Plan, book: Book, folder: Path) -> None:
     server = NatsServer.start(folder / "nats")
     try:
         async with AsyncExitStack() as stack:
-            connection = await nats.connect(server.url)
+            connection = await _connect(server.url)
             stack.push_async_callback(connection.close)
             ready = asyncio.Queue[Msg]()
             await connection.subscribe(_READY, cb=_into(ready))
@@ -60,7 +66,7 @@ async def measure(plan: Plan, book: Book, folder: Path) -> None:
         server.stop()
 
 
-async def _times(connection: Client, body: bytes, number: int) -> list[float]:
+async def _times(connection: Any, body: bytes, number: int) -> list[float]:
     back = asyncio.Queue[Msg]()
     subscription = await connection.subscribe(f"floor.{STAGES + 1}", cb=_into(back))
     await connection.flush()
@@ -75,7 +81,7 @@ async def _times(connection: Client, body: bytes, number: int) -> list[float]:
     return taken
 
 
-async def _rate(connection: Client, body: bytes, seconds: float) -> float:
+async def _rate(connection: Any, body: bytes, seconds: float) -> float:
     room = asyncio.Semaphore(_WINDOW)
     arrived = 0
 
@@ -96,7 +102,7 @@ async def _rate(connection: Client, body: bytes, seconds: float) -> float:
     return rate
 
 
-def _into(queue: asyncio.Queue[Msg]):  # noqa: ANN202 - a coroutine function of the client's own type
+def _into(queue: asyncio.Queue[Msg]) -> Callable[[Msg], Awaitable[None]]:
     async def put(message: Msg) -> None:
         queue.put_nowait(message)
 
@@ -106,10 +112,7 @@ def _into(queue: asyncio.Queue[Msg]):  # noqa: ANN202 - a coroutine function of 
 def _error_body() -> bytes:
     """An error as the SDK writes it."""
     now = time.time_ns()
-    try:
-        (ROOT / "there is no such file").read_bytes()
-    except OSError as error:
-        captured = capture("FileNotFoundError", str(error), error, None, Words("error", None, "read"))
+    captured = _captured()
     body = encode(
         captured,
         id=new_id(),
@@ -117,17 +120,26 @@ def _error_body() -> bytes:
         occurrences=Occurrences(1, now, now),
         metrics={"cpu_percent": 3.0, "memory_bytes": 4e7, "disk_percent": 20.0, "errors_per_s": 1.0},
     )
-    fields = msgpack.unpackb(body)
+    fields = _unpackb(body)
     assert ErrorReported.model_validate(fields).exception.frames
     return body
 
 
+def _captured() -> Captured:
+    try:
+        _ = (ROOT / "there is no such file").read_bytes()
+    except OSError as error:
+        return capture("FileNotFoundError", str(error), error, None, Words("error", None, "read"))
+    msg = f"{ROOT} has a file that it must not have"
+    raise AssertionError(msg)
+
+
 async def stage(number: int) -> None:
     """One stage, until its parent goes."""
-    connection = await nats.connect(os.environ["NATS_URL"])
+    connection = await _connect(os.environ["NATS_URL"])
 
     async def hand_on(message: Msg) -> None:
-        await connection.publish(f"floor.{number + 1}", msgpack.packb(msgpack.unpackb(message.data)))
+        await connection.publish(f"floor.{number + 1}", _packb(_unpackb(message.data)))
 
     await connection.subscribe(f"floor.{number}", cb=hand_on)
     await connection.flush()

@@ -7,16 +7,16 @@ import time
 from pathlib import Path
 
 import psutil
-from mendbus import codec
-from mendbus.bus import Message
-from mendbus.contracts.messages import AgentRef, HealthSample, HealthStatus
-from mendbus.contracts.vocabulary import SERVICES
-
 from tests.bench.bed import DEFAULT_POLICY, Bed, bed, warm_up
 from tests.bench.figures import Book, Mode
 from tests.bench.plan import ROOT, Plan, pause
 from tests.bench.together import closed_loop
 from tests.harness import installation
+
+from mendbus import codec
+from mendbus.bus import Message
+from mendbus.contracts.messages import AgentRef, HealthSample, HealthStatus
+from mendbus.contracts.vocabulary import SERVICES
 
 _IDLE_SECONDS = 2.0
 _MIB = 1 << 20
@@ -40,14 +40,17 @@ async def measure_memory(plan: Plan, book: Book, mode: Mode, folder: Path) -> No
 
 async def _single_process(folder: Path, mode: Mode) -> float:
     """Resident memory of `mendbus up --single-process`, without its server, in MB."""
-    process = await asyncio.create_subprocess_exec(
-        str(Path(sys.executable).parent / "mendbus"),
-        *("up", "--single-process", "--nats-port", "0", "--http-port", "0", "--data-dir", str(folder / "single")),
-        cwd=ROOT,
-        env={"MENDBUS_TRACE": "true" if mode == "traced" else "false"},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-    )
+    log = folder / "single.err"
+    with log.open("wb") as errors:
+        process = await asyncio.create_subprocess_exec(
+            str(Path(sys.executable).parent / "mendbus"),
+            *("up", "--single-process", "--nats-port", "0", "--http-port", "0", "--data-dir", str(folder / "single")),
+            cwd=ROOT,
+            env={"MENDBUS_TRACE": "true" if mode == "traced" else "false"},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+        )
     assert process.stdout is not None
     try:
         async with asyncio.timeout(_UP_SECONDS):
@@ -55,7 +58,7 @@ async def _single_process(folder: Path, mode: Mode) -> float:
                 if b"nats://" in line:
                     break
             else:
-                msg = "`mendbus up --single-process` ended before it was ready"
+                msg = f"`mendbus up --single-process` ended before it was ready: {log.read_text()[-2000:]}"
                 raise RuntimeError(msg)
         await asyncio.sleep(_IDLE_SECONDS)
         return psutil.Process(process.pid).memory_info().rss / _MIB
@@ -118,5 +121,3 @@ async def _status(made: Bed, samples: int) -> list[float]:
         await pause()
     await subscription.stop()
     return taken
-
-

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from mendbus.contracts.subjects import PARTITIONS
-from mendbus.server import NatsServer
-from mendbus_strategy_selector.policy import load_policy
-
 from tests.bench.bed import DEFAULT_POLICY
 from tests.bench.figures import FIGURES, Book, Figure, Mode
 from tests.bench.plan import ROOT, Plan
+
+from mendbus.contracts.subjects import PARTITIONS
+from mendbus.server import NatsServer
+from mendbus_strategy_selector.policy import load_policy
 
 _HEAD = ("figure", "unit", "must", "aim", "measured", "untraced", "x floor", "")
 
@@ -53,10 +53,8 @@ def conditions(plan: Plan, folder: Path) -> dict[str, Any]:
 
 def table(book: Book, rows: Sequence[str]) -> str:
     """The figures of these rows, those of the floor first."""
-    lines = [_HEAD]
-    for figure in FIGURES:
-        if figure.row in rows and (figure.must or figure.key in book.values):
-            lines.append(_line(book, figure))
+    shown = (figure for figure in FIGURES if figure.row in rows and (figure.must or figure.key in book.values))
+    lines = [_HEAD, *(_line(book, figure) for figure in shown)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
     lines.insert(1, tuple("-" * width for width in widths))
     return "\n".join(

@@ -24,7 +24,7 @@ async def measure_burst(plan: Plan, book: Book, mode: Mode, folder: Path) -> Non
 
 
 async def measure_distinct(plan: Plan, book: Book, mode: Mode, folder: Path) -> None:
-    """A closed loop: so many failures under way, each of another agent; when one is recovered, an agent that rests fails.
+    """A closed loop: so many failures under way, each of another agent; for each recovered one a resting agent fails.
 
     There are twice as many agents, so that never more than half of them are sick at once.
     """
@@ -65,5 +65,7 @@ async def closed_loop(made: Bed, under_way: int, seconds: float) -> list[Heard]:
 
 def _outcomes(heard: list[Heard]) -> dict[str, int]:
     return dict(
-        Counter(found.outcome if found.outcome == "recovered" else f"{found.outcome}: {found.reason}" for found in heard)
+        Counter(
+            found.outcome if found.outcome == "recovered" else f"{found.outcome}: {found.reason}" for found in heard
+        )
     )

@@ -200,18 +200,25 @@ async def test_service_error_is_raised(bus: Bus, root: str) -> None:
     assert (caught.value.code, caught.value.reason) == (400, "not a map")
 
 
-@pytest.mark.parametrize("subject", ["with space", "", "line\nbreak"])
+@pytest.mark.parametrize("subject", ["with space", "", "line\nbreak", "a..b", ".a", "a.", "a.*", "a.>", "a" * 1001])
 async def test_bad_subject_is_refused(bus: Bus, subject: str) -> None:
-    """Text that is no subject is refused before anything is sent."""
-    with pytest.raises(BusError):
+    """Text that is no subject is refused before anything is sent, for it would cost the connection."""
+    with pytest.raises(BusError, match="no subject to send to"):
         await bus.publish(subject, b"")
+    await bus.barrier()
+    assert bus.connected
 
 
 async def test_too_large_a_message_is_refused(bus: Bus, root: str) -> None:
     """A body over the server's limit is refused with both sizes, and the connection lives on."""
     with pytest.raises(BusError, match="1048576"):
         await bus.publish(f"{root}.x", bytes((1 << 20) + 1))
+    for value in ("v" * (1 << 20), "\u20ac" * (1 << 19)):
+        with pytest.raises(BusError, match="1048576"):
+            await bus.publish(f"{root}.x", b"", {"H": value})
+    await bus.publish(f"{root}.x", bytes((1 << 20) - 200), {"H": "\u20ac" * 50})
     await bus.barrier()
+    assert bus.connected
 
 
 # the end

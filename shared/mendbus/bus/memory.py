@@ -15,8 +15,8 @@ from typing import Final
 from mendbus.bus.asking import Requests
 from mendbus.bus.client import BusClient
 from mendbus.bus.memory_jetstream import MemoryJetStream
-from mendbus.bus.wire import Arrival, Watcher
-from mendbus.contracts.errors import BusClosed, BusError
+from mendbus.bus.wire import Arrival, Watcher, check_sendable
+from mendbus.contracts.errors import BusClosed
 
 _log = logging.getLogger(__name__)
 
@@ -123,10 +123,7 @@ class MemoryLink:
         """See `Wire`."""
         if self._over:
             raise BusClosed(self._over)
-        if len(body) > MAX_PAYLOAD:
-            raise BusError(f"{len(body)} bytes for {subject!r} are too much, the server takes {MAX_PAYLOAD}")
-        if not subject or any(character.isspace() for character in subject):
-            raise BusError(f"nothing was sent to {subject!r}: it is no subject")
+        check_sendable(subject, body, headers, MAX_PAYLOAD)
         self._server.publish(Packet(subject, reply, body, dict(headers) if headers else None))
 
     async def ask(

@@ -16,7 +16,7 @@ from nats.aio.subscription import Subscription as ClientSubscription
 
 from mendbus.bus.asking import Requests
 from mendbus.bus.client import BusClient
-from mendbus.bus.wire import Arrival, Watcher
+from mendbus.bus.wire import Arrival, Watcher, check_sendable
 from mendbus.contracts.errors import BusClosed, BusError, BusTimeout
 
 _log = logging.getLogger(__name__)
@@ -208,10 +208,11 @@ class Link:
         """See `Wire`."""
         if self._over:
             raise BusClosed(self._over)
+        check_sendable(subject, body, headers, self._client.max_payload)
         try:
             await self._client.publish(subject, body, reply, cast("dict[str, str] | None", headers))
         except nats.errors.Error as error:
-            raise self._translated(error, subject, len(body)) from None
+            raise self._translated(error, subject) from None
 
     async def ask(
         self, subject: str, body: bytes, headers: Mapping[str, str] | None = None, *, timeout: float
@@ -230,7 +231,7 @@ class Link:
             # Flow control of what we pull is our own; what we listen to must not be dropped for its size.
             subscription = await cast("Any", self._client).subscribe(subject, queue, callback, pending_bytes_limit=0)
         except nats.errors.Error as error:
-            raise self._translated(error, subject, 0) from None
+            raise self._translated(error, subject) from None
         return Listener(self, self._client, subscription)
 
     async def barrier(self, timeout: float = _BARRIER_SECONDS) -> None:
@@ -287,11 +288,9 @@ class Link:
             if self._over:
                 raise BusClosed(self._over)
 
-    def _translated(self, error: nats.errors.Error, subject: str, size: int) -> BusError:
+    def _translated(self, error: nats.errors.Error, subject: str) -> BusError:
         if isinstance(error, (nats.errors.ConnectionClosedError, nats.errors.ConnectionDrainingError)):
             return BusClosed(self._over or "the connection is closed")
-        if isinstance(error, nats.errors.MaxPayloadError):
-            return BusError(f"{size} bytes for {subject!r} are too much, the server takes {self._client.max_payload}")
         if isinstance(error, nats.errors.OutboundBufferLimitError):
             return BusError(f"nothing was sent to {subject!r}: there is no connection and the buffer is full")
         return BusError(f"nothing was sent to {subject!r}: {error!r}")

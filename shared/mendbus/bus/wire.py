@@ -1,7 +1,12 @@
 """The narrow face of a NATS connection, over which JetStream is spoken, free of the client library."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from typing import Final, Protocol
+
+from mendbus.contracts.errors import BusError
+
+MAX_SUBJECT: Final = 1000
+"""Longest subject that is sent, in characters: a line of the protocol has 4096 bytes, and a reply stands in it too."""
 
 
 class Arrival(Protocol):
@@ -103,3 +108,33 @@ def description_of(message: Arrival) -> str:
     """The server's words in a status message."""
     # The client library files them under a key whose hash is not that of its text.
     return next((value for key, value in (message.headers or {}).items() if key == "Description"), "")
+
+
+def check_sendable(subject: str, body: bytes, headers: Mapping[str, str] | None, limit: int) -> None:
+    """Raises `BusError` for what a server with this limit of bytes would answer by closing the connection for good.
+
+    A subject may be somebody else's word: the reply of a request is sent to wherever the asker said.
+    """
+    if (
+        not subject
+        or len(subject) > MAX_SUBJECT
+        or subject[0] == "."
+        or subject[-1] == "."
+        or ".." in subject
+        or "*" in subject
+        or ">" in subject
+        or " " in subject
+        or not subject.isprintable()
+    ):
+        raise BusError(f"nothing was sent to {subject[:100]!r}: it is no subject to send to")
+    size = len(body)
+    if headers:
+        size += _HEADER_FRAME + sum(len(key) + len(value) + 4 for key, value in headers.items())
+        if size * _UTF8_MOST > limit:
+            size += sum(len(value.encode("utf-8", "replace")) - len(value) for value in headers.values())
+    if size > limit:
+        raise BusError(f"{size} bytes for {subject!r} are too much, the server takes {limit}")
+
+
+_HEADER_FRAME: Final = 12
+_UTF8_MOST: Final = 4

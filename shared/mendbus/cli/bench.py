@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 
 from mendbus.cli.handover import become
+from mendbus.cli.options import AsJson
 from mendbus.contracts.errors import MendbusError
 
 
@@ -27,11 +28,11 @@ def bench(context: typer.Context) -> None:
     become("tests.bench", *context.args)
 
 
-def demo() -> None:
+def demo(as_json: AsJson = False) -> None:
     """Watch two agents break and be recovered.
 
     Real agents break in four ways on a small project; takes under a minute.
     """
     from mendbus.demo import main
 
-    raise typer.Exit(main())
+    raise typer.Exit(main(as_json=as_json))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mendbus.bus import Bus
     from mendbus.settings import Settings
 
-CONNECT_SECONDS = 3.0
+CONNECT_SECONDS = 2.0
 _STATE_FILE = "up.json"
 
 T = TypeVar("T")

@@ -42,15 +42,14 @@ async def tell(settings: Settings, prefix: str, *, audit: bool, as_json: bool) -
             }
         )
         return
-    for line in _concluded(outcomes) if outcomes else _open(journal):
-        say(clean_line(line))
-    for line in _audit(journal):
-        say(clean_line(line))
+    for line in lines_of(outcomes, journal):
+        say(line)
 
 
-def clean_line(line: str) -> str:
-    """A line without control characters, its indentation kept."""
-    return " " * (len(line) - len(line.lstrip(" "))) + "".join(c if c.isprintable() else "?" for c in line.lstrip(" "))
+def lines_of(outcomes: Sequence[RecoveryOutcome], journal: Sequence[Noted]) -> list[str]:
+    """Everything about one incident: from its outcomes if it has some, and these entries of the journal."""
+    lines = [*(_concluded(outcomes) if outcomes else _open(journal)), *_audit(journal)]
+    return ["".join(c if c.isprintable() else "?" for c in line) for line in lines]
 
 
 def _concluded(outcomes: Sequence[RecoveryOutcome]) -> Iterator[str]:

@@ -18,14 +18,13 @@ from mendbus.contracts.messages import Alert, HealthStatus, RecoveryOutcome
 from mendbus.contracts.subjects import MAX_SERVICE_BODY
 from mendbus.settings import Settings
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 FAMILIES: dict[str, type[WireModel]] = {"outcome": RecoveryOutcome, "alert": Alert, "status": HealthStatus}
 
 
 async def follow(settings: Settings, *, as_json: bool, now: Callable[[], int] = time.time_ns) -> None:
     """Prints outcomes, alerts and statuses until SIGINT or SIGTERM."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
     async with connected(settings) as bus:
         for family, model in FAMILIES.items():
 
@@ -44,7 +43,13 @@ async def follow(settings: Settings, *, as_json: bool, now: Callable[[], int] = 
         await bus.barrier()
         sys.stderr.write(f"watching {settings.root} on {settings.nats_url}; Ctrl-C ends\n")
         sys.stderr.flush()
-        await stop.wait()
+        for number in _ENDING:
+            loop.add_signal_handler(number, stop.set)
+        try:
+            await stop.wait()
+        finally:
+            for number in _ENDING:
+                loop.remove_signal_handler(number)
 
 
 def _time(unix_nano: int) -> str:

@@ -24,7 +24,7 @@ class DemoFailed(MendbusError):
 
 
 class Child:
-    """A Python process that writes JSON lines: events by their `event`, and answers to what it is asked by their `id`."""
+    """A Python process that writes JSON lines: events, by their `event`, and answers to what it was asked, by `id`."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
         self.name = name
@@ -116,7 +116,8 @@ class Child:
         except TimeoutError:
             self._send(signal.SIGKILL)
             _ = await self._process.wait()
-        await self._reading
+        _ = self._reading.cancel()
+        _ = await asyncio.wait((self._reading,))
 
     def _send(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):

@@ -37,6 +37,7 @@ class Edit:
 class Fault:
     """Something that goes wrong. `agent`: `kind/id` of who notices; without an `edit` its worker is killed."""
 
+    name: str
     title: str
     agent: str
     edit: Edit | None
@@ -50,21 +51,24 @@ GOOD_CHANGE: Final = Edit("rates.py", "(10, 50)", "(10, 80)")
 
 FAULTS: Final[Sequence[Fault]] = (
     Fault(
+        "syntax error",
         "a module is saved with a syntax error",
         BUILD,
         Edit("pricing.py", "    if quantity < 1:", "    if quantity < 1"),
     ),
     Fault(
+        "missing package",
         "a module is saved that imports a missing package",
         BUILD,
         Edit("shipping.py", "from .money import share", "from acme_rounding import share"),
     ),
     Fault(
+        "raises at reload",
         "a module is saved that raises when it is reloaded",
         RUNTIME,
         Edit("rates.py", '"standard": 190', '"general": 190'),
     ),
-    Fault("the worker of the runtime agent is killed by SIGKILL", RUNTIME, None),
+    Fault("worker killed", "the worker of the runtime agent is killed by SIGKILL", RUNTIME, None),
 )
 
 

@@ -1,7 +1,7 @@
-"""The runtime agent: runs the newest good build in a worker process, reloads it whenever that changes, and serves calls.
+"""The runtime agent: runs the newest good build in a worker process, reloads it when that changes, and serves calls.
 
-`python -m mendbus.demo.runtime_agent OUT`. A second worker stands by with the last build that proved good, so that the
-death of the first costs no start.
+`python -m mendbus.demo.runtime_agent OUT SELFCHECK`. A second worker stands by with the last build that proved good, so
+that the death of the first costs no start.
 """
 
 import asyncio
@@ -40,7 +40,9 @@ class RuntimeAgent:
         self._loaded: Build | None = None
         self._good: Build | None = None
         self._wanted: Build | None = None
+        self._reloaded: list[str] = []
         self._answers: dict[str, Any] = {}
+        self._stopped = False
         self._reload = agent.operation("reload", probe=self._probe)(self._load)
         self._serve = agent.operation("serve", probe=self._probe)(self._call)
         _ = agent.handler("restart")(self._restart)
@@ -64,7 +66,8 @@ class RuntimeAgent:
                 log.info("build %d is not served: %s", build.number, error)
 
     async def stop(self) -> None:
-        """Ends both workers."""
+        """Ends both workers, and those that are being started."""
+        self._stopped = True
         for worker in (self._worker, self._standby):
             if worker is not None:
                 await worker.retire()
@@ -74,8 +77,9 @@ class RuntimeAgent:
         return await self._serve(function, arguments)
 
     async def status(self) -> dict[str, Any]:
-        """Which build is loaded in which worker."""
-        return {"build": self._loaded.id if self._loaded else "", "worker": self._present().pid}
+        """Which build is loaded in which worker, and the modules that were reloaded for it."""
+        build = self._loaded.id if self._loaded else ""
+        return {"build": build, "worker": self._present().pid, "reloaded": self._reloaded}
 
     # -- operations
 
@@ -83,11 +87,11 @@ class RuntimeAgent:
         """Reloads a build in the worker that serves. Raises `FailedInWorker` or `WorkerDied`."""
         worker = self._present()
         self._loaded, self._wanted = None, build
-        done = await worker.load(build)
+        self._reloaded = await worker.load(build)
         self._answers[build.id] = await worker.call(self._selfcheck)
         self._loaded = self._good = build
         _ = self._agent.checkpoint(build.id)
-        self._lines.tell("loaded", number=build.number, build=build.id, modules=done, worker=worker.pid)
+        self._lines.tell("loaded", number=build.number)
         # Only what proved good gets into the worker that stands by.
         _ = self._group.create_task(self._follow(build), name="standby")
 
@@ -120,7 +124,7 @@ class RuntimeAgent:
         """Loads the build of a checkpoint. Raises as loading does."""
         build = Build.from_json(content)
         self._loaded, self._wanted = None, build
-        _ = await self._present().load(build)
+        self._reloaded = await self._present().load(build)
         self._loaded = build
 
     async def _restart(self, command: RecoveryCommand) -> str:
@@ -131,7 +135,7 @@ class RuntimeAgent:
         self._worker = standby if warm and standby is not None else await self._new_worker()
         if not warm and self._good is not None:
             _ = await self._worker.load(self._good)
-        self._loaded = self._good
+        self._loaded, self._reloaded = self._good, []
         for unused in (old, None if warm else standby):
             if unused is not None:
                 await unused.retire()
@@ -142,6 +146,8 @@ class RuntimeAgent:
 
     async def _new_worker(self) -> Worker:
         worker = await Worker.start(self._out / "objects")
+        if self._stopped:
+            await worker.retire()
         _ = self._group.create_task(self._miss(worker), name=f"worker {worker.pid}")
         return worker
 

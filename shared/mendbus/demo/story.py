@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,13 +38,15 @@ print(json.dumps(getattr(importlib.import_module(sys.argv[2]), sys.argv[3])(json
 class Proof:
     """A call of the reloaded code after a recovery, beside what the last good code gives.
 
-    `build`: id of what is loaded; `worker`: id of the process that answered, and of the one before the fault.
+    `build`: id of what is loaded; `reloaded`: the modules that were loaded anew for it; `worker`: the process that
+    answered, and the one before the fault.
     """
 
     got: Any
     expected: Any
     build: str
     expected_build: str
+    reloaded: Sequence[str]
     worker: int
     worker_before: int
 
@@ -114,7 +116,7 @@ async def play(folder: Path, settings: Settings, told: Told) -> list[Recovery]:
 
 
 @asynccontextmanager
-async def _stage(folder: Path, data: Path, settings: Settings, told: Told) -> AsyncIterator["Stage"]:
+async def _stage(folder: Path, data: Path, settings: Settings, told: Told) -> AsyncGenerator["Stage"]:
     """Everything that the story needs, and its end in order: agents, connection, server and services."""
     package, out, logs = make_project(folder / "project"), folder / "out", folder / "logs"
     logs.mkdir()
@@ -149,9 +151,7 @@ async def _stage(folder: Path, data: Path, settings: Settings, told: Told) -> As
 class Stage:
     """The sample project, the two agents that work on it, and what is heard of their recoveries."""
 
-    def __init__(
-        self, package: Path, good: Path, build: Child, runtime: Child, outcomes: Outcomes, told: Told
-    ) -> None:
+    def __init__(self, package: Path, good: Path, build: Child, runtime: Child, outcomes: Outcomes, told: Told) -> None:
         """`good`: where a copy of the last good sources is kept, out of everybody's reach."""
         self.outcomes = outcomes
         self._package = package
@@ -168,12 +168,13 @@ class Stage:
 
         Raises `DemoFailed` when that alone does not work.
         """
-        _ = await self._loaded(1)
+        await self._loaded(1)
         before = (await self._call())["value"]
         begun = time.perf_counter()
         GOOD_CHANGE.save(self._package)
-        loaded = await self._loaded(2)
+        await self._loaded(2)
         seconds = time.perf_counter() - begun
+        loaded = await self._runtime.ask("status")
         self._expected_build = str(loaded["build"])
         _ = shutil.copytree(self._package, self._good / self._package.name)
         self._expected = await _run(self._good)
@@ -184,7 +185,7 @@ class Stage:
         change = f"{before['total_text']} is {after['total_text']} now"
         self._told.step(
             f"a good change of {GOOD_CHANGE.file}",
-            f"built and reloaded in {seconds * 1000:.0f} ms ({', '.join(loaded['modules'])}): {change}",
+            f"built, {len(loaded['reloaded'])} modules reloaded in {seconds * 1000:.0f} ms: {change}",
         )
 
     async def break_and_watch(self, number: int, fault: Fault) -> Recovery:
@@ -216,7 +217,7 @@ class Stage:
     async def _prove(self, fault: Fault, worker_before: int) -> Proof:
         """Calls the code in the runtime agent; what the build agent recovered must have been reloaded before."""
         if fault.agent == BUILD:
-            _ = await self._loaded((await self._build.ask("status"))["number"])
+            await self._loaded((await self._build.ask("status"))["number"])
         answer = await self._call()
         loaded: dict[str, Any] = await self._runtime.ask("status")
         return Proof(
@@ -224,12 +225,13 @@ class Stage:
             expected=self._expected,
             build=loaded["build"],
             expected_build=self._expected_build,
+            reloaded=loaded["reloaded"],
             worker=answer["worker"],
             worker_before=worker_before,
         )
 
-    async def _loaded(self, number: int) -> dict[str, Any]:
-        return await self._runtime.event("loaded", lambda told: told["number"] >= number, STEP_SECONDS)
+    async def _loaded(self, number: int) -> None:
+        _ = await self._runtime.event("loaded", lambda told: told["number"] >= number, STEP_SECONDS)
 
     async def _call(self) -> dict[str, Any]:
         return await self._runtime.ask("call", function=ENTRY, arguments=[ORDER])

@@ -1,6 +1,6 @@
 """The process that holds the loaded modules: loads and reloads them with importlib, and calls what is in them.
 
-`python -m mendbus.demo.worker OBJECTS`: one request a line on standard input, one answer a line on standard output, both
+`python -m mendbus.demo.worker OBJECTS`: one request a line on standard input, one answer a line on standard output, as
 JSON. It ends with its standard input, so that it never outlives whoever started it.
 """
 

@@ -119,25 +119,17 @@ class Agent(Declarations):
         Called from asyncio code, the running loop becomes the one for the user's asynchronous callables. Raises
         `OutboxError` when `outbox_dir` cannot be used, and `RuntimeError` when it was started before.
         """
-        try:
-            self._core.caller.user_loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self._core.caller.user_loop = None
-        self._start()
-        return self
-
-    def _start(self) -> None:
         if self._life is not None or self._stopped:
             msg = "this agent was started before; make a new one"
             raise RuntimeError(msg)
+        self._core.caller.user_loop = _running_loop()
         ref = self._core.identity.ref
         keeper = None if self._outbox_dir is None else DiskKeeper(self._outbox_dir, ref.kind, ref.id)
         tracer = open_tracer(f"agent.{ref.kind}", self._settings, instance=self.instance)
+        life = self._life = Life(self._core, self._connect, tracer, keeper)
 
         async def main() -> None:
-            life = Life(self._core, self._connect, tracer, keeper)
             life.wire(self._thread.call)
-            self._life = life
             try:
                 await life.run()
             finally:
@@ -146,6 +138,7 @@ class Agent(Declarations):
 
         self._thread.start(main)
         _ = atexit.register(self.stop, _EXIT_SECONDS)
+        return self
 
     async def _connect(self, on_dead: Callable[[str], None]) -> Bus:
         import mendbus.bus.nats as nats_bus
@@ -161,6 +154,7 @@ class Agent(Declarations):
     def stop(self, timeout: float = _STOP_SECONDS) -> None:
         """Sends what waits if that is possible within `timeout` seconds, says goodbye and ends the thread.
 
+        Without NATS it takes the whole time if failures would be lost, and none if `outbox_dir` keeps them.
         Blocks until then; in asyncio code use `async with`, or `await asyncio.to_thread(agent.stop)`. Idempotent.
         """
         atexit.unregister(self.stop)
@@ -270,15 +264,19 @@ class Agent(Declarations):
         )
 
     def _wait_for_user(self, coroutine: Coroutine[Any, Any, R]) -> R:
-        try:
-            running = asyncio.get_running_loop()
-        except RuntimeError:
-            running = None
+        running = _running_loop()
         if running is not None and running is self._core.caller.user_loop:
             coroutine.close()
             msg = "an asynchronous snapshot cannot be waited for on its own loop: await asyncio.to_thread(...)"
             raise RuntimeError(msg)
         return self._thread.wait(coroutine, _SNAPSHOT_SECONDS)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _known(word: W | None, words: Sequence[W]) -> W | None:

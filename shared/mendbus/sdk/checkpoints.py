@@ -22,6 +22,7 @@ KEPT: Final = 10
 """Checkpoints kept in the bucket; the last good one beside them, should it be older."""
 _KEPT_BEFORE: Final = 2
 """States before a rollback that are held in memory, to go forward to again."""
+_MILLISECOND_NS: Final = 10**6
 _UPLOAD_SECONDS: Final = 30.0
 _UPLOAD_LATER_SECONDS: Final = 0.1
 _RETRY_SECONDS: Final = (0.2, 10.0)
@@ -69,6 +70,7 @@ class Checkpoints:
         self._before_of: OrderedDict[str, str] = OrderedDict()
         self._known: dict[str, _Known] = {}
         self._listed = False
+        self._latest_ns = 0
         self._uploads: deque[Checkpoint] = deque(maxlen=KEPT)
         self.bus: Bus | None = None
         self.wake: Callable[[], None] = lambda: None
@@ -116,7 +118,11 @@ class Checkpoints:
             msg = f"a snapshot must be bytes, got {type(content).__name__}"
             raise TypeError(msg)
         kept = bytes(cast("bytes", content))
-        return Checkpoint(new_id(self._now()), version, good, kept, hashlib.sha256(kept).hexdigest())
+        with self._lock:
+            # Ids tell the order in which checkpoints were taken, and are exact to the millisecond only.
+            self._latest_ns = max(self._now(), self._latest_ns + _MILLISECOND_NS)
+            event = new_id(self._latest_ns)
+        return Checkpoint(event, version, good, kept, hashlib.sha256(kept).hexdigest())
 
     # -- the bucket
 

@@ -248,7 +248,9 @@ class Life:
         self.sender.hurry = True
         self.sender.wake()
         while core.outbox.waiting or core.checkpoints.uploading:
-            if self._bus is None or loop.time() >= deadline:
+            # What is on disk need not wait for a connection; what is in memory only has no other chance.
+            safe = self._keeper is not None or not core.outbox.waiting
+            if loop.time() >= deadline or (safe and self._bus is None):
                 return
             await asyncio.sleep(_POLL_SECONDS)
 

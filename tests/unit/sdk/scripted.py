@@ -98,7 +98,9 @@ class RecordingTracer:
     ) -> RecordedSpan:
         """See `Tracer`."""
         number = len(self.spans) + 1
-        self.spans.append(RecordedSpan(name, kind, parent, f"00-{number:032x}-{number:016x}-01", dict(attributes or {})))
+        self.spans.append(
+            RecordedSpan(name, kind, parent, f"00-{number:032x}-{number:016x}-01", dict(attributes or {}))
+        )
         return self.spans[-1]
 
     async def close(self, timeout: float = 5.0) -> None:

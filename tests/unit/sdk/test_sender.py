@@ -138,7 +138,8 @@ async def test_repeats_within_a_second_have_no_trace_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [BusTimeout("errors", 2.0), NoResponders("errors"), StoreRefused("errors", 10077, "maximum bytes exceeded")]
+    "error",
+    [BusTimeout("errors", 2.0), NoResponders("errors"), StoreRefused("errors", 10077, "maximum bytes exceeded")],
 )
 async def test_an_event_is_sent_until_it_is_acknowledged(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     """After a time-out, no answer or a refusal the same bytes go out under the same id; the log says so once."""
@@ -366,7 +367,9 @@ async def test_a_broken_disk_does_not_stop_the_sending(
     keeper.close()
 
 
-async def test_shedding_is_told_and_ends_spans(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+async def test_shedding_is_told_and_ends_spans(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """What the full outbox sheds is logged with its number, and no span stays open for it."""
     monkeypatch.setattr(module, "_TICK_SECONDS", 0.005)
     setup = Setup()

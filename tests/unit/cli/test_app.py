@@ -1,0 +1,192 @@
+"""The application: its commands, its errors, its exit status, and what it costs to start."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from mendbus.cli import app, up
+from mendbus.cli.bench import checkout
+
+COMMANDS = ["up", "demo", "run", "report", "watch", "incidents", "explain", "trace", "dead", "doctor", "decode"]
+COMMANDS += ["conformance", "bench"]
+NOWHERE = "nats://127.0.0.1:1"
+
+
+@pytest.fixture
+def runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
+    monkeypatch.delenv("NATS_URL", raising=False)
+    monkeypatch.setenv("MENDBUS_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr("mendbus.cli.connect.CONNECT_SECONDS", 0.2)
+    return CliRunner()
+
+
+def test_help_names_every_command_on_a_line_of_its_own(runner: CliRunner) -> None:
+    """The help page lists each command, each with a whole sentence."""
+    shown = runner.invoke(app.build(), ["--help"])
+    assert shown.exit_code == 0
+    lines = [line.split() for line in shown.output.splitlines()]
+    for command in COMMANDS:
+        assert any(words[:1] == [command] and not words[-1].endswith("...") for words in lines), command
+    assert "Exit status: 0" in shown.output
+
+
+def test_every_command_takes_json_and_explains_itself(runner: CliRunner) -> None:
+    """Each command but those that hand over has --json and a help page."""
+    group = {"dead": ("list", "show", "replay")}
+    for command in COMMANDS:
+        for words in [[command, sub] for sub in group.get(command, ())] or [[command]]:
+            shown = runner.invoke(app.build(), [*words, "--help"])
+            assert shown.exit_code == 0, words
+            assert "--json" in shown.output or command in ("run", "bench"), words
+
+
+def test_the_command_line_loads_nothing_heavy() -> None:
+    """Showing help imports neither the bus nor pydantic, numpy or rich."""
+    heavy = ("rich", "pydantic", "nats", "numpy", "msgpack", "asyncio.subprocess", "mendbus.bus.nats")
+    code = (
+        "import sys; from mendbus.cli.app import build; from typer.testing import CliRunner;"
+        f"build(); print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() in ("[]", "['asyncio.subprocess']")
+
+
+def test_version_is_the_distribution_s(runner: CliRunner) -> None:
+    """--version prints the version of the installed distribution."""
+    assert runner.invoke(app.build(), ["--version"]).output.strip() == version("mendbus")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["incidents", "--nats-url", NOWHERE],
+        ["explain", "0123", "--nats-url", NOWHERE],
+        ["dead", "list", "--nats-url", NOWHERE],
+        ["report", "a/b", "--type", "X", "--message", "y", "--nats-url", NOWHERE],
+        ["conformance", "--agent", "a/b", "--nats-url", NOWHERE],
+        ["watch", "--nats-url", NOWHERE],
+        ["trace"],
+        ["trace", "--incident", "0123", "--nats-url", NOWHERE],
+        ["decode", "/no/such/file"],
+    ],
+)
+def test_a_failure_is_one_sentence_and_status_1(runner: CliRunner, words: list[str]) -> None:
+    """What cannot be done is said on standard error without a traceback, with status 1."""
+    shown = runner.invoke(app.build(), words)
+    assert shown.exit_code == 1
+    assert shown.stdout == ""
+    assert shown.stderr.startswith("mendbus: ")
+    assert "Traceback" not in shown.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["no-such-command"],
+        ["incidents", "--since", "yesterday"],
+        ["incidents", "--agent", "nobody"],
+        ["report", "a.b/c", "--type", "X", "--message", "y"],
+        ["report", "a/b", "--type", "X"],
+        ["report", "a/b", "--type", "X", "--message", "y", "--severity", "dire"],
+        ["run", "nobody"],
+        ["up", "--nats-port", "70000"],
+        ["incidents", "--root", "spaces are wrong"],
+    ],
+)
+def test_wrong_usage_is_status_2(runner: CliRunner, words: list[str]) -> None:
+    """Arguments and settings that make no sense end with status 2, and are named."""
+    shown = runner.invoke(app.build(), words)
+    assert shown.exit_code == 2
+    assert shown.stderr
+
+
+def test_an_unknown_setting_is_status_2(runner: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt variable of the environment is named, not passed over."""
+    monkeypatch.setenv("MENDBUS_DATADIR", "x")
+    shown = runner.invoke(app.build(), ["incidents"])
+    assert shown.exit_code == 2
+    assert "MENDBUS_DATADIR" in shown.stderr
+
+
+class _BecameError(Exception):
+    pass
+
+
+@pytest.fixture
+def became(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Command lines that this process would have become."""
+    lines: list[list[str]] = []
+
+    def execv(_program: str, arguments: list[str]) -> None:
+        lines.append(arguments)
+        raise _BecameError
+
+    monkeypatch.setattr("os.execv", execv)
+    return lines
+
+
+def test_run_becomes_the_service(runner: CliRunner, became: list[list[str]]) -> None:
+    """`mendbus run` leaves nothing of the command line in memory."""
+    runner.invoke(app.build(), ["run", "classifier"])
+    assert became == [[sys.executable, "-m", "mendbus.service", "classifier"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "port"),
+    [([], up.HTTP_PORT), (["--http-port", "0"], 0), (["--http-port", "8123"], 8123)],
+)
+def test_up_becomes_the_supervisor(
+    runner: CliRunner, became: list[list[str]], words: list[str], port: int, tmp_path: Path
+) -> None:
+    """`mendbus up` hands its options over, the defaults too."""
+    from mendbus.up import Options
+
+    runner.invoke(app.build(), ["up", "--single-process", *words])
+    assert became[0][:3] == [sys.executable, "-m", "mendbus.up"]
+    options = Options.from_json(became[0][3])
+    assert options == Options(
+        nats_port=up.NATS_PORT, http_port=port, data_dir=str(tmp_path), single_process=True, json=False
+    )
+
+
+def test_up_takes_its_http_port_from_the_settings(
+    runner: CliRunner, became: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MENDBUS_HTTP_PORT counts where no option is given."""
+    monkeypatch.setenv("MENDBUS_HTTP_PORT", "9001")
+    runner.invoke(app.build(), ["up"])
+    assert '"http_port": 9001' in became[0][3]
+
+
+def test_bench_becomes_the_checkout_s_bench(
+    runner: CliRunner, became: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`mendbus bench` runs in the checkout and hands its arguments on; elsewhere it says that it needs one."""
+    root = checkout()
+    assert root is not None
+    monkeypatch.chdir(root)
+    runner.invoke(app.build(), ["bench", "--quick", "--only", "start"])
+    assert became == [[sys.executable, "-m", "tests.bench", "--quick", "--only", "start"]]
+    monkeypatch.setattr("mendbus.cli.bench.__file__", str(tmp_path / "site" / "bench.py"))
+    monkeypatch.chdir(tmp_path)
+    shown = runner.invoke(app.build(), ["bench"])
+    assert shown.exit_code == 1
+    assert "checkout" in shown.stderr
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_demo_ends_with_the_demo_s_status(runner: CliRunner, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    """`mendbus demo` plays the demo, in the wanted form, and returns what it returned."""
+    played: list[bool] = []
+
+    def play(*, as_json: bool) -> int:
+        played.append(as_json)
+        return status
+
+    monkeypatch.setattr("mendbus.demo.main", play)
+    assert runner.invoke(app.build(), ["demo", "--json"]).exit_code == status
+    assert played == [True]

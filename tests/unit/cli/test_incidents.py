@@ -1,0 +1,95 @@
+"""Incidents from outcomes and journal: the last word counts, ids are found by their beginning."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.cli.samples import INCIDENT, opened, outcome
+
+from mendbus.cli.incidents import Noted, fold, incident_of, is_open, match, short_ids, time_of, under_way
+from mendbus.contracts.errors import MendbusError
+from mendbus.contracts.ids import new_id
+from mendbus.contracts.journal import Claimed, Concluded, Counted, Entry
+
+TIMES = st.integers(0, 2**48 * 1_000_000 - 1)
+
+
+@given(st.permutations(range(6)))
+def test_the_highest_sequence_is_the_truth(order: list[int]) -> None:
+    """Whatever order the outcomes come in, the last word on each incident is kept."""
+    last = fold(outcome(incident_id=f"i{n % 2}", sequence=n, error_count=n) for n in order)
+    assert {key: one.error_count for key, one in last.items()} == {"i0": 4, "i1": 5}
+
+
+@given(st.lists(TIMES, min_size=1, max_size=30), st.integers())
+def test_short_ids_are_unique_beginnings(times: list[int], seed: int) -> None:
+    """A shown id is the beginning of its incident's id, of no other's, and at least 8 characters."""
+    noise = random.Random(seed)
+    ids = {new_id(time, noise.randbytes(10)) for time in times}
+    short = short_ids(ids)
+    assert set(short) == ids
+    for one, prefix in short.items():
+        assert len(prefix) >= 8
+        assert [other for other in ids if other.startswith(prefix)] == [one]
+        assert match(prefix, ids) == one
+
+
+@given(TIMES, st.integers(8, 36))
+def test_an_id_is_not_older_than_its_beginning_says(time: int, length: int) -> None:
+    """What is searched from the time in a beginning cannot miss the id."""
+    since = time_of(new_id(time)[:length])
+    assert since is None or since <= time
+
+
+@pytest.mark.parametrize("prefix", ["", "0123", "event-12345", "zzzzzzzzzzzz"])
+def test_a_beginning_without_a_time_is_searched_everywhere(prefix: str) -> None:
+    """Beginnings that are too short, or of an id that somebody else made, tell no time."""
+    assert time_of(prefix) is None
+
+
+def test_a_beginning_of_several_ids_is_refused() -> None:
+    """Nothing is guessed: the ids that begin so are named. An id that is whole is meant, whatever else begins so."""
+    with pytest.raises(MendbusError, match="2 incidents begin with 'ab': abc, abcd"):
+        match("ab", ["abc", "abcd"])
+    assert match("abc", ["abc", "abcd"]) == "abc"
+    assert match("x", ["abc"]) is None
+    assert match("ABCD", ["abcd"]) == "abcd"
+
+
+@pytest.mark.parametrize(
+    ("told", "settled", "expected"),
+    [
+        ("recovered", True, False),
+        ("recovered", None, True),
+        ("no_action", None, False),
+        ("rejected", None, False),
+        ("escalated", None, True),
+        ("awaiting_approval", None, True),
+        ("suppressed", None, True),
+        ("failed", None, True),
+    ],
+)
+def test_open_is_what_settles_or_waits_for_a_person(told: str, settled: bool | None, expected: bool) -> None:
+    """An incident is open until it has settled or ended without an action."""
+    assert is_open(outcome(outcome=told, settled=settled)) is expected
+
+
+def _noted(entry: Entry) -> Noted:
+    return Noted(0, 1, 0, "owner", entry)
+
+
+def test_under_way_is_what_was_opened_and_has_no_outcome() -> None:
+    """An incident without an outcome is known from the journal, and only until it has one."""
+    one, two = opened("one"), opened("two")
+    journal = [_noted(one), _noted(two), _noted(Concluded(outcome=outcome(incident_id="one")))]
+    assert under_way(journal) == {"two": two}
+
+
+def test_entries_name_their_incident() -> None:
+    """Each entry of the journal is about one incident, or about none."""
+    assert incident_of(opened()) == INCIDENT
+    assert incident_of(Concluded(outcome=outcome())) == INCIDENT
+    assert incident_of(Claimed(owner="x")) is None
+    counted = Counted(incident_id="a", lane="normal", sequences=[1], event_ids=["e"], error_count=1)
+    assert incident_of(counted) == "a"
