@@ -308,8 +308,11 @@ async def settled_ledger(
         told = sum(outcome.error_count for outcome in ledger.told.values())
         counted = sum(ledger.errors.values())
         unfinished = len(ledger.unfinished)
+        missing = [e for agent in agents for e in agent.reported if not ledger.counted[e]][:5]
+        behind = [i for i, o in ledger.told.items() if o.error_count != ledger.errors[i]][:5]
         assert (counted, told, unfinished) == (wanted, wanted, 0), (
-            f"of {wanted} errors {counted} are counted and {told} told, {unfinished} incidents are unfinished"
+            f"of {wanted} errors {counted} are counted and {told} told, {unfinished} incidents are unfinished: "
+            f"uncounted {missing}, told too little {behind}, unfinished {sorted(ledger.unfinished)[:5]}"
         )
         return ledger
 

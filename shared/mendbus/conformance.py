@@ -21,6 +21,8 @@ Verdict = Literal["pass", "fail", "skip"]
 
 SAMPLES: Final = 4
 """Health samples that are listened to."""
+_LATE_MS: Final = 50
+"""What a busy machine may add to the time between samples."""
 _BATCH: Final = "Nats-Batch-Id"
 """Marks a message of an atomic batch, of which only the last is acknowledged."""
 _SILENCE_SECONDS: Final = 0.3
@@ -79,9 +81,10 @@ async def _hello(drive: Drive) -> str:
         stored = None  # no bucket: the agent runs without the services
     body, where = (stored.body, "stored") if stored else (b"", "stored")
     if not body:
-        heard = await drive.heard(subjects.hello(drive.kind, drive.id), 1, drive.timeout)
+        seconds = 2 * drive.timeout  # the pauses between hellos grow
+        heard = await drive.heard(subjects.hello(drive.kind, drive.id), 1, seconds)
         if not heard:
-            raise Broken(f"no hello is stored, and none came within {drive.timeout:g} s")
+            raise Broken(f"no hello is stored, and none came within {seconds:g} s")
         body, where = heard[0][1].body, "heard"
     try:
         drive.hello = hello = codec.decode(AgentHello, body)
@@ -113,7 +116,7 @@ async def _samples(drive: Drive) -> str:
     if any(sample.interval_ms != stated for sample in samples):
         raise Broken(f"interval_ms is {samples[0].interval_ms} in the samples, {stated} in the hello")
     mean = (heard[-1][0] - heard[0][0]) / (SAMPLES - 1) * 1000
-    if not stated / 2 <= mean <= stated * 2:
+    if not stated / 2 <= mean <= stated * 2 + _LATE_MS:
         raise Broken(f"{mean:.0f} ms pass between samples, {stated} are stated")
     return f"every {mean:.0f} ms, {stated} are stated; {len(samples[-1].metrics)} of the twelve metrics"
 

@@ -5,88 +5,25 @@
 
 import argparse
 import json
-import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, cast
-
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import core_schema
+from typing import Final, cast
 
 from mendbus.bus import StreamSpec
 from mendbus.contracts.catalogue import FAMILIES, REFUSALS, Family, Role
 from mendbus.contracts.fields import WireModel
 from mendbus.contracts.subjects import CONTENT_TYPE, DEFAULT_ROOT, LANES, PARTITIONS, Subjects
 from mendbus.contracts.vocabulary import AGENT_KINDS, SERVICES, AlertSeverity, AlertState, Severity
+from mendbus.proto_schemas import Json, models, schema
+from mendbus.proto_yaml import to_yaml
 from mendbus.streams import lane_consumer, streams
-
-Json = dict[str, Any]
 
 ASYNCAPI: Final = "asyncapi.yaml"
 SCHEMAS: Final = "schemas"
 _SUBJECTS: Final = Subjects()
 _STREAM_BYTES: Final = 1 << 30
 _TRACE_PATTERN: Final = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
-
-
-# JSON Schemas
-
-
-class _WireSchema(GenerateJsonSchema):
-    """Absent and nil mean the same, so a schema tells what stands there when something does."""
-
-    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
-        return self.generate_inner(schema["schema"])
-
-    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        if schema.get("default") is None:
-            return self.generate_inner(schema["schema"])
-        return super().default_schema(schema)
-
-    def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonSchemaValue:
-        # `discriminator` is OpenAPI's; the constants in the members tell them apart in JSON Schema and AsyncAPI.
-        return {key: value for key, value in super().tagged_union_schema(schema).items() if key != "discriminator"}
-
-    def field_is_required(
-        self,
-        field: core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField,
-        total: bool,
-    ) -> bool:
-        # The constant that tells members of a union apart has a default for writers; readers need it.
-        inner = field["schema"]
-        return (inner["type"] == "default" and inner["schema"]["type"] == "literal") or super().field_is_required(
-            field, total
-        )
-
-    def field_title_should_be_set(self, schema: object) -> bool:
-        return False  # they only repeat the names
-
-
-def models() -> dict[str, tuple[type[WireModel], int]]:
-    """Every message by name, with the largest body in bytes that its sender may write."""
-    found: dict[str, tuple[type[WireModel], int]] = {}
-    for family in FAMILIES:
-        if family.body is not None:
-            found[family.body.__name__] = (family.body, family.limit)
-        if family.reply is not None:
-            found[family.reply.__name__] = (family.reply, family.reply_limit)
-    return found
-
-
-def schema(model: type[WireModel], limit: int) -> Json:
-    """The JSON Schema (2020-12) of a message's decoded value, nil keys left out."""
-    generated = model.model_json_schema(schema_generator=_WireSchema)
-    head: Json = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"urn:mendbus:v1:{model.__name__}",
-        "title": model.__name__,
-        "x-max-body-bytes": limit,
-    }
-    return head | {key: value for key, value in generated.items() if key != "title"}
-
-
-# AsyncAPI
 
 
 def _ref(*steps: str) -> Json:
@@ -288,43 +225,6 @@ def document() -> Json:
             "schemas": _header_schemas(),
         },
     }
-
-
-# YAML
-
-_PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*(?: [A-Za-z0-9_.()/;'-]+)*", re.ASCII)
-_WORDS_OF_YAML: Final = frozenset(("true", "false", "null", "yes", "no", "on", "off", "y", "n"))
-
-
-def _scalar(value: object) -> str:
-    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS_OF_YAML:
-        return value
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _lines(value: object, indent: str) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        items = [(f"{_scalar(key)}:", inner) for key, inner in cast("Mapping[str, object]", value).items()]
-    else:
-        items = [("-", inner) for inner in cast("Sequence[object]", value)]
-    for mark, inner in items:
-        if not isinstance(inner, Mapping | list) or not inner:
-            yield f"{indent}{mark} {_scalar(cast('object', inner))}"
-        elif mark == "-":
-            first, *rest = _lines(cast("object", inner), f"{indent}  ")
-            yield f"{indent}- {first.lstrip()}"
-            yield from rest
-        else:
-            yield f"{indent}{mark}"
-            yield from _lines(cast("object", inner), f"{indent}  ")
-
-
-def to_yaml(value: Json) -> str:
-    """YAML in block style; what could be read as anything but text stands in JSON's quotes."""
-    return "\n".join(_lines(value, "")) + "\n"
-
-
-# Files
 
 
 def files() -> dict[str, str]:

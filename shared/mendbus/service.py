@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import mendbus.bus.nats as nats_bus
 from mendbus import http, micro, streams
@@ -146,7 +146,7 @@ async def _live(
             await asyncio.wait((stopping, died), return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
-        readiness.set("started", False, "stopping")
+        readiness.conditions["started"] = False, "stopping"  # as asked for: nothing to log
         watch.cancel()
         if died.done():
             raise Died(f"{service.name}: {died.result()}")
@@ -279,14 +279,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    status = 0
     try:
         run_loop(until_stopped([service], settings))
-    except* MendbusError as group:
-        for error in group.exceptions:
-            log.error("%s", error)
-        status = 1
-    return status
+    except (MendbusError, BaseExceptionGroup) as failure:
+        return exit_status(failure, log.error)
+    return 0
+
+
+def exit_status(failure: BaseException, say: Callable[[str], None]) -> int:
+    """Says each of the project's own errors in a failure; 2 for wrong settings, else 1. Raises what is none of them."""
+    errors = _leaves(failure)
+    if not all(isinstance(error, MendbusError) for error in errors):
+        raise failure
+    for error in errors:
+        say(str(error))
+    return 2 if any(isinstance(error, SettingsError) for error in errors) else 1
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    return [leaf for inner in group.exceptions for leaf in _leaves(inner)]
 
 
 if __name__ == "__main__":

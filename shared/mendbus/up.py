@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self
 
 import mendbus.bus.nats as nats_bus
 from mendbus import http, streams
@@ -22,7 +22,7 @@ from mendbus.contracts.errors import MendbusError, SettingsError
 from mendbus.contracts.vocabulary import SERVICES
 from mendbus.logs import configure_logging
 from mendbus.server import NatsServer
-from mendbus.service import find_service, run_loop, run_services
+from mendbus.service import exit_status, find_service, run_loop, run_services
 from mendbus.settings import Settings, from_environment
 from mendbus.supervisor import Backoff, Board, Children, Part, first, keep_server
 
@@ -34,6 +34,7 @@ STATE_FILE: Final = "up.json"
 """Below the data folder: where a running `mendbus up` says how it is reached."""
 
 _CONNECT_SECONDS = 5.0
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,29 +248,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = Path(options.data_dir).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         run_loop(up(options, folder, settings))
-    except (MendbusError, OSError, BaseExceptionGroup) as failure:
-        errors = _leaves(failure)
-        if not all(isinstance(error, (MendbusError, OSError)) for error in errors):
-            raise
-        for error in errors:
-            sys.stderr.write(f"mendbus up: {error}\n")
-        return 2 if any(isinstance(error, SettingsError) for error in errors) else 1
+    except OSError as error:
+        _complain(str(error))
+        return 1
+    except (MendbusError, BaseExceptionGroup) as failure:
+        return exit_status(failure, _complain)
     return 0
 
 
-def _leaves(error: BaseException) -> list[BaseException]:
-    if not isinstance(error, BaseExceptionGroup):
-        return [error]
-    group = cast("BaseExceptionGroup[BaseException]", error)
-    return [leaf for inner in group.exceptions for leaf in _leaves(inner)]
+def _complain(text: str) -> None:
+    sys.stderr.write(f"mendbus up: {text}\n")
 
 
 def _on_signals(handler: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in _ENDING:
         # nohup ignores the hang-up on purpose
         if signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, handler)
+    # `mendbus up` held them back while this was loading
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 
 
 @contextlib.contextmanager

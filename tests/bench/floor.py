@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -19,9 +20,9 @@ from tests.bench.figures import Book
 from tests.bench.plan import ROOT, Plan, pause
 from tests.bench.processes import Child, spawn
 
+from mendbus import codec
 from mendbus.contracts.ids import new_id
-from mendbus.contracts.messages import ErrorReported
-from mendbus.sdk.reports import Captured, Occurrences, Words, capture, encode
+from mendbus.contracts.messages import AgentRef, ErrorReported, ExceptionInfo, Frame
 from mendbus.server import NatsServer
 from mendbus.service import run_loop
 
@@ -110,26 +111,35 @@ def _into(queue: asyncio.Queue[Msg]) -> Callable[[Msg], Awaitable[None]]:
 
 
 def _error_body() -> bytes:
-    """An error as the SDK writes it."""
-    now = time.time_ns()
-    captured = _captured()
-    body = encode(
-        captured,
-        id=new_id(),
-        agent={"kind": "runtime", "id": "a0", "instance": new_id()},
-        occurrences=Occurrences(1, now, now),
-        metrics={"cpu_percent": 3.0, "memory_bytes": 4e7, "disk_percent": 20.0, "errors_per_s": 1.0},
+    """An error as large as the SDK writes one."""
+    error = _captured()
+    frames = [
+        Frame(file=place.filename, function=place.name, line=place.lineno or 0, in_app=True)
+        for place in traceback.extract_tb(error.__traceback__)
+    ]
+    return codec.encode(
+        ErrorReported(
+            id=new_id(),
+            time_unix_nano=time.time_ns(),
+            agent=AgentRef(kind="runtime", id="a0", instance=new_id()),
+            exception=ExceptionInfo(
+                type=type(error).__name__,
+                message=str(error),
+                stacktrace="".join(traceback.format_exception(error)),
+                frames=frames,
+            ),
+            severity="error",
+            operation="read",
+            metrics={"cpu_percent": 3.0, "memory_bytes": 4e7, "disk_percent": 20.0, "errors_per_s": 1.0},
+        )
     )
-    fields = _unpackb(body)
-    assert ErrorReported.model_validate(fields).exception.frames
-    return body
 
 
-def _captured() -> Captured:
+def _captured() -> OSError:
     try:
         _ = (ROOT / "there is no such file").read_bytes()
     except OSError as error:
-        return capture("FileNotFoundError", str(error), error, None, Words("error", None, "read"))
+        return error
     msg = f"{ROOT} has a file that it must not have"
     raise AssertionError(msg)
 

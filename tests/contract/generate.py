@@ -7,7 +7,7 @@ import msgpack
 from hypothesis import strategies as st
 
 from mendbus.contracts.fields import INT64_MAX, INT64_MIN
-from mendbus.proto import models, schema
+from mendbus.proto_schemas import models, schema
 
 TOKEN = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-", min_size=1, max_size=64)
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)

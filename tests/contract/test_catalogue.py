@@ -10,7 +10,7 @@ from mendbus.contracts.catalogue import FAMILIES, Family
 from mendbus.contracts.fields import WireModel
 from mendbus.contracts.subjects import MAX_BODY, MAX_SERVICE_BODY, Subjects
 from mendbus.contracts.vocabulary import SERVICES
-from mendbus.proto import models
+from mendbus.proto_schemas import models
 from mendbus.streams import streams
 
 SUBJECTS = Subjects("some.root")

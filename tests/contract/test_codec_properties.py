@@ -14,7 +14,7 @@ from mendbus import codec
 from mendbus.contracts.errors import Refused
 from mendbus.contracts.fields import WireModel
 from mendbus.contracts.messages import ErrorReported, Probe, ProbeResult
-from mendbus.proto import models
+from mendbus.proto_schemas import models
 
 MODELS = models()
 

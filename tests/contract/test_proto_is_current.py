@@ -11,7 +11,9 @@ from tests.contract.vectors import PROTO
 
 from mendbus.contracts.catalogue import FAMILIES, REFUSALS
 from mendbus.contracts.fields import WireModel
-from mendbus.proto import document, files, main, models, schema, to_yaml
+from mendbus.proto import document, files, main
+from mendbus.proto_schemas import models, schema
+from mendbus.proto_yaml import to_yaml
 
 DATA = Path(__file__).parents[1] / "data"
 PROSE = (PROTO / "README.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from mendbus import codec
 from mendbus.contracts.catalogue import REFUSALS
 from mendbus.contracts.errors import Refused
 from mendbus.contracts.subjects import Subjects
-from mendbus.proto import models, schema
+from mendbus.proto_schemas import models, schema
 
 SUBJECTS = Subjects()
 MODELS = models()

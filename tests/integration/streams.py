@@ -1,7 +1,11 @@
 """What the tests of the bus share: streams, consumers and messages of their own."""
 
 import asyncio
+import os
+import signal
+import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 from mendbus.bus import Bus, ConsumerSpec, Consumption, Delivery, Message, StoredMessage, StreamSpec
@@ -64,3 +68,10 @@ async def store_until_kept(bus: Bus, body: bytes, name: str) -> None:
             await asyncio.sleep(0.02)
         else:
             return
+
+
+def hang(pid: int) -> None:
+    """Stops a process, and returns when all of it stands still."""
+    os.kill(pid, signal.SIGSTOP)
+    while " T " not in Path(f"/proc/{pid}/stat").read_text():
+        time.sleep(0.001)

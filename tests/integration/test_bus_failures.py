@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from tests.integration.streams import STREAM, WORKER, client_of, ignore, store_until_kept
+from tests.integration.streams import STREAM, WORKER, client_of, hang, ignore, store_until_kept
 
 from mendbus.bus import Message, memory_jetstream
 from mendbus.bus.jetstream import ask_api
@@ -80,7 +80,7 @@ async def test_late_answer_to_a_ping_harms_nobody(
     doomed_server: NatsServer, doomed_bus: NatsBus, deaths: list[str]
 ) -> None:
     """A barrier that is given up while the server hangs does not end the reader when the answer comes at last."""
-    os.kill(doomed_server.pid, signal.SIGSTOP)
+    hang(doomed_server.pid)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
             await doomed_bus.barrier()
@@ -112,7 +112,7 @@ async def test_dead_reader_is_noticed(doomed_bus: NatsBus, deaths: list[str], ca
 async def test_deaf_connection_is_noticed(doomed_server: NatsServer, doomed_bus: NatsBus, deaths: list[str]) -> None:
     """A server that takes everything and gives nothing back is as good as dead."""
     assert doomed_bus.connected
-    os.kill(doomed_server.pid, signal.SIGSTOP)
+    hang(doomed_server.pid)
     await eventually(lambda: deaths)
     assert "did not bring back" in deaths[0]
 

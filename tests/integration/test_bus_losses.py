@@ -1,13 +1,14 @@
 """What followers, readers and consumers do when streams, consumers or messages get lost."""
 
 import asyncio
+import logging
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from tests.integration.streams import STREAM, WORKER, store_until_kept
 
-from mendbus.bus import StoredMessage, StreamSpec, following
+from mendbus.bus import StoredMessage, StreamSpec, following, pull
 from mendbus.bus.jetstream import ask_api
 from mendbus.bus.memory import MemoryListener, MemoryServer, Packet
 from mendbus.bus.nats import NatsBus, connect
@@ -150,6 +151,65 @@ async def test_gaps_are_noticed_and_closed() -> None:
     assert list(dict.fromkeys(followed)) == sent
     assert server.deliveries > 70
     await bus.close()
+
+
+class Mute(MemoryServer):
+    """Delivers nothing on the inboxes of followers and consumers while it is mute."""
+
+    mute = False
+
+    def deliver(self, listener: MemoryListener, packet: Packet) -> None:
+        if not self.mute or (packet.headers is None and not packet.reply):
+            super().deliver(listener, packet)
+
+
+async def test_silence_is_noticed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """When not even heartbeats arrive, a follower begins again where it was, and a consumption asks again."""
+    for module in (following, pull):
+        monkeypatch.setattr(module, "_SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(following, "_HEARTBEAT_SECONDS", 0.05)
+    caplog.set_level(logging.INFO)
+    server = Mute()
+    bus = server.connect("test")
+    await bus.ensure([STREAM], [WORKER])
+    followed: list[bytes] = []
+
+    async def handler(message: StoredMessage) -> None:
+        followed.append(message.body)
+
+    await bus.follow("S", "s.>", handler, last_per_subject=False)
+    consumption = await bus.consume(WORKER)
+    server.mute = True
+    for number in range(3):
+        await bus.store("s.x", b"%d" % number)
+    await eventually(lambda: "following S again" in caplog.text and "asking again" in caplog.text)
+    server.mute = False
+    await eventually(lambda: followed == [b"0", b"1", b"2"])
+    consumed: set[bytes] = set()
+    async with asyncio.timeout(5):
+        while len(consumed) < 3:
+            consumed |= {delivery.message.body for delivery in await consumption.take(3)}
+    await bus.close()
+
+
+async def test_nonsense_on_an_inbox_harms_nobody(doomed_bus: NatsBus, caplog: pytest.LogCaptureFixture) -> None:
+    """What somebody else sends to an inbox of ours, by mistake or not, is dropped, and messages go on coming."""
+    followed: list[bytes] = []
+
+    async def handler(message: StoredMessage) -> None:
+        followed.append(message.body)
+
+    follower = cast("Any", await doomed_bus.follow("S", "s.>", handler, last_per_subject=False))
+    consumption = await doomed_bus.consume(WORKER)
+    link = cast("Any", doomed_bus)._link
+    await link.send(f"{cast('Any', consumption)._inbox}.1", b"", reply="a.b.c")
+    await link.send(follower._listener._subscription.subject, b"", reply="a.b.c.d.e.f.g.h.i.j.k")
+    await eventually(lambda: caplog.text.count("something on our own inbox") == 2)
+    await doomed_bus.store("s.x", b"1")
+    await eventually(lambda: followed == [b"1"])
+    (delivery,) = await consumption.take(1)
+    assert delivery.message.body == b"1"
+    await delivery.ack()
 
 
 async def test_reading_headers_notices_a_gap() -> None:

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from mendbus import codec, streams
+from mendbus import Agent, codec, streams
 from mendbus.bus import Bus, Message
 from mendbus.conformance import Check, conform
 from mendbus.contracts.errors import BusError, Refused
 from mendbus.contracts.ids import new_id
-from mendbus.contracts.messages import RecoveryCommand
+from mendbus.contracts.messages import HelloReply, RecoveryCommand
 from mendbus.contracts.subjects import HEADER_ID, Subjects, partition_of
+from mendbus.server import NatsServer
+from mendbus.testing import eventually
 
 KIND, ID, BOOT = "runtime", "model-1", "boot-1"
 INTERVAL_MS = 20
@@ -94,7 +96,7 @@ class ModelAgent:
             await self.bus.publish(self.subjects.hello(KIND, ID), codec.pack(hello))
         sequence = 0
         while True:
-            await asyncio.sleep(INTERVAL_MS / 1000 * (4 if self.fault == "slow" else 1))
+            await asyncio.sleep(INTERVAL_MS / 1000 * (8 if self.fault == "slow" else 1))
             sample = {"agent": AGENT, "time_unix_nano": time.time_ns(), "sequence": sequence, "metrics": {}}
             interval = 2 * INTERVAL_MS if self.fault == "other interval" else INTERVAL_MS
             if self.fault != "no samples":
@@ -167,6 +169,46 @@ async def test_what_was_kept_is_used(connect_bus: Callable[[str], Any], root: st
     assert verdicts(checks).pop("error") == "skip"
     assert {check.name for check in checks if check.verdict != "pass"} == {"error"}
     assert agent.fence == 5
+
+
+@pytest.mark.parametrize("connect_bus", ["nats"], indirect=True)
+async def test_the_sdk_conforms(
+    connect_bus: Callable[[str], Any], nats_server: NatsServer, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent made with the SDK passes every check; it has an operation, so it supports `retry`."""
+    monkeypatch.setenv("MENDBUS_TRACE", "false")
+    agent = Agent(KIND, ID, nats_url=nats_server.url, root=root, interval_ms=100)
+
+    @agent.operation("work", idempotent=True)
+    def work() -> None:
+        raise ValueError("it does not work")
+
+    bus, subjects = await connect_bus("driver"), Subjects(root)
+    await bus.ensure(streams.streams(subjects, 1 << 24), [])
+
+    async def store_hello(message: Message) -> None:
+        await bus.store(subjects.key("agents", KIND, ID), message.body)
+        await bus.publish(message.reply, codec.encode(HelloReply(stored=True, time_unix_nano=1)))
+
+    await bus.subscribe(subjects.everyone("agent.hello"), store_hello)
+    with agent:
+
+        async def fail_now_and_then() -> None:
+            while True:
+                await asyncio.to_thread(_fails, work)
+                await asyncio.sleep(0.2)
+
+        failing = asyncio.create_task(fail_now_and_then())
+        await eventually(lambda: agent.stats().ready, 15.0)
+        checks = await conform(bus, subjects, KIND, ID, error_wait=5.0)
+        failing.cancel()
+        await asyncio.wait((failing,))
+    assert [check for check in checks if check.verdict != "pass"] == []
+
+
+def _fails(work: Callable[[], None]) -> None:
+    with pytest.raises(ValueError, match="does not work"):
+        work()
 
 
 FAULTS = [

@@ -1,112 +1,24 @@
 """The agent SDK against a real server: its own thread, real time, real losses."""
 
 import asyncio
-import itertools
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from tests.integration.sdk_system import System, in_thread
 
-from mendbus import Agent, RecoveryCommand, codec, streams
-from mendbus.bus import Bus, Message
+from mendbus import RecoveryCommand
 from mendbus.bus.nats import connect
-from mendbus.contracts.ids import new_id
-from mendbus.contracts.messages import (
-    AgentGoodbye,
-    AgentHello,
-    AgentRef,
-    CommandResult,
-    ErrorReported,
-    HealthSample,
-    HelloReply,
-    Probe,
-    ProbeResult,
-    SettledQuery,
-    SettledReply,
-)
-from mendbus.contracts.subjects import Subjects
+from mendbus.contracts.messages import AgentGoodbye, AgentHello, HealthSample, SettledQuery, SettledReply
 from mendbus.otlp_sink import OtlpSink
 from mendbus.server import NatsServer
 from mendbus.testing import eventually
 
-M = TypeVar("M", bound=BaseModel)
-KIND, ID = "build_pipeline", "b1"
 MIB = 1 << 20
-
-
-class System:
-    """The other side: streams, somebody who answers hellos, and what an executor does."""
-
-    def __init__(self, bus: Bus, url: str, root: str) -> None:
-        self.bus = bus
-        self.url = url
-        self.subjects = Subjects(root)
-        self.heard: list[BaseModel] = []
-        self._fences = itertools.count(1)
-
-    async def prepare(self) -> None:
-        await streams.ensure(self.bus, self.subjects, 1 << 28)
-        await self.listen("agent.hello", AgentHello, lambda _: HelloReply(stored=True, time_unix_nano=1))
-        await self.listen("agent.goodbye", AgentGoodbye)
-        await self.listen("health", HealthSample)
-
-    async def listen(self, family: str, model: type[M], answer: Callable[[M], BaseModel] | None = None) -> None:
-        async def hear(message: Message) -> None:
-            body = codec.decode(model, message.body)
-            self.heard.append(body)
-            if answer is not None:
-                await self.bus.publish(message.reply, codec.encode(answer(body)))
-
-        await self.bus.subscribe(self.subjects.everyone(family), hear)
-
-    def agent(self, **changes: Any) -> Agent:
-        return Agent(KIND, ID, nats_url=self.url, root=self.subjects.root, **changes)
-
-    def told(self, model: type[M]) -> list[M]:
-        return [body for body in self.heard if isinstance(body, model)]
-
-    async def errors(self) -> list[ErrorReported]:
-        stored = self.bus.read(self.subjects.stream("ERRORS"), f"{self.subjects.root}.errors.>")
-        return [codec.decode(ErrorReported, message.body) async for message in stored]
-
-    async def counts(self) -> Counter[str]:
-        """Failures stored, by message."""
-        totals: Counter[str] = Counter()
-        for error in await self.errors():
-            totals[error.exception.message] += error.count
-        return totals
-
-    async def command(self, strategy: str, action: str = "apply", **changes: Any) -> CommandResult:
-        values: dict[str, Any] = {
-            "command_id": new_id(),
-            "incident_id": "i1",
-            "attempt": 1,
-            "agent": AgentRef(kind=KIND, id=ID),
-            "action": action,
-            "strategy": strategy,
-            "parameters": {},
-            "timeout_ms": 2000,
-            "deadline_unix_nano": time.time_ns() + 10**10,
-            "fence": next(self._fences),
-        }
-        body = codec.encode(RecoveryCommand(**(values | changes)))
-        return await self._ask(self.subjects.command(KIND, ID), body, CommandResult)
-
-    async def probe(self, operation: str | None = None, seconds: float = 2.0) -> ProbeResult:
-        probe = Probe(operation=operation, deadline_unix_nano=time.time_ns() + int(seconds * 1e9))
-        return await self._ask(self.subjects.probe(KIND, ID), codec.encode(probe), ProbeResult)
-
-    async def _ask(self, subject: str, body: bytes, answer: type[M]) -> M:
-        return codec.decode(answer, (await self.bus.request(subject, body, timeout=5.0)).body)
 
 
 @pytest.fixture(autouse=True)
@@ -122,10 +34,6 @@ async def system(nats_server: NatsServer, root: str) -> AsyncIterator[System]:
     await system.prepare()
     yield system
     await bus.close()
-
-
-async def in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
-    return await asyncio.to_thread(function, *arguments)
 
 
 async def test_an_agent_from_hello_to_goodbye(system: System) -> None:
@@ -330,7 +238,7 @@ async def test_asynchronous_handlers_run_on_the_users_loop(system: System) -> No
 
 
 async def test_a_blocked_loop_stops_no_samples_but_fails_the_probe(system: System) -> None:
-    """While the user's loop is blocked health samples go on, commands are answered, and the default probe is unhealthy."""
+    """A blocked user loop stops neither samples nor commands, but the default probe is unhealthy."""
     agent = system.agent(interval_ms=20)
 
     @agent.handler("isolate")
@@ -379,99 +287,8 @@ async def test_a_recovery_is_one_trace(system: System, monkeypatch: pytest.Monke
     assert (command.kind, command.attributes["mendbus.incident.id"]) == ("consumer", "i1")
 
 
-async def test_nats_away_and_back(doomed_server: NatsServer, root: str) -> None:
-    """Through a killed server, and one that was never there at the start, every failure arrives, counted exactly."""
-    doomed_server.kill()
-    agent = Agent(KIND, ID, nats_url=doomed_server.url, root=root)
-    with agent:
-        for _ in range(10):
-            agent.report(ValueError("before the first connection"))
-        await in_thread(doomed_server.restart)
-        bus = await connect(doomed_server.url, name="system")
-        system = System(bus, doomed_server.url, root)
-        await system.prepare()
-        assert await in_thread(agent.wait_ready, 10.0)
-        assert await in_thread(agent.flush, 10.0)
-        for number in range(300):
-            agent.report(ValueError("during"))
-            if number == 100:
-                doomed_server.kill()
-            if number == 200:
-                await in_thread(doomed_server.restart)
-            await asyncio.sleep(0.002)
-        assert await in_thread(agent.flush, 15.0)
-        hellos = len(system.told(AgentHello))
-        await eventually(lambda: agent.stats().connected)
-        assert await system.counts() == {"before the first connection": 10, "during": 300}
-        assert hellos >= 1
-    await bus.close()
-
-
-async def test_missing_streams_only_delay(nats_server: NatsServer, root: str) -> None:
-    """Errors reported before the system was ever set up wait until its streams are there."""
-    agent = Agent(KIND, ID, nats_url=nats_server.url, root=root)
-    with agent:
-        agent.report(ValueError("early"))
-        await eventually(lambda: agent.stats().connected)
-        assert not await in_thread(agent.flush, 0.3)
-        bus = await connect(nats_server.url, name="system")
-        system = System(bus, nats_server.url, root)
-        await system.prepare()
-        assert await in_thread(agent.flush, 15.0)
-        assert await system.counts() == {"early": 1}
-        await bus.close()
-
-
-def run_script(text: str, *arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen([sys.executable, "-c", text, *arguments], stdout=subprocess.PIPE, text=True)
-
-
-async def test_a_disk_outbox_survives_kill_9(system: System, tmp_path: Path) -> None:
-    """What a process reported before SIGKILL, with NATS out of reach, its successor delivers, counted exactly."""
-    script = """
-import sys, time
-from mendbus import Agent
-agent = Agent("build_pipeline", "b1", nats_url="nats://127.0.0.1:1", root=sys.argv[1], outbox_dir=sys.argv[2]).start()
-for number in range(60):
-    agent.report(message=f"message {number % 3}", severity="critical")
-print("reported", flush=True)
-time.sleep(60)
-"""
-    child = run_script(script, system.subjects.root, str(tmp_path))
-    assert child.stdout is not None
-    assert (await in_thread(child.stdout.readline)).strip() == "reported"
-    # The agent writes what changed ten times a second.
-    await asyncio.sleep(0.5)
-    child.send_signal(signal.SIGKILL)
-    await in_thread(child.wait)
-    child.stdout.close()
-    with system.agent(outbox_dir=tmp_path) as agent:
-        agent.report(message="new")
-        assert await in_thread(agent.flush)
-        counts = await system.counts()
-    assert counts == {"message 0": 20, "message 1": 20, "message 2": 20, "new": 1}
-
-
-async def test_a_process_that_just_ends_still_delivers(system: System) -> None:
-    """An uncaught exception ends the process after its report left, without anybody calling stop."""
-    script = """
-import sys
-from mendbus import Agent
-agent = Agent("build_pipeline", "b1", nats_url=sys.argv[1], root=sys.argv[2]).start()
-with agent.watch(severity="fatal"):
-    raise SystemError("the end")
-"""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", script, system.url, system.subjects.root, stderr=asyncio.subprocess.DEVNULL
-    )
-    assert await child.wait() == 1
-    [error] = await system.errors()
-    assert (error.exception.message, error.severity) == ("the end", "fatal")
-    await eventually(lambda: system.told(AgentGoodbye))
-
-
 async def test_unsettled_events_are_asked_about(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An event without a settlement is asked about with the very sequence that the stream gave it, singly or in a batch."""
+    """An event without a settlement is asked about with the very sequence that the stream gave it."""
     monkeypatch.setattr("mendbus.sdk.outbox.ASK_AFTER", 0.2)
     asked: dict[str, int] = {}
 

@@ -1,13 +1,13 @@
 """The NATS server as a child process."""
 
 import asyncio
-import os
 import signal
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from tests.integration.streams import hang
 
 from mendbus.contracts.errors import MendbusError
 from mendbus.server import NatsServer, syncs_always
@@ -24,7 +24,7 @@ async def test_server_syncs_and_says_so(doomed_server: NatsServer) -> None:
 
 async def test_hung_server_is_not_waited_for(doomed_server: NatsServer) -> None:
     """The question whether a server syncs has a deadline."""
-    os.kill(doomed_server.pid, signal.SIGSTOP)
+    hang(doomed_server.pid)
     assert await syncs_always(doomed_server.monitor_url, timeout=0.1) is None
 
 
@@ -60,7 +60,7 @@ async def test_end_of_the_server_can_be_waited_for(tmp_path: Path) -> None:
     """`wait` returns the exit status once the server has ended, and a server that hangs is stopped in time."""
     server = await NatsServer.launch(tmp_path)
     waiting = asyncio.create_task(server.wait())
-    os.kill(server.pid, signal.SIGSTOP)
+    hang(server.pid)
     await server.stop_async(timeout=0.2)
     assert await waiting == -signal.SIGKILL
 

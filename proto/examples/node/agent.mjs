@@ -19,12 +19,6 @@ const subject = (family) => `${MENDBUS_ROOT}.${family}.${kind}.${id}`;
 const say = (event, more) => console.log(JSON.stringify({ event, ...more }));
 const cut = (text, bytes) => // at a character's edge
   new TextDecoder().decode(Buffer.from(text.toWellFormed()).subarray(0, bytes), { stream: true });
-function heads(traceparent) {
-  const made = headers();
-  made.set("Content-Type", "application/vnd.msgpack");
-  if (traceparent) made.set("traceparent", traceparent);
-  return { headers: made };
-}
 
 // --- The work, and how it is healed.
 let good, before; // the last content that could be loaded; the content that a rollback replaced
@@ -38,7 +32,7 @@ const strategies = {
     async apply({ operation, parameters: { max_tries = 3, base_ms = 50, max_ms = 1000 } }) {
       if (operation !== "load") throw new Error(`there is no operation ${operation}`);
       for (let tried = 1; ; tried++) {
-        try { return void (await load()); } catch (error) { if (tried >= max_tries) throw error; }
+        try { return await load(); } catch (error) { if (tried >= max_tries) throw error; }
         await sleep(Math.random() * Math.min(max_ms, base_ms * 2 ** tried));
       }
     },
@@ -54,16 +48,16 @@ const strategies = {
 };
 
 // --- Errors: kept until they are settled, sent one at a time and under one id until they are acknowledged.
-const outbox = new Map(); // event id -> { body, traceparent, first, acked }
+const outbox = new Map(); // event id -> { body, traced, first, acked }
 function report({ name, message, stack = "" }) {
   const lines = [...stack.matchAll(/^ *at (?:(.+) \()?(.+?):(\d+):\d+\)?$/gm)].slice(0, 64).reverse();
-  const frames = lines.map(([, called, path, line]) => (
-    { file: cut(path, 1024), function: cut(called ?? "", 256), line: Number(line), in_app: !path.startsWith("node:") }));
+  const frames = lines.map(([, called = "", path, line]) => (
+    { file: cut(path, 1024), function: cut(called, 256), line: Number(line), in_app: !path.startsWith("node:") }));
   const exception = { type: cut(name, 256), message: cut(message, 8192), stacktrace: cut(stack, 16384), frames };
   const event = { id: randomUUID(), time_unix_nano: now(), agent, exception, severity: "error", operation: "load" };
-  const trace = randomBytes(16).toString("hex");
-  const traceparent = `00-${trace}-${randomBytes(8).toString("hex")}-01`;
-  outbox.set(event.id, { body: pack({ ...event, category: "configuration" }), traceparent, first: Date.now() });
+  const [trace, traced] = [randomBytes(16).toString("hex"), headers()];
+  traced.set("traceparent", `00-${trace}-${randomBytes(8).toString("hex")}-01`);
+  outbox.set(event.id, { body: pack({ ...event, category: "configuration" }), traced, first: Date.now() });
   say("reported", { id: event.id, trace });
 }
 async function send() {
@@ -74,14 +68,13 @@ async function send() {
       if (late.length) await ask(late.slice(0, 900));
       if (!entry) continue;
       if (Date.now() - entry.first > 300_000) { await ask([msgID]); continue; }
-      await js.publish(subject("error.error"), entry.body, { msgID, timeout: 2000, ...heads(entry.traceparent) });
-      entry.acked = Date.now();
-      pause = 100;
+      await jetstream(nc).publish(subject("error.error"), entry.body, { msgID, timeout: 2000, headers: entry.traced });
+      [entry.acked, pause] = [Date.now(), 100];
     } catch { pause = Math.min(pause * 2, 5000); }
   }
 }
 async function ask(event_ids) { // what became of these?
-  const reply = await nc.request(subject("settled"), pack({ event_ids, agent }), { timeout: 2000, ...heads() });
+  const reply = await nc.request(subject("settled"), pack({ event_ids, agent }), { timeout: 2000 });
   const { settled = [], open = [], unknown = [] } = unpack(reply.data);
   for (const one of settled) outbox.delete(one);
   for (const one of open) Object.assign(outbox.get(one) ?? {}, { acked: Date.now() });
@@ -91,12 +84,12 @@ async function ask(event_ids) { // what became of these?
 // --- Commands: each done at most once.
 const memory = new Map(); // command id -> { result, ended }
 let fence = -1n;
-async function take({ command_id, agent: whom, instance = agent.instance, strategy, action, ...command }, arrived) {
-  if (whom.kind !== kind || whom.id !== id || instance !== agent.instance) return { command_id, status: "misaddressed" };
+async function take({ command_id, agent: to, instance = agent.instance, strategy, action, ...command }, arrived) {
+  if (to.kind !== kind || to.id !== id || instance !== agent.instance) return { command_id, status: "misaddressed" };
   for (const [one, { ended }] of memory) if (memory.size > 1000 || Date.now() - ended > 600_000) memory.delete(one);
   if (memory.has(command_id)) return memory.get(command_id).result;
   if (command.fence < fence) return { command_id, status: "stale" };
-  const act = Object.hasOwn(strategies, strategy) ? strategies[strategy][action] : undefined;
+  const act = Object.hasOwn(strategies, strategy) && strategies[strategy][action];
   const began = Date.now();
   const result = { command_id, status: "done" };
   if (now() > command.deadline_unix_nano && began - arrived >= command.timeout_ms) result.status = "expired";
@@ -114,14 +107,11 @@ async function take({ command_id, agent: whom, instance = agent.instance, strate
 
 // --- Life: listen, say hello, then work.
 const nc = await connect({ servers: NATS_URL, name: `${kind}/${id}`, maxReconnectAttempts: -1 });
-const js = jetstream(nc);
 let turn = Promise.resolve(); // commands wait for one another, probes do not
 const hear = {
   command: (command, arrived) => (turn = turn.catch(() => {}).then(() => take(command, arrived))),
-  async probe() {
-    const detail = await load().then(() => undefined, ({ message }) => cut(message, 1024));
-    return { healthy: !detail, operation: "load", detail, checked_unix_nano: now() };
-  },
+  probe: () => load().then(() => ({ healthy: true }), ({ message }) => ({ healthy: false, detail: cut(message, 1024) }))
+    .then((result) => ({ ...result, operation: "load", checked_unix_nano: now() })),
   settlement({ event_ids, outcome }) {
     for (const one of event_ids) if (outbox.delete(one)) say("settled", { id: one, outcome });
   },
@@ -130,40 +120,30 @@ const hear = {
     say("outcome", { outcome, incident: incident_id, strategy, settled });
   },
 };
-async function heard(family, message) {
-  const answer = await hear[family](unpack(message.data), Date.now());
-  if (message.reply && answer) message.respond(pack(answer), heads());
-}
-for (const family of Object.keys(hear)) {
-  const refuse = ({ message: detail }) => say("refused", { family, detail }); // no valid message: nothing changes
-  nc.subscribe(subject(family), { callback: (_, message) => void heard(family, message).catch(refuse) });
-}
+for (const [family, handle] of Object.entries(hear)) nc.subscribe(subject(family), { callback: async (_, message) => {
+  try {
+    const answer = await handle(unpack(message.data), Date.now());
+    if (answer) message.respond(pack(answer));
+  } catch ({ message: detail }) { say("refused", { family, detail }); } // what is no valid message changes nothing
+} });
 async function hello() {
   const body = pack({ agent, strategies: Object.keys(strategies), operations: [{ name: "load" }], interval_ms });
   for (let pause = 100; ; pause = Math.min(pause * 2, 5000)) {
-    const reply = await nc.request(subject("agent.hello"), body, { timeout: 1000, ...heads() }).catch(() => undefined);
+    const reply = await nc.request(subject("agent.hello"), body, { timeout: 1000 }).catch(() => undefined);
     if (reply?.data.length && unpack(reply.data).stored) return say("greeted");
     await sleep(pause);
   }
 }
-async function greet() {
-  await hello();
-  for await (const { type } of nc.status()) if (type === "reconnect") await hello();
-}
-async function sample() {
-  for (let sequence = 0; ; sequence++, await sleep(interval_ms)) {
-    const metrics = { memory_bytes: process.memoryUsage.rss(), queue_depth: outbox.size };
-    nc.publish(subject("health"), pack({ agent, time_unix_nano: now(), sequence, interval_ms, metrics }), heads());
-  }
-}
-async function work() {
-  for (let failing = false; ; await sleep(100)) {
-    await load().then(() => { failing = false; }, (error) => { if (!failing) report(error); failing = true; });
-  }
-}
-for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, async () => {
-  nc.publish(subject("agent.goodbye"), pack({ id: randomUUID(), time_unix_nano: now(), agent, reason: signal }), heads());
-  await nc.drain();
-  process.exit(0);
+hello();
+(async () => { for await (const { type } of nc.status()) if (type === "reconnect") hello(); })();
+process.once("SIGTERM", () => {
+  nc.publish(subject("agent.goodbye"), pack({ id: randomUUID(), time_unix_nano: now(), agent, reason: "SIGTERM" }));
+  nc.drain().then(() => process.exit(0));
 });
-await Promise.all([greet(), sample(), work(), send()]);
+send();
+for (let tick = 0, failing = false; ; tick++, await sleep(interval_ms / 5)) {
+  await load().then(() => { failing = false; }, (error) => { if (!failing) report(error); failing = true; });
+  const metrics = { memory_bytes: process.memoryUsage.rss(), queue_depth: outbox.size };
+  const sample = { agent, time_unix_nano: now(), sequence: tick / 5, interval_ms, metrics };
+  if (tick % 5 === 0) nc.publish(subject("health"), pack(sample));
+}

@@ -47,7 +47,7 @@ class ToStore:
 
 
 class Delivery(Protocol):
-    """A stored message handed to its consumer, to be acknowledged. It is kept alive (+WPI) for as long as it is held."""
+    """A stored message handed to its consumer, to be acknowledged; kept alive (+WPI) for as long as it is held."""
 
     @property
     def message(self) -> StoredMessage:
@@ -149,9 +149,7 @@ class Bus(Protocol):
         """Sends a message and waits for one answer. Raises `NoResponders` at once when nobody listens."""
         ...
 
-    async def subscribe(
-        self, subject: str, handler: Handler, *, queue: str = "", concurrency: int = 1
-    ) -> Subscription:
+    async def subscribe(self, subject: str, handler: Handler, *, queue: str = "", concurrency: int = 1) -> Subscription:
         """Calls the handler for each message: in order when `concurrency` is 1, else up to that many at a time.
 
         With a `queue` each message goes to one member of the group. A handler that raises is logged, never fatal.

@@ -47,13 +47,18 @@ def settings_of(nats_url: str | None = None, root: str | None = None, data_dir: 
 
 @contextlib.asynccontextmanager
 async def connected(settings: "Settings") -> "AsyncGenerator[Bus]":
-    """A connection for the length of a block. Raises `BusError` when there is no server."""
+    """A connection for the length of a block. Raises `BusError` when there is no server, or it has no streams."""
     import mendbus.bus.nats as nats_bus
-    from mendbus.contracts.errors import BusError
+    from mendbus.contracts.errors import BusError, NoResponders
 
     bus = await nats_bus.connect(settings.nats_url, name="mendbus-cli", connect_timeout=CONNECT_SECONDS)
     try:
         yield bus
+    except NoResponders as error:
+        raise BusError(
+            f"{error}: {settings.nats_url} has no streams of {settings.root}, which services create when they start; "
+            "`mendbus doctor` says what is missing"
+        ) from None
     finally:
         with contextlib.suppress(BusError, TimeoutError):
             await asyncio.wait_for(bus.close(), CONNECT_SECONDS)

@@ -1,6 +1,7 @@
 """Incidents as they stand: read from the stored outcomes and from the journal, found by the beginning of their id."""
 
 import itertools
+import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -97,6 +98,8 @@ def incident_of(entry: Entry) -> str | None:
 def short_ids(ids: Iterable[str]) -> dict[str, str]:
     """For each id the shortest beginning that no other of them has, at least 8 characters."""
     ordered = sorted(set(ids))
+    if not ordered:
+        return {}
     shared = [0, *itertools.starmap(_common, itertools.pairwise(ordered)), 0]
     return {
         one: one[: max(_SHORTEST_PREFIX, before + 1, after + 1)]
@@ -121,8 +124,8 @@ def time_of(prefix: str) -> int | None:
     digits = prefix.replace("-", "")[:_ID_TIME_DIGITS]
     if len(digits) < _SHORTEST_PREFIX or not all(digit in "0123456789abcdefABCDEF" for digit in digits):
         return None
-    milliseconds = int(digits.ljust(_ID_TIME_DIGITS, "0"), 16)
-    return max(0, milliseconds * 1_000_000 - _SLACK_NANO)
+    earliest = int(digits.ljust(_ID_TIME_DIGITS, "0"), 16) * 1_000_000 - _SLACK_NANO
+    return max(0, earliest) if earliest < time.time_ns() else None
 
 
 def match(prefix: str, ids: Iterable[str]) -> str | None:

@@ -1,6 +1,7 @@
 """`mendbus up` and `mendbus run`: both hand over to a fresh Python, so that no command line stays in memory."""
 
 import json
+import signal
 from typing import Annotated
 
 import typer
@@ -44,6 +45,8 @@ def up(
         "single_process": single_process,
         "json": as_json,
     }
+    # Held back until it can end well: whoever presses Ctrl-C while it loads must get no traceback.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     become("mendbus.up", json.dumps(options))
 
 

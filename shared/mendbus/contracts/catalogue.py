@@ -242,6 +242,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "What the owner of a partition decided and did, one record a group commit; `journal.control` is the owner of "
         "partition 0 on what operators did that names no agent.",
         stream="JOURNAL",
+        id_header="the record's `id`",
     ),
     Family(
         "dead",

@@ -56,6 +56,7 @@ async def changes(*paths: Path) -> AsyncIterator[None]:
         if seen != known:
             known = seen
             yield
+        # There is no event of the file system that Python can wait for everywhere.
         await asyncio.sleep(_WATCH_SECONDS)
 
 

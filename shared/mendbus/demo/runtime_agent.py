@@ -7,6 +7,7 @@ that the death of the first costs no start.
 import asyncio
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -136,10 +137,8 @@ class RuntimeAgent:
         if not warm and self._good is not None:
             _ = await self._worker.load(self._good)
         self._loaded, self._reloaded = self._good, []
-        for unused in (old, None if warm else standby):
-            if unused is not None:
-                await unused.retire()
-        _ = self._group.create_task(self._refill(), name="standby")
+        unused = [worker for worker in (old, None if warm else standby) if worker is not None]
+        _ = self._group.create_task(self._replace(unused), name="standby")
         return f"{'the warm standby' if warm else 'a new worker'}, process {self._worker.pid}, serves now"
 
     # -- workers
@@ -168,10 +167,14 @@ class RuntimeAgent:
                 _ = await standby.load(build)
             except (FailedInWorker, WorkerDied) as error:
                 log.warning("the worker that stands by could not follow and is given up: %s", error)
-                self._standby = None
-                await standby.retire()
+                if self._standby is standby:
+                    self._standby = None
+                    await standby.retire()
 
-    async def _refill(self) -> None:
+    async def _replace(self, unused: Sequence[Worker]) -> None:
+        """Ends workers that do not serve any more, and has another one stand by."""
+        for worker in unused:
+            await worker.retire()
         self._standby = await self._new_worker()
         if self._good is not None:
             await self._follow(self._good)

@@ -15,6 +15,7 @@ from mendbus.demo.builds import Build, load_order
 log = logging.getLogger("mendbus.demo")
 
 ASK_SECONDS: Final = 2.0
+_RETIRE_SECONDS: Final = 1.0
 _LINE_BYTES: Final = 1 << 20
 
 
@@ -106,10 +107,16 @@ class Worker:
         return reply["value"]
 
     async def retire(self) -> None:
-        """Ends it on purpose, and waits until it is gone."""
+        """Ends it on purpose: by the end of its standard input, or by force when it hangs; waits until it is gone."""
         self.retired = True
-        self._kill()
-        await self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            async with asyncio.timeout(_RETIRE_SECONDS):
+                _ = await self._process.wait()
+        except TimeoutError:
+            self._kill()
+            _ = await self._process.wait()
 
     def _kill(self) -> None:
         with suppress(ProcessLookupError):

@@ -21,7 +21,9 @@ from mendbus.sdk.disk import DiskKeeper
 from mendbus.sdk.life import Life
 from mendbus.sdk.loop import LoopThread
 from mendbus.sdk.outbox import Outbox
-from mendbus.sdk.reports import MESSAGE, SHORT, Words, caller_frame, cut
+from mendbus.sdk.reports import Words
+from mendbus.sdk.stacks import caller_frame
+from mendbus.sdk.texts import MESSAGE, SHORT, cut
 from mendbus.settings import from_environment
 from mendbus.telemetry import open_tracer
 
@@ -35,6 +37,7 @@ _EXIT_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.005
 _SNAPSHOT_SECONDS: Final = 60.0
 _LONGEST_INTERVAL_MS: Final = 3_600_000
+_MOST: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ class Agent(Declarations):
     `kind` and `id`: 1 to 64 of `A-Z a-z 0-9 _ -`. `depends_on`: kinds, or `kind/id`. `interval_ms`: between health
     samples. `limits`: `memory_bytes`, `queue_depth`, `descriptors`. What is not given comes from the environment
     (`NATS_URL`, `MENDBUS_ROOT`, `OTEL_EXPORTER_OTLP_ENDPOINT` and so on). Raises `SettingsError`.
+
+    It does not survive a fork: make it in the child process.
     """
 
     def __init__(
@@ -91,7 +96,7 @@ class Agent(Declarations):
         limits: Mapping[str, float] | None = None,
     ) -> None:
         self._settings = from_environment(nats_url=nats_url, root=root)
-        _check(kind, id, depends_on, interval_ms)
+        _check(kind, id, depends_on, interval_ms, limits or {})
         ref = AgentRef(kind=kind, id=id, version=None if version is None else cut(version, SHORT), instance=new_id())
         identity = Identity(
             ref,
@@ -117,15 +122,17 @@ class Agent(Declarations):
         """Starts the agent's thread and returns at once; connecting goes on there, for as long as it takes.
 
         Called from asyncio code, the running loop becomes the one for the user's asynchronous callables. Raises
-        `OutboxError` when `outbox_dir` cannot be used, and `RuntimeError` when it was started before.
+        `OutboxError` when `outbox_dir` cannot be used, `SettingsError` for a wrong OTLP endpoint, and `RuntimeError` when it was started before.
         """
         if self._life is not None or self._stopped:
             msg = "this agent was started before; make a new one"
             raise RuntimeError(msg)
         self._core.caller.user_loop = _running_loop()
         ref = self._core.identity.ref
-        keeper = None if self._outbox_dir is None else DiskKeeper(self._outbox_dir, ref.kind, ref.id)
         tracer = open_tracer(f"agent.{ref.kind}", self._settings, instance=self.instance)
+        keeper = None if self._outbox_dir is None else DiskKeeper(self._outbox_dir, ref.kind, ref.id)
+        if keeper is not None:
+            self._core.outbox.restore(keeper.load())
         life = self._life = Life(self._core, self._connect, tracer, keeper)
 
         async def main() -> None:
@@ -238,14 +245,14 @@ class Agent(Declarations):
             words = Words(
                 _known(severity, SEVERITIES),
                 _known(category, CATEGORIES),
-                operation,
+                _text(operation),
                 attributes,
-                checkpoint_id,
-                correlation_id,
+                _text(checkpoint_id),
+                _text(correlation_id),
             )
             kind = None if type is None else cut(str(type), SHORT)
-            text = None if message is None else cut(str(message), MESSAGE)
-            return self._core.report(error, words, caller_frame(1), type_=kind, message=text)
+            said = None if message is None else cut(str(message), MESSAGE)
+            return self._core.report(error, words, caller_frame(1), type_=kind, message=said)
         except Exception:
             log.exception("an error could not be reported")
             return ""
@@ -272,6 +279,10 @@ class Agent(Declarations):
         return self._thread.wait(coroutine, _SNAPSHOT_SECONDS)
 
 
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
 def _running_loop() -> asyncio.AbstractEventLoop | None:
     try:
         return asyncio.get_running_loop()
@@ -287,7 +298,7 @@ def _known(word: W | None, words: Sequence[W]) -> W | None:
     return None
 
 
-def _check(kind: str, agent: str, depends_on: Sequence[str], interval_ms: int) -> None:
+def _check(kind: str, agent: str, depends_on: Sequence[str], interval_ms: int, limits: Mapping[str, float]) -> None:
     problems = [
         f"{what} {text!r} is not 1 to 64 of A-Z a-z 0-9 _ -"
         for what, text in (("kind", kind), ("id", agent))
@@ -300,5 +311,10 @@ def _check(kind: str, agent: str, depends_on: Sequence[str], interval_ms: int) -
     ]
     if not 1 <= interval_ms <= _LONGEST_INTERVAL_MS:
         problems.append(f"interval_ms {interval_ms!r} is not between 1 and {_LONGEST_INTERVAL_MS}")
+    problems += [
+        f"there are {len(given)} {what}, at most {_MOST} fit into a hello"
+        for what, given in (("depends_on", depends_on), ("limits", limits))
+        if len(given) > _MOST
+    ]
     if problems:
         raise SettingsError(problems)

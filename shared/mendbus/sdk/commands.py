@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from mendbus.contracts.errors import MendbusError
 from mendbus.contracts.messages import AgentRef, CommandResult, RecoveryCommand
 from mendbus.contracts.vocabulary import UNDOABLE, CommandStatus, Strategy
-from mendbus.sdk.reports import DETAIL, SHORT, cut, message_of, type_name
+from mendbus.sdk.texts import DETAIL, SHORT, cut, message_of, type_name
 
 log = logging.getLogger("mendbus.sdk")
 

@@ -13,8 +13,10 @@ from mendbus.sdk.loop import Caller
 from mendbus.sdk.operations import Operations
 from mendbus.sdk.outbox import Outbox
 from mendbus.sdk.probes import Probes
-from mendbus.sdk.reports import Words, capture, innermost, key_of, message_of, type_name
+from mendbus.sdk.reports import Words, capture, key_of
+from mendbus.sdk.stacks import innermost
 from mendbus.sdk.strategies import Strategies
+from mendbus.sdk.texts import message_of, type_name
 
 
 @dataclass(frozen=True, slots=True)

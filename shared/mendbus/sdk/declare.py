@@ -9,8 +9,9 @@ from mendbus.contracts.vocabulary import CATEGORIES, SEVERITIES, Category, Sever
 from mendbus.sdk.checkpoints import check_restore
 from mendbus.sdk.core import Core
 from mendbus.sdk.operations import Watch
-from mendbus.sdk.reports import SHORT, Words, cut
+from mendbus.sdk.reports import Words
 from mendbus.sdk.strategies import Feature
+from mendbus.sdk.texts import SHORT, cut
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from mendbus.contracts.errors import MendbusError
-from mendbus.sdk.outbox import ENTRY_SIZE, Entry
+from mendbus.sdk.entries import ENTRY_SIZE, Entry
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS events (

@@ -14,7 +14,7 @@ from mendbus.contracts.messages import AgentRef, HealthSample
 from mendbus.contracts.vocabulary import METRICS
 from mendbus.sdk.loop import Caller
 from mendbus.sdk.operations import Operations
-from mendbus.sdk.reports import SHORT, cut
+from mendbus.sdk.texts import SHORT, cut
 
 log = logging.getLogger("mendbus.sdk")
 

@@ -14,9 +14,11 @@ from mendbus.contracts.messages import AgentGoodbye, AgentHello, HelloReply
 from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE
 from mendbus.sdk.commands import CommandDesk
 from mendbus.sdk.core import Core
+from mendbus.sdk.entries import Keeper
 from mendbus.sdk.inbox import Inbox
-from mendbus.sdk.outbox import Keeper
-from mendbus.sdk.sender import BackOff, Sender
+from mendbus.sdk.pauses import BackOff, Complaints
+from mendbus.sdk.sender import Sender
+from mendbus.sdk.settlements import Settlements
 from mendbus.telemetry import Tracer
 
 log = logging.getLogger("mendbus.sdk")
@@ -32,6 +34,7 @@ _CLOSE_SECONDS: Final = 2.0
 _CONCURRENT: Final = 16
 _GOODBYE_SECONDS: Final = 0.5
 _POLL_SECONDS: Final = 0.005
+_FAULT_SECONDS: Final = 1.0
 _LAST_WORDS: Final = "the agent was stopped"
 
 
@@ -55,6 +58,7 @@ class Life:
         self._upload_needed = asyncio.Event()
         self._stop = asyncio.Event()
         self._stop_seconds = 0.0
+        complaints = Complaints()
         self.sender = Sender(
             core.outbox,
             keeper,
@@ -64,6 +68,10 @@ class Life:
             core.now,
             lambda: core.sampler.latest,
             lambda: core.checkpoints.last_good,
+            complaints,
+        )
+        self.settlements = Settlements(
+            core.outbox, self._ref, self._subjects, core.now, self.sender.end_spans, complaints
         )
 
     def wire(self, poke: Callable[[Callable[[], object]], None]) -> None:
@@ -80,16 +88,14 @@ class Life:
 
     async def run(self) -> None:
         """Lives until `stop`, through every loss of the connection."""
-        if self._keeper is not None:
-            self._core.outbox.restore(self._keeper.load(), asyncio.get_running_loop().time())
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 desk = CommandDesk(self._ref, self._core.strategies.find, self._core.now, self._spawn)
                 self._inbox = Inbox(self._ref, desk, self._core.probes, self._tracer)
-                samples = self._spawn(self._sample(), "samples")
-                _ = self._spawn(self.sender.tend(), "outbox")
-                _ = self._spawn(self._stay_connected(), "connection")
+                samples = group.create_task(self._for_ever(self._sample), name="samples")
+                _ = group.create_task(self._for_ever(self.sender.tend), name="outbox")
+                _ = group.create_task(self._for_ever(self._stay_connected), name="connection")
                 _ = await self._stop.wait()
                 # A sample after the goodbye would raise the agent from the dead.
                 samples.cancel()
@@ -98,9 +104,17 @@ class Life:
         except* _LeftError:
             pass
         finally:
-            self.sender.end_spans()
-            self.sender.keep()
+            self.sender.close()
             await self._tracer.close(_CLOSE_SECONDS)
+
+    async def _for_ever(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """A fault costs a second, never the agent."""
+        while True:
+            try:
+                await work()
+            except Exception:
+                log.exception("agent %s goes on after a fault", self._ref.key)
+            await asyncio.sleep(_FAULT_SECONDS)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """A task that never takes the others with it."""
@@ -142,6 +156,7 @@ class Life:
                 log.exception("agent %s connects anew after a fault", self._ref.key)
             finally:
                 self._bus = self._core.checkpoints.bus = None
+                self._listening = []
                 self._core.connected.clear()
                 with contextlib.suppress(TimeoutError, BusError):
                     async with asyncio.timeout(_CLOSE_SECONDS):
@@ -162,8 +177,8 @@ class Life:
             await bus.subscribe(subjects.command(kind, agent), command, concurrency=_CONCURRENT),
             await bus.subscribe(subjects.probe(kind, agent), probe, concurrency=_CONCURRENT),
         ]
-        _ = await bus.subscribe(subjects.settlement(kind, agent), self.sender.settlement)
-        _ = await bus.subscribe(subjects.outcome(kind, agent), self.sender.outcome)
+        _ = await bus.subscribe(subjects.settlement(kind, agent), self.settlements.settlement)
+        _ = await bus.subscribe(subjects.outcome(kind, agent), self.settlements.outcome)
         # Once the hello is out, commands may come: the server must know of the subscriptions by then.
         await bus.barrier()
         self._bus = self._core.checkpoints.bus = bus
@@ -171,7 +186,7 @@ class Life:
         self._hello_needed.set()
         async with asyncio.TaskGroup() as group:
             _ = group.create_task(self.sender.run(bus), name="sender")
-            _ = group.create_task(self.sender.watch_settlements(bus), name="settlements")
+            _ = group.create_task(self.settlements.watch(bus), name="settlements")
             _ = group.create_task(self._greet(bus), name="hello")
             _ = group.create_task(self._core.checkpoints.upload(bus, self._upload_needed), name="checkpoints")
             _ = group.create_task(self._watch(bus, gone), name="watch")
@@ -228,10 +243,13 @@ class Life:
     async def _leave(self) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._stop_seconds
-        try:
-            async with asyncio.timeout_at(deadline):
+        with contextlib.suppress(TimeoutError, BusError):
+            # What is under way may take long, and must not cost the errors their way out.
+            async with asyncio.timeout(self._stop_seconds / 4):
                 for subscription in self._listening:
                     await subscription.stop()
+        try:
+            async with asyncio.timeout_at(deadline):
                 await self._empty(deadline - _GOODBYE_SECONDS)
                 await self._goodbye()
         except (TimeoutError, BusError) as error:

@@ -11,7 +11,8 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast
 
 from mendbus.contracts.messages import Operation as OperationRef
 from mendbus.sdk.loop import is_async
-from mendbus.sdk.reports import SHORT, Words, cut, message_of, type_name
+from mendbus.sdk.reports import Words
+from mendbus.sdk.texts import SHORT, cut, message_of, type_name
 
 P = ParamSpec("P")
 R = TypeVar("R")

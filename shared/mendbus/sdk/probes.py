@@ -7,8 +7,8 @@ from typing import Any, Final
 from mendbus.contracts.messages import Probe, ProbeResult
 from mendbus.sdk.loop import Caller
 from mendbus.sdk.operations import Operation, Operations
-from mendbus.sdk.reports import DETAIL, cut, message_of, type_name
 from mendbus.sdk.strategies import run_again
+from mendbus.sdk.texts import DETAIL, cut, message_of, type_name
 
 _LONGEST_SECONDS: Final = 60.0
 

@@ -1,49 +1,28 @@
-"""Publishes what the outbox holds, one publish in flight, until the server has it; and asks what became of it."""
+"""Publishes what the outbox holds, one publish in flight, until the server has it; and has it kept on disk."""
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from mendbus import codec
-from mendbus.bus import Bus, Message, Stored, ToStore
-from mendbus.contracts.errors import BusClosed, BusError, MendbusError, Refused, StoreRefused
-from mendbus.contracts.messages import AgentRef, SettledQuery, SettledReply
-from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_SERVICE_BODY, Subjects
-from mendbus.sdk.outbox import ASK_AFTER, ENTRY_SIZE, Entry, Keeper, Outbox
-from mendbus.sdk.reports import DETAIL, Captured, cut, encode
+from mendbus.bus import Bus, ToStore
+from mendbus.contracts.errors import BusClosed, BusError, MendbusError, StoreRefused
+from mendbus.contracts.messages import AgentRef
+from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, Subjects
+from mendbus.sdk.entries import ENTRY_SIZE, Entry, Keeper
+from mendbus.sdk.outbox import Outbox
+from mendbus.sdk.pauses import BackOff, Complaints
+from mendbus.sdk.reports import Captured, encode
+from mendbus.sdk.texts import DETAIL, cut
 from mendbus.telemetry import Span, Tracer
 
 log = logging.getLogger("mendbus.sdk")
 
 _STORE_SECONDS: Final = 2.0
-_ASK_SECONDS: Final = 2.0
-_ASK_AT_ONCE: Final = 700
-"""Ids of one question: with their sequences they fit into a body of 64 KiB."""
 _TICK_SECONDS: Final = 1.0
 _IDLE_SECONDS: Final = 0.1
 _ENCODED_AT_ONCE: Final = 8
 _BACK_OFF: Final = (0.05, 5.0)
-_LOG_SECONDS: Final = 60.0
-
-
-class BackOff:
-    """Growing pauses with full jitter, in seconds, so that many agents do not come back in step."""
-
-    def __init__(self, first: float, longest: float) -> None:
-        self._first = first
-        self._longest = longest
-        self._bound = first
-
-    def reset(self) -> None:
-        """Begins anew."""
-        self._bound = self._first
-
-    def next(self) -> float:
-        """The next pause."""
-        bound, self._bound = self._bound, min(2 * self._bound, self._longest)
-        return random.uniform(bound / 4, bound)
 
 
 class Sender:
@@ -59,6 +38,7 @@ class Sender:
         now: Callable[[], int],
         metrics: Callable[[], Mapping[str, float]],
         checkpoint: Callable[[], str | None],
+        complaints: Complaints,
     ) -> None:
         self._outbox = outbox
         self._keeper = keeper
@@ -72,8 +52,8 @@ class Sender:
         self._spans: dict[str, Span] = {}
         self._traced: dict[tuple[str, ...], float] = {}
         self._woken = asyncio.Event()
-        self._shed_logged = 0
-        self._logged_at: dict[str, float] = {}
+        self._shed_told = 0
+        self._complaints = complaints
         self.hurry = False
         """Whether the agent is about to stop, so that repeats must not be waited for."""
 
@@ -123,7 +103,7 @@ class Sender:
                 self._trace(entry, time)
                 entry.body = self._encoded(entry, entry.captured)
                 entry.captured = None
-                self._outbox.resize(entry, len(entry.body) + ENTRY_SIZE)
+                self._outbox.resize(entry, len(entry.body or b"") + ENTRY_SIZE)
             elif entry.body is None and self._keeper is not None:
                 self._fetch(entry, self._keeper)
             if number % _ENCODED_AT_ONCE == 0:
@@ -134,37 +114,43 @@ class Sender:
         try:
             entry.body = keeper.body(entry.id)
         except MendbusError as error:
-            self._complain("keeper", str(error))
+            self._complaints.say("keeper", str(error))
             return
         if entry.body is None:
             log.error("error %s is not in the outbox's file any more and cannot be sent", entry.id)
             self._outbox.lose(entry)
 
-    def _encoded(self, entry: Entry, captured: Captured) -> bytes:
-        return encode(
-            captured,
-            id=entry.id,
-            agent=self._agent_body,
-            occurrences=entry.occurrences,
-            metrics=self._metrics(),
-            checkpoint_id=self._checkpoint(),
-        )
+    def _encoded(self, entry: Entry, captured: Captured) -> bytes | None:
+        try:
+            return encode(
+                captured,
+                id=entry.id,
+                agent=self._agent_body,
+                occurrences=entry.occurrences,
+                metrics=self._metrics(),
+                checkpoint_id=self._checkpoint(),
+            )
+        except Exception:
+            # One failure that cannot be put into words must not keep all the others from being told.
+            log.exception("error %s cannot be encoded and is lost", entry.id)
+            self._outbox.lose(entry)
+            return None
 
     async def _publish(self, bus: Bus, batch: Sequence[Entry]) -> bool:
-        """Whether the server has all of them now."""
+        """Whether the server has all of them now, but for those that are lost."""
         messages = [(entry, self._message(entry, entry.body)) for entry in batch if entry.body is not None]
+        done = not any(entry.body is None and not entry.gone for entry in batch)
         try:
             if len(messages) > 1 and await self._publish_batch(bus, messages):
-                return len(messages) == len(batch)
-            done = True
+                return done
             for entry, message in messages:
                 done &= await self._publish_one(bus, entry, message)
         except BusClosed:
             raise
         except BusError as error:
-            self._complain("publish", f"errors wait in the outbox, NATS does not take them: {error}")
+            self._complaints.say("publish", f"errors wait in the outbox, NATS does not take them: {error}")
             return False
-        return done and len(messages) == len(batch)
+        return done
 
     async def _publish_batch(self, bus: Bus, messages: Sequence[tuple[Entry, ToStore]]) -> bool:
         try:
@@ -180,11 +166,11 @@ class Sender:
 
     async def _publish_one(self, bus: Bus, entry: Entry, message: ToStore) -> bool:
         try:
-            stored: Stored = await bus.store(
+            stored = await bus.store(
                 message.subject, message.body, message.headers, id=message.id, timeout=_STORE_SECONDS
             )
         except StoreRefused as refused:
-            self._complain("refused", f"NATS refused error {entry.id}, which is sent again: {refused}")
+            self._complaints.say("refused", f"NATS refused error {entry.id}, which is sent again: {refused}")
             return False
         self._acknowledged(entry, stored.sequence)
         return True
@@ -230,11 +216,17 @@ class Sender:
         entry.traceparent = span.traceparent
         self._spans[entry.id] = span
 
-    def end_spans(self) -> None:
-        """Ends the spans of what was not acknowledged."""
-        for span in self._spans.values():
-            span.end(error="not acknowledged by the server")
-        self._spans.clear()
+    def end_spans(self, ids: Sequence[str], error: str | None = None) -> None:
+        """Ends the spans of events of which no acknowledgement is to be expected."""
+        for event in ids:
+            span = self._spans.pop(event, None)
+            if span is not None:
+                span.end(error=error)
+
+    def close(self) -> None:
+        """Ends what is open and has the last state kept."""
+        self.end_spans(list(self._spans), "not acknowledged by the server")
+        self.keep()
 
     # -- keeping
 
@@ -249,7 +241,7 @@ class Sender:
             self._keeper.keep([(entry, self._body_to_keep(entry)) for entry in entries], gone)
         except MendbusError as error:
             self._outbox.mark_again(entries, gone)
-            self._complain("keeper", f"{error}; errors are kept in memory meanwhile")
+            self._complaints.say("keeper", f"{error}; errors are kept in memory meanwhile")
             return
         for entry in entries:
             if entry.acknowledged and entry.body is not None:
@@ -259,77 +251,6 @@ class Sender:
     def _body_to_keep(self, entry: Entry) -> bytes | None:
         return self._encoded(entry, entry.captured) if entry.captured is not None else entry.body
 
-    # -- settlement
-
-    async def watch_settlements(self, bus: Bus) -> None:
-        """Asks, every second, what became of events whose settlement is overdue."""
-        back_off = BackOff(2.0, ASK_AFTER)
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(_TICK_SECONDS)
-            asked = self._outbox.to_ask(self._now(), loop.time(), _ASK_AT_ONCE) if bus.connected else []
-            if not asked:
-                continue
-            try:
-                await self._ask(bus, asked)
-            except (BusError, Refused) as error:
-                self._outbox.ask_again_at(asked, loop.time() + back_off.next())
-                self._complain("settled", f"nobody says what became of {len(asked)} error(s): {error}")
-            else:
-                back_off.reset()
-
-    async def _ask(self, bus: Bus, asked: Sequence[Entry]) -> None:
-        query = SettledQuery(
-            agent=self._agent,
-            event_ids=[entry.id for entry in asked],
-            sequences={entry.id: entry.sequence for entry in asked if entry.sequence},
-        )
-        answer = await bus.request(
-            self._subjects.settled(self._agent.kind, self._agent.id),
-            codec.encode(query),
-            {HEADER_CONTENT_TYPE: CONTENT_TYPE},
-            timeout=_ASK_SECONDS,
-        )
-        reply = codec.decode(SettledReply, answer.body, MAX_SERVICE_BODY)
-        time = asyncio.get_running_loop().time()
-        # What the answer leaves out is asked again later.
-        self._outbox.ask_again_at(asked, time + ASK_AFTER)
-        _ = self._outbox.settle(reply.settled)
-        self._outbox.still_open(reply.open, time)
-        self._outbox.unknown(reply.unknown)
-
-    async def settlement(self, message: Message) -> None:
-        """Takes a Settlement. An outcome that this version does not know settles all the same."""
-        try:
-            body = codec.unpack(message.body, MAX_SERVICE_BODY)
-        except Refused as refused:
-            log.warning("a settlement was not understood: %s", refused)
-            return
-        ids = body.get("event_ids")
-        if isinstance(ids, list):
-            self._settle([str(event) for event in ids], rejected=body.get("outcome") == "rejected")  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-
-    async def outcome(self, message: Message) -> None:
-        """Takes a RecoveryOutcome; only `rejected` matters here: its incident id is the id of the event."""
-        try:
-            body = codec.unpack(message.body, MAX_SERVICE_BODY)
-        except Refused as refused:
-            log.warning("an outcome was not understood: %s", refused)
-            return
-        if body.get("outcome") == "rejected":
-            self._settle([str(body.get("incident_id"))], rejected=True, reason=str(body.get("reason") or ""))
-
-    def _settle(self, ids: Sequence[str], *, rejected: bool, reason: str = "") -> None:
-        known = self._outbox.settle(ids, rejected=rejected)
-        for event in ids:
-            span = self._spans.pop(event, None)
-            if span is not None:
-                span.end()
-        if rejected and known:
-            log.error(
-                "%d error report(s) were rejected, %s: %s", known, ", ".join(ids[:5]), reason or "no reason given"
-            )
-
     # -- looking after
 
     async def tend(self) -> None:
@@ -338,24 +259,11 @@ class Sender:
             await asyncio.sleep(_TICK_SECONDS if self._keeper is None else _IDLE_SECONDS)
             self.keep()
             self._say_shed()
-            for event in [event for event in self._spans if not self._outbox.holds(event)]:
-                self._spans.pop(event).end(error="shed from the full outbox")
+            shed = [event for event in self._spans if not self._outbox.holds(event)]
+            self.end_spans(shed, "shed from the full outbox")
 
     def _say_shed(self) -> None:
         shed = self._outbox.counts.shed
-        if shed > self._shed_logged and self._may_log("shed"):
-            log.error(
-                "the outbox is full: %d failure(s) were shed since last said, %d in all", shed - self._shed_logged, shed
-            )
-            self._shed_logged = shed
-
-    def _complain(self, topic: str, text: str) -> None:
-        if self._may_log(topic):
-            log.warning("%s", text)
-
-    def _may_log(self, topic: str) -> bool:
-        time = asyncio.get_running_loop().time()
-        if time - self._logged_at.get(topic, -_LOG_SECONDS) < _LOG_SECONDS:
-            return False
-        self._logged_at[topic] = time
-        return True
+        new = shed - self._shed_told
+        if new and self._complaints.say("shed", f"the outbox is full: {new} failure(s) more were shed, {shed} in all"):
+            self._shed_told = shed

@@ -11,7 +11,7 @@ from mendbus.sdk.checkpoints import Checkpoints
 from mendbus.sdk.commands import Done, Handler, Order, StrategyError
 from mendbus.sdk.loop import Caller
 from mendbus.sdk.operations import Call, Operation, Operations
-from mendbus.sdk.reports import message_of, type_name
+from mendbus.sdk.texts import message_of, type_name
 
 _TRIES: Final = 3
 _BASE_MS: Final = 10

@@ -1,14 +1,16 @@
 """The application: its commands, its errors, its exit status, and what it costs to start."""
 
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from mendbus.cli import app, up
+from mendbus.cli import app, main, up
 from mendbus.cli.bench import checkout
 
 COMMANDS = ["up", "demo", "run", "report", "watch", "incidents", "explain", "trace", "dead", "doctor", "decode"]
@@ -53,6 +55,18 @@ def test_the_command_line_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() in ("[]", "['asyncio.subprocess']")
+
+
+def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends a command with the status that shells know."""
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mendbus.cli.app.run", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
 
 
 def test_version_is_the_distribution_s(runner: CliRunner) -> None:
@@ -117,7 +131,7 @@ class _BecameError(Exception):
 
 
 @pytest.fixture
-def became(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+def became(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
     """Command lines that this process would have become."""
     lines: list[list[str]] = []
 
@@ -126,7 +140,9 @@ def became(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         raise _BecameError
 
     monkeypatch.setattr("os.execv", execv)
-    return lines
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    yield lines
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def test_run_becomes_the_service(runner: CliRunner, became: list[list[str]]) -> None:

@@ -29,6 +29,7 @@ def test_short_ids_are_unique_beginnings(times: list[int], seed: int) -> None:
     ids = {new_id(time, noise.randbytes(10)) for time in times}
     short = short_ids(ids)
     assert set(short) == ids
+    assert short_ids([]) == {}
     for one, prefix in short.items():
         assert len(prefix) >= 8
         assert [other for other in ids if other.startswith(prefix)] == [one]
@@ -42,9 +43,9 @@ def test_an_id_is_not_older_than_its_beginning_says(time: int, length: int) -> N
     assert since is None or since <= time
 
 
-@pytest.mark.parametrize("prefix", ["", "0123", "event-12345", "zzzzzzzzzzzz"])
+@pytest.mark.parametrize("prefix", ["", "0123", "event-12345", "zzzzzzzzzzzz", "ffffffffffff"])
 def test_a_beginning_without_a_time_is_searched_everywhere(prefix: str) -> None:
-    """Beginnings that are too short, or of an id that somebody else made, tell no time."""
+    """Beginnings that are too short, of an id that somebody else made, or from the future, tell no time."""
     assert time_of(prefix) is None
 
 

@@ -17,6 +17,7 @@ from mendbus.contracts.errors import SettingsError
 from mendbus.sdk.disk import OutboxError
 
 NOWHERE = "nats://127.0.0.1:1"
+NAMES = [f"limit {number}" for number in range(65)]
 
 
 @pytest.fixture
@@ -81,8 +82,8 @@ def test_the_codec_does_not_load_the_sdk() -> None:
 def test_wrong_settings_are_told_all_at_once() -> None:
     """Every problem of kind, id, dependencies and interval stands in one error."""
     with pytest.raises(SettingsError) as wrong:
-        Agent("a b", "", depends_on=["ok", "kind/id", "a/b/c", "x y"], interval_ms=0)
-    assert len(wrong.value.problems) == 5
+        Agent("a b", "", depends_on=["ok", "kind/id", "a/b/c", "x y"], interval_ms=0, limits=dict.fromkeys(NAMES, 1.0))
+    assert len(wrong.value.problems) == 6
     with pytest.raises(SettingsError):
         Agent("a", "b", root="no root")
 

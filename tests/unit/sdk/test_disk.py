@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mendbus.sdk.disk import DiskKeeper, OutboxError
-from mendbus.sdk.outbox import Entry
+from mendbus.sdk.entries import Entry
 
 
 def entry(name: str = "e1", count: int = 1) -> Entry:

@@ -318,3 +318,68 @@ async def test_stopping_gives_up_in_time(world: World, monkeypatch: pytest.Monke
         begun = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - begun < 2.0
     assert world.core.outbox.waiting == 1
+
+
+async def test_a_handler_under_way_does_not_cost_the_errors(world: World) -> None:
+    """Stopping while a handler hangs still sends what waits and says goodbye, in time."""
+    await greeted(world)
+    await world.listen("agent.goodbye", AgentGoodbye)
+
+    async def hangs(_: Any) -> None:
+        await asyncio.Event().wait()
+
+    world.core.strategies.add_handler("isolate", hangs)
+    async with world.alive(stop_seconds=1.0):
+        await eventually(world.core.greeted.is_set)
+        asked = asyncio.create_task(
+            world.ask(SUBJECTS.command("runtime", "r1"), world.command(timeout_ms=60_000), CommandResult)
+        )
+        await eventually(lambda: world.tracer.spans)
+        world.core.report(ValueError("boom"), Words())
+    assert (world.core.outbox.waiting, len(world.told(AgentGoodbye))) == (0, 1)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+
+
+async def test_a_fault_in_a_task_is_survived(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bug while sampling costs samples for a moment, not the agent."""
+    monkeypatch.setattr(module, "_FAULT_SECONDS", 0.01)
+    await world.listen("health", HealthSample)
+    sample, faults = world.core.sampler.sample, [ZeroDivisionError("a bug")] * 2
+
+    def faulty(*arguments: Any) -> HealthSample:
+        if faults:
+            raise faults.pop()
+        return sample(*arguments)
+
+    monkeypatch.setattr(world.core.sampler, "sample", faulty)
+    async with world.alive():
+        await eventually(lambda: world.told(HealthSample))
+    assert caplog.text.count("goes on after a fault") == 2
+
+
+async def test_an_answer_that_is_lost_is_given_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the answer to a command cannot be sent, whoever asks again gets the stored one, and it is done once."""
+    await greeted(world)
+    done: list[str] = []
+    world.core.strategies.add_handler("isolate", lambda command: done.append(command.command_id))
+    async with world.alive():
+        await eventually(world.core.greeted.is_set)
+        publish, faults = world.buses[0].publish, [BusError("the buffer is full")]
+
+        async def faulty(subject: str, *rest: Any) -> None:
+            if subject.startswith("_INBOX") and faults:
+                raise faults.pop()
+            await publish(subject, *rest)
+
+        monkeypatch.setattr(world.buses[0], "publish", faulty)
+        body = world.command(command_id="c1")
+        with pytest.raises(BusTimeout):
+            await world.bus.request(SUBJECTS.command("runtime", "r1"), body, timeout=0.1)
+        assert (await world.ask(SUBJECTS.command("runtime", "r1"), body, CommandResult)).status == "done"
+    assert done == ["c1"]
+    assert "could not be sent: the buffer is full" in caplog.text

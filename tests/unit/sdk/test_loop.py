@@ -33,7 +33,7 @@ async def test_asynchronous_callables_run_on_the_users_loop() -> None:
 
     own = asyncio.get_running_loop()
     assert await Caller().call(where) is own
-    assert await Caller(own).call(lambda: where()) is own
+    assert await Caller(own).call(lambda *_: where(), 1) is own
     ready, users = threading.Event(), asyncio.new_event_loop()
 
     def run() -> None:
@@ -123,7 +123,7 @@ def test_the_thread_runs_what_it_is_given() -> None:
         thread.wait(asyncio.sleep(60), 0.01)
     while not stop:
         threading.Event().wait(0.001)
-    thread.call(lambda: stop[0].set())
+    thread.call(stop[0].set)
     assert thread.join(5.0)
     assert not thread.alive
     thread.call(lambda: None)

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from mendbus.sdk import outbox as module
-from mendbus.sdk.outbox import ASK_AFTER, BATCH, REPEAT_PAUSE, RESEND_UNASKED_NS, Entry, Outbox, must_ask, rank_of
-from mendbus.sdk.reports import Captured, Link, Words
+from mendbus.sdk.entries import RESEND_UNASKED_NS, Entry, must_ask, rank_of
+from mendbus.sdk.outbox import ASK_AFTER, BATCH, REPEAT_PAUSE, Outbox
+from mendbus.sdk.reports import Captured, Words
+from mendbus.sdk.stacks import Link
 
 SEVERITIES = ("warning", None, "error", "critical", "fatal")
 
@@ -368,7 +370,7 @@ def test_a_kept_outbox_survives_its_process(tmp_path: Path) -> None:
     keeper = DiskKeeper(tmp_path, "runtime", "r1")
     again = Outbox(keeping=True)
     entries = keeper.load()
-    again.restore(entries, 0.0)
+    again.restore(entries)
     stored, sent, waiting = entries
     assert (stored.acknowledged, stored.sequence, stored.severity, stored.count) == (True, 7, "critical", 1)
     assert (sent.acknowledged, sent.first_sent_ns, sent.traceparent) == (False, 50, "tp")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mendbus import codec
 from mendbus.contracts.messages import ErrorReported
 from mendbus.contracts.subjects import MAX_BODY
-from mendbus.sdk import reports
+from mendbus.sdk import reports, stacks, texts
 from mendbus.sdk.reports import Captured, Occurrences, Words
 
 AGENT = {"kind": "runtime", "id": "r1", "instance": "boot"}
@@ -21,8 +21,8 @@ ANY_TEXT = st.text(st.characters(codec=None, categories=None), max_size=200) | s
 
 def captured(error: BaseException, **words: object) -> Captured:
     return reports.capture(
-        reports.type_name(type(error)),
-        reports.message_of(error),
+        texts.type_name(type(error)),
+        texts.message_of(error),
         error,
         None,
         Words(**words),  # type: ignore[arg-type]
@@ -80,10 +80,10 @@ def test_library_frames_are_not_in_app() -> None:
     """Code of the standard library and of installed packages is not the user's own."""
     event = reported(captured(raised(json.loads, "{")))
     assert event.exception.type == "json.decoder.JSONDecodeError"
-    assert [frame.in_app for frame in event.exception.frames][0] is True
-    assert event.exception.frames[-1].in_app is False
-    assert reports.in_app(pytest.__file__) is False
-    assert reports.in_app("<frozen importlib._bootstrap>") is False
+    assert event.exception.frames[0].in_app
+    assert not event.exception.frames[-1].in_app
+    assert stacks.in_app(pytest.__file__) is False
+    assert stacks.in_app("<frozen importlib._bootstrap>") is False
 
 
 def test_a_syntax_error_shows_the_wrong_line() -> None:
@@ -99,7 +99,7 @@ def test_context_and_groups_are_causes() -> None:
         try:
             inner()
         except KeyError:
-            raise ExceptionGroup("many", [ValueError("one"), TypeError("two")])
+            raise ExceptionGroup("many", [ValueError("one"), TypeError("two")])  # noqa: B904 - the context is the point
 
     event = reported(captured(raised(both)))
     assert {cause.type for cause in event.exception.causes} == {"KeyError", "ValueError", "TypeError"}
@@ -150,26 +150,26 @@ def test_an_exception_that_cannot_speak_is_reported_all_the_same() -> None:
 
 def test_reports_of_nothing_raised_point_at_the_reporter() -> None:
     """Without a traceback the reporting line is the one frame."""
-    frame = reports.caller_frame(0)
+    frame = stacks.caller_frame(0)
     what = reports.capture("DiskFull", "99 %", None, frame, Words())
     assert [place.function for place in what.chain[0].places] == [
         "test_reports_of_nothing_raised_point_at_the_reporter"
     ]
-    assert reports.innermost(None, None) is None
-    assert reports.caller_frame(10_000) is None
+    assert stacks.innermost(None, None) is None
+    assert stacks.caller_frame(10_000) is None
 
 
 def test_the_key_tells_failures_apart() -> None:
     """Another message, operation, severity or line is another failure; the same again is the same."""
     one, two = raised(inner), raised(inner)
-    key = reports.key_of("T", "m", Words(operation="a"), reports.innermost(one, None))
-    assert key == reports.key_of("T", "m", Words(operation="a"), reports.innermost(two, None))
+    key = reports.key_of("T", "m", Words(operation="a"), stacks.innermost(one, None))
+    assert key == reports.key_of("T", "m", Words(operation="a"), stacks.innermost(two, None))
     others = [
-        reports.key_of("U", "m", Words(operation="a"), reports.innermost(one, None)),
-        reports.key_of("T", "n", Words(operation="a"), reports.innermost(one, None)),
-        reports.key_of("T", "m", Words(operation="b"), reports.innermost(one, None)),
-        reports.key_of("T", "m", Words("fatal", operation="a"), reports.innermost(one, None)),
-        reports.key_of("T", "m", Words(operation="a"), reports.innermost(raised(outer), None)),
+        reports.key_of("U", "m", Words(operation="a"), stacks.innermost(one, None)),
+        reports.key_of("T", "n", Words(operation="a"), stacks.innermost(one, None)),
+        reports.key_of("T", "m", Words(operation="b"), stacks.innermost(one, None)),
+        reports.key_of("T", "m", Words("fatal", operation="a"), stacks.innermost(one, None)),
+        reports.key_of("T", "m", Words(operation="a"), stacks.innermost(raised(outer), None)),
     ]
     assert key not in others
     assert len(set(others)) == len(others)
@@ -208,7 +208,7 @@ def test_a_checkpoint_that_is_no_token_is_left_out() -> None:
 @given(text=ANY_TEXT, limit=st.integers(0, 9000))
 def test_cut_text_fits_and_is_valid_utf8(text: str, limit: int) -> None:
     """Cut text is at most so many bytes of UTF-8, and short ASCII is left alone."""
-    short = reports.cut(text, limit)
+    short = texts.cut(text, limit)
     assert len(short.encode("utf-8")) <= limit
     if text.isascii() and len(text) <= limit:
         assert short is text
@@ -240,7 +240,7 @@ def test_the_largest_event_fits_into_a_body() -> None:
         wrapped = RuntimeError("€" * 9000)
         wrapped.__cause__ = error
         error = wrapped
-    places = tuple(reports.Place("/" + "d" * 1000, number, "f" * 250) for number in range(64))
+    places = tuple(stacks.Place("/" + "d" * 1000, number, "f" * 250) for number in range(64))
     what = captured(error, attributes={f"{number}" * 80: "v" * 4096 for number in range(64)})
     first = what.chain[0]._replace(places=places)
     event = reported(what._replace(chain=(first, *what.chain[1:])))

@@ -1,7 +1,6 @@
 """The sender: one publish in flight, every event until its acknowledgement, every question until its answer."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,14 +17,19 @@ from mendbus.contracts.messages import AgentRef, ErrorReported, SettledQuery, Se
 from mendbus.contracts.subjects import Subjects
 from mendbus.sdk import outbox as outbox_module
 from mendbus.sdk import sender as module
+from mendbus.sdk import settlements as settlements_module
 from mendbus.sdk.disk import DiskKeeper
 from mendbus.sdk.outbox import Outbox
-from mendbus.sdk.reports import Captured, Link, Words
+from mendbus.sdk.pauses import Complaints
+from mendbus.sdk.reports import Captured, Words
 from mendbus.sdk.sender import Sender
+from mendbus.sdk.settlements import Settlements
+from mendbus.sdk.stacks import Link
 from mendbus.telemetry import Tracer
 from mendbus.testing import eventually
 
 REF = AgentRef(kind="build_pipeline", id="b1", instance="boot-1")
+OURS: dict[str, object] = {"agent": {"kind": "build_pipeline", "id": "b1"}}
 
 
 class Setup:
@@ -36,6 +40,7 @@ class Setup:
         self.outbox = Outbox(keeping=keeper is not None)
         self.tracer = RecordingTracer()
         self.now_ns = 1_000
+        complaints = Complaints()
         self.sender = Sender(
             self.outbox,
             keeper,
@@ -45,6 +50,10 @@ class Setup:
             lambda: self.now_ns,
             lambda: {"cpu_percent": 1.0},
             lambda: "checkpoint-1",
+            complaints,
+        )
+        self.settlements = Settlements(
+            self.outbox, REF, Subjects(), lambda: self.now_ns, self.sender.end_spans, complaints
         )
         self.outbox.wake = self.sender.wake
 
@@ -58,7 +67,7 @@ class Setup:
         bus = cast("Bus", self.bus)
         tasks = [asyncio.create_task(self.sender.run(bus))]
         if settlements:
-            tasks.append(asyncio.create_task(self.sender.watch_settlements(bus)))
+            tasks.append(asyncio.create_task(self.settlements.watch(bus)))
         try:
             yield
         finally:
@@ -220,28 +229,36 @@ async def test_settlements_and_rejections_end_events(caplog: pytest.LogCaptureFi
     ids = [setup.report(f"{number}") for number in range(4)]
     async with setup.running():
         await eventually(lambda: setup.outbox.unsettled == 4)
-    settle = setup.sender.settlement
+    settle = setup.settlements.settlement
     await settle(Message("s", codec.encode(Settlement(agent=REF, event_ids=ids[:1], outcome="recovered")), {}))
-    await settle(Message("s", codec.pack({"event_ids": ids[1:2], "outcome": "of the future"}), {}))
+    await settle(Message("s", codec.pack(OURS | {"event_ids": ids[1:2], "outcome": "of the future"}), {}))
     assert (setup.outbox.counts.settled, setup.outbox.unsettled) == (2, 2)
     await settle(Message("s", codec.encode(Settlement(agent=REF, event_ids=ids[2:3], outcome="rejected")), {}))
-    outcome = {"incident_id": ids[3], "outcome": "rejected", "reason": "too old"}
-    await setup.sender.outcome(Message("o", codec.pack(outcome | {"outcome": "recovered"}), {}))
-    await setup.sender.outcome(Message("o", codec.pack(outcome), {}))
+    outcome = OURS | {"incident_id": ids[3], "outcome": "rejected", "reason": "too old"}
+    await setup.settlements.outcome(Message("o", codec.pack(outcome | {"outcome": "recovered"}), {}))
+    await setup.settlements.outcome(Message("o", codec.pack(outcome), {}))
     assert (setup.outbox.counts.rejected, setup.outbox.unsettled) == (2, 0)
     assert "too old" in caplog.text
+    stranger = AgentRef(kind="build_pipeline", id="b2")
+    again = setup.report("not theirs")
+    setup.outbox.take(setup.now_ns, 1.0)
+    await settle(Message("s", codec.encode(Settlement(agent=stranger, event_ids=[again], outcome="recovered")), {}))
+    assert setup.outbox.holds(again)
     await settle(Message("s", b"\xc1", {}))
     await settle(Message("s", codec.pack({}), {}))
-    await setup.sender.outcome(Message("o", b"\xc1", {}))
+    await settle(Message("s", codec.pack(OURS), {}))
+    await setup.settlements.outcome(Message("o", b"\xc1", {}))
     assert "not understood" in caplog.text
 
 
 async def test_an_overdue_settlement_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The question names ids and sequences; settled is forgotten, open waits, unknown is sent again under its id."""
-    monkeypatch.setattr(module, "_TICK_SECONDS", 0.005)
+    monkeypatch.setattr(settlements_module, "_TICK_SECONDS", 0.005)
     monkeypatch.setattr(outbox_module, "ASK_AFTER", 0.02)
+    monkeypatch.setattr(settlements_module, "ASK_AFTER", 0.02)
     setup = Setup()
     ids = [setup.report(f"{number}") for number in range(3)]
+    never_asked = "e8"
     asked: list[SettledQuery] = []
 
     async def answer(body: bytes) -> bytes:
@@ -249,7 +266,7 @@ async def test_an_overdue_settlement_is_asked_for(monkeypatch: pytest.MonkeyPatc
         if len(asked) > 1:
             return codec.encode(SettledReply(settled=asked[-1].event_ids))
         setup.bus.stored.pop(ids[2])
-        return codec.encode(SettledReply(settled=[ids[0]], open=[ids[1]], unknown=[ids[2]]))
+        return codec.encode(SettledReply(settled=[ids[0], never_asked], open=[ids[1]], unknown=[ids[2], "e9"]))
 
     setup.bus.answers["settled.build_pipeline.b1"] = answer
     async with setup.running(settlements=True):
@@ -261,9 +278,8 @@ async def test_an_overdue_settlement_is_asked_for(monkeypatch: pytest.MonkeyPatc
 
 async def test_questions_without_an_answer_are_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody to ask, or nonsense for an answer, loses nothing: it is asked again later."""
-    monkeypatch.setattr(module, "_TICK_SECONDS", 0.005)
+    monkeypatch.setattr(settlements_module, "_TICK_SECONDS", 0.005)
     monkeypatch.setattr(outbox_module, "ASK_AFTER", 0.0)
-    monkeypatch.setattr(module, "BackOff", lambda *_: contextlib.nullcontext)
     setup = Setup()
     setup.report()
     bodies = [b"\xc1", b"\xc1"]
@@ -274,7 +290,7 @@ async def test_questions_without_an_answer_are_asked_again(monkeypatch: pytest.M
 
         def reset(self) -> None: ...
 
-    monkeypatch.setattr(module, "BackOff", lambda *_: Soon())
+    monkeypatch.setattr(settlements_module, "BackOff", lambda *_: Soon())
 
     async def answer(body: bytes) -> bytes:
         if bodies:
@@ -290,7 +306,7 @@ async def test_questions_without_an_answer_are_asked_again(monkeypatch: pytest.M
 
 async def test_an_old_event_is_asked_about_before_it_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Over five minutes after its first sending an event goes out again only once it is said to be unknown."""
-    monkeypatch.setattr(module, "_TICK_SECONDS", 0.005)
+    monkeypatch.setattr(settlements_module, "_TICK_SECONDS", 0.005)
     setup = Setup()
     setup.bus.errors = [BusTimeout("errors", 2.0)]
     event = setup.report()
@@ -328,7 +344,7 @@ async def test_disk_keeps_what_memory_would_lose(tmp_path: Path) -> None:
 
     keeper = DiskKeeper(tmp_path, REF.kind, REF.id)
     again = Setup(keeper)
-    again.outbox.restore(keeper.load(), 0.0)
+    again.outbox.restore(keeper.load())
     async with again.running():
         await eventually(lambda: again.outbox.unsettled == 2)
         third = again.report("third")
@@ -383,9 +399,31 @@ async def test_shedding_is_told_and_ends_spans(
         for number in range(3):
             setup.report(f"{number}", "fatal")
         tending = asyncio.create_task(setup.sender.tend())
-        await eventually(lambda: "2 failure(s) were shed" in caplog.text)
+        await eventually(lambda: "2 failure(s) more were shed" in caplog.text)
         tending.cancel()
         await asyncio.gather(tending, return_exceptions=True)
     assert setup.outbox.counts.shed == 2
-    setup.sender.end_spans()
+    setup.sender.close()
     assert [span.error for span in setup.tracer.spans] == ["shed from the full outbox"]
+
+
+async def test_a_failure_that_cannot_be_encoded_does_not_keep_the_others(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One report that cannot be put into words is lost alone, and said to be."""
+    encode = module.encode
+
+    def picky(captured: Captured, **rest: Any) -> bytes:
+        if captured.message == "unspeakable":
+            raise TypeError("no words")
+        return encode(captured, **rest)
+
+    monkeypatch.setattr(module, "encode", picky)
+    setup = Setup()
+    for message in ("one", "unspeakable", "two"):
+        setup.report(message)
+    async with setup.running():
+        await eventually(lambda: setup.outbox.unsettled == 2)
+    assert setup.counts() == {"one": 1, "two": 1}
+    assert (setup.outbox.waiting, setup.outbox.counts.shed) == (0, 1)
+    assert "cannot be encoded" in caplog.text
