@@ -54,7 +54,7 @@ proto: $(STAMP) ## regenerates schemas and AsyncAPI document from the code
 	$(BIN)/python -m mendbus.proto --write proto
 
 test-node: $(STAMP) ## an agent in Node, written from proto/ alone, is recovered (needs node and npm)
-	$(BIN)/python -m pytest -q -m node tests/system
+	$(BIN)/python -m pytest -q -rs -m node tests/system
 
 test-debug: $(STAMP) ## tests with asyncio's debug mode, first failure stops
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -X dev -m pytest -x -vv --timeout=300

@@ -316,7 +316,7 @@ async def settled_ledger(
         )
         return ledger
 
-    return await eventually(whole, timeout, every=0.25)
+    return await eventually(whole, timeout, every=1.0)
 
 
 def assert_exact(ledger: Ledger, agents: Sequence[ProtocolAgent]) -> None:

@@ -122,7 +122,8 @@ class Agent(Declarations):
         """Starts the agent's thread and returns at once; connecting goes on there, for as long as it takes.
 
         Called from asyncio code, the running loop becomes the one for the user's asynchronous callables. Raises
-        `OutboxError` when `outbox_dir` cannot be used, `SettingsError` for a wrong OTLP endpoint, and `RuntimeError` when it was started before.
+        `OutboxError` when `outbox_dir` cannot be used, `SettingsError` for a wrong OTLP endpoint, and `RuntimeError`
+        when it was started before.
         """
         if self._life is not None or self._stopped:
             msg = "this agent was started before; make a new one"
