@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ Drain = Callable[[], Awaitable[None]]
 """Finishes what is under way; called once, before the connection closes."""
 
 DEAD_LETTER_SECONDS: Final = 5.0
+_HEADER_BYTES: Final = 16 * 1024
+_HEADER_NAME: Final = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,13 +198,26 @@ async def store_dead_letter(
 ) -> None:
     """Stores refused bytes (cut at 64 KiB) with their original headers. Raises `BusError` if the server does not."""
     log.warning("refused a message on %s: %s", subject, refused)
-    kept = {k: v for k, v in headers.items() if not k.startswith("Nats-")}
-    kept |= {
+    kept = _fitting(headers) | {
         HEADER_REASON: " ".join(refused.reason.split())[:1024],
         HEADER_CODE: refused.code,
         HEADER_SUBJECT: subject,
         HEADER_SIZE: str(len(body)),
     }
     if HEADER_ID in headers:
-        kept["Mendbus-Original-Id"] = headers[HEADER_ID]
+        kept["Mendbus-Original-Id"] = headers[HEADER_ID][:256]
     await bus.store(target, body[:MAX_BODY], kept, timeout=DEAD_LETTER_SECONDS)
+
+
+def _fitting(headers: Mapping[str, str]) -> dict[str, str]:
+    """A sender's headers as far as they can be sent on: the server's own left out, the rest bounded."""
+    kept: dict[str, str] = {}
+    room = _HEADER_BYTES
+    for name, value in headers.items():
+        if name.startswith("Nats-") or not _HEADER_NAME.fullmatch(name):
+            continue
+        room -= len(name) + len(value.encode("utf-8", "replace")) + 4
+        if room < 0:
+            break
+        kept[name] = value
+    return kept

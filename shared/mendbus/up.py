@@ -213,8 +213,11 @@ async def _in_this_process(
     services = [find_service(name) for name in SERVICES]
     backoff, clock = Backoff(), asyncio.get_running_loop().time
 
+    was_ready = False
+
     def ready(port: int) -> None:
-        nonlocal settings
+        nonlocal settings, was_ready
+        was_ready = True
         settings = settings.model_copy(update={"http_port": port})  # the same one after a restart
         voice.reached(server, settings.http_host, port)
         for name in SERVICES:
@@ -228,7 +231,7 @@ async def _in_this_process(
         except* SettingsError:
             raise
         except* Exception as group:
-            if not board.parts[SERVICES[0]].pid:
+            if not was_ready:
                 raise
             log.exception("the services ended together")
             wait = backoff.after(clock() - begun)

@@ -23,6 +23,7 @@ from mendbus.contracts.vocabulary import AGENT_KINDS, SERVICES
 
 OUTCOME_SECONDS = 15.0
 DEFAULT_POLICY = "# nothing here: every setting has its default\n"
+LEAN_PROCESSES = 2
 _START_SECONDS = 60.0
 _MIB = 1 << 20
 
@@ -160,8 +161,11 @@ def of_services(cpu: dict[str, float]) -> float:
 
 
 @asynccontextmanager
-async def bed(folder: Path, plan: Plan, mode: Mode, agents: int) -> AsyncGenerator[Bed]:
-    """A fresh installation under the default policy, with that many agents of the six kinds in turn."""
+async def bed(folder: Path, plan: Plan, mode: Mode, agents: int, *, lean: bool = False) -> AsyncGenerator[Bed]:
+    """A fresh installation under the default policy, with that many agents of the six kinds in turn.
+
+    They are agents of the SDK in several processes, or `lean` ones in two.
+    """
     folder.mkdir(parents=True)
     environment = {"MENDBUS_TRACE": "true" if mode == "traced" else "false"}
     async with AsyncExitStack() as stack:
@@ -175,9 +179,10 @@ async def bed(folder: Path, plan: Plan, mode: Mode, agents: int) -> AsyncGenerat
         made = Bed(system, bus, Outcomes(), receiver=receiver)
         await bus.subscribe(system.subjects.everyone("outcome"), made.outcomes.hear)
         names = [f"{AGENT_KINDS[number % len(AGENT_KINDS)]}/a{number}" for number in range(agents)]
-        groups = [names[first :: plan.processes] for first in range(min(plan.processes, agents))]
-        for group in groups:
-            child = await spawn(["tests.bench.agents", *group], system.environment, folder)
+        processes = min(LEAN_PROCESSES if lean else plan.processes, agents)
+        for group in (names[first::processes] for first in range(processes)):
+            module = "tests.bench.lean" if lean else "tests.bench.agents"
+            child = await spawn([module, *group], system.environment, folder)
             stack.push_async_callback(child.end)
             made.children.append(child)
             made.agents.update({name: (child, number) for number, name in enumerate(group)})

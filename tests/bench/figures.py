@@ -90,6 +90,21 @@ _RECOVERY = tuple(
     )
 )
 
+
+def _distinct(key: str, whose: str) -> tuple[Figure, ...]:
+    what = f"distinct recoveries, {whose}"
+    judged = key == "distinct"
+    must, aim = (_least(300.0), _least(1000.0)) if judged else (None, None)
+    return (
+        Figure(f"{key}.rate", what, "/s", must, aim, floor="floor.rate"),
+        Figure(f"{key}.p50", f"{what}, p50", floor="floor.p50"),
+        Figure(f"{key}.p99", f"{what}, p99", floor="floor.p99"),
+        Figure(f"{key}.cpu", f"{what}: CPU of each, five services"),
+        Figure(f"{key}.server", f"{what}: CPU of each, nats-server"),
+        Figure(f"{key}.failed", f"{what}: ended otherwise", ""),
+    )
+
+
 FIGURES: tuple[Figure, ...] = (
     Figure("floor.mean", "bare nats-py, four stages, mean"),
     Figure("floor.p50", "bare nats-py, four stages, p50"),
@@ -114,12 +129,11 @@ FIGURES: tuple[Figure, ...] = (
     Figure("storm.rate", "storm of one fingerprint at report()", "/s", _least(5000.0), _least(20000.0)),
     Figure("storm.wrong", "storm: errors lost or counted twice", "", _NONE),
     Figure("storm.incidents", "storm: incidents", "", Bound("==", 1.0)),
-    Figure("distinct.rate", "distinct recoveries", "/s", _least(300.0), _least(1000.0), floor="floor.rate"),
-    Figure("distinct.p50", "distinct recoveries, p50", floor="floor.p50"),
-    Figure("distinct.p99", "distinct recoveries, p99", floor="floor.p99"),
-    Figure("distinct.cpu", "distinct recoveries: CPU of each, five services", "ms"),
-    Figure("distinct.server", "distinct recoveries: CPU of each, nats-server", "ms"),
-    Figure("distinct.failed", "distinct recoveries: ended otherwise", ""),
+    *(
+        figure
+        for key, whose in (("distinct", "lean agents"), ("distinct.sdk", "SDK agents"))
+        for figure in _distinct(key, whose)
+    ),
     *(
         Figure(f"memory.{when}.{service}", f"private memory of {service}, {when}", "MB", _less(most), _less(wanted))
         for service, most, wanted in (

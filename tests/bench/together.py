@@ -26,22 +26,28 @@ async def measure_burst(plan: Plan, book: Book, mode: Mode, folder: Path) -> Non
 async def measure_distinct(plan: Plan, book: Book, mode: Mode, folder: Path) -> None:
     """A closed loop: so many failures under way, each of another agent; for each recovered one a resting agent fails.
 
-    There are twice as many agents, so that never more than half of them are sick at once.
+    There are twice as many agents, so that never more than half of them are sick at once. Lean ones first, then those
+    of the SDK, whose own cost on the same cores is a good part of the figure.
     """
-    async with bed(folder, plan, mode, 2 * plan.under_way) as made:
+    for name in ("distinct", "distinct.sdk"):
+        await _measure_distinct(plan, book, mode, folder / name, name)
+
+
+async def _measure_distinct(plan: Plan, book: Book, mode: Mode, folder: Path, name: str) -> None:
+    async with bed(folder, plan, mode, 2 * plan.under_way, lean=name == "distinct") as made:
         await warm_up(made, plan.warm_up)
         for _ in range(plan.runs):
             before = made.cpu()
             heard = await closed_loop(made, plan.under_way, plan.distinct_seconds)
             cpu = per_unit(before, made.cpu(), len(heard))
             recovered = [found.milliseconds for found in heard if found.outcome == "recovered"]
-            book.note("distinct.rate", mode, len(recovered) / plan.distinct_seconds)
-            book.note("distinct.p50", mode, quantile(recovered, 50))
-            book.note("distinct.p99", mode, quantile(recovered, 99))
-            book.note("distinct.cpu", mode, of_services(cpu))
-            book.note("distinct.server", mode, cpu["nats-server"])
-            book.note("distinct.failed", mode, len(heard) - len(recovered))
-            book.describe("distinct", mode, cpu_ms_each=cpu, outcomes=_outcomes(heard))
+            book.note(f"{name}.rate", mode, len(recovered) / plan.distinct_seconds)
+            book.note(f"{name}.p50", mode, quantile(recovered, 50))
+            book.note(f"{name}.p99", mode, quantile(recovered, 99))
+            book.note(f"{name}.cpu", mode, of_services(cpu))
+            book.note(f"{name}.server", mode, cpu["nats-server"])
+            book.note(f"{name}.failed", mode, len(heard) - len(recovered))
+            book.describe(name, mode, cpu_ms_each=cpu, outcomes=_outcomes(heard))
 
 
 async def closed_loop(made: Bed, under_way: int, seconds: float) -> list[Heard]:

@@ -206,8 +206,13 @@ def test_children_do_not_outlive_a_parent_that_was_killed(tmp_path: Path) -> Non
         assert run("incidents", "--data-dir", str(running.folder)).returncode == 1
     with up(tmp_path) as running:
         assert "a/b" in running.mendbus("incidents").stdout
+        # A service that hangs has its time to end, but a second signal ends the wait.
+        os.kill(running.pid("predictor"), signal.SIGSTOP)
+        running.process.send_signal(signal.SIGTERM)
+        until(lambda: running.lines()[-1] == "stopping")
         assert running.stop(signal.SIGTERM) < STOP_SECONDS
         assert running.process.returncode == 0
+        assert running.left() == []
 
 
 def test_all_services_run_in_one_process(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from mendbus.fingerprint import Fingerprints
 from mendbus.runtime import Runtime
 from mendbus.telemetry import Span
 from mendbus_strategy_selector.aftercare import Aftercare
+from mendbus_strategy_selector.housekeeping import keep_room
 from mendbus_strategy_selector.intake import Intake, Taken
 from mendbus_strategy_selector.journal import Journal
 from mendbus_strategy_selector.rates import Rates
@@ -95,6 +96,8 @@ class Partition:
                     self._consumptions.append(consumption)
                     group.create_task(self._pull(lane, consumption), name=f"pull {self.number} {lane}")
                 group.create_task(self._chores(), name=f"chores {self.number}")
+                if self.number == 0:
+                    group.create_task(keep_room(runtime), name="keep room")
                 self._resume()
                 self.ready.set()
                 self._on_ready()

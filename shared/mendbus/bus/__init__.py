@@ -132,6 +132,16 @@ class ObjectInfo:
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How full a stream is; `max_bytes` is -1 where it has no bound."""
+
+    bytes: int
+    max_bytes: int
+    first_sequence: int
+    last_sequence: int
+
+
 class Bus(Protocol):
     """What services and agents may ask of the bus. Every wait has a deadline in seconds.
 
@@ -218,6 +228,14 @@ class Bus(Protocol):
 
     async def ack_floor(self, spec: ConsumerSpec, *, timeout: float = 2.0) -> int:
         """Every stored sequence up to this one that the consumer wants has been acknowledged."""
+        ...
+
+    async def usage(self, stream: str, *, timeout: float = 2.0) -> Usage:
+        """How full a stream is now."""
+        ...
+
+    async def purge(self, stream: str, before: int, *, timeout: float = 5.0) -> int:
+        """Removes every message below a sequence from a stream; returns how many those were."""
         ...
 
     async def put_object(

@@ -15,6 +15,7 @@ from mendbus.bus import (
     StreamSpec,
     Subscription,
     ToStore,
+    Usage,
     jetstream,
     objects,
     reading,
@@ -147,6 +148,14 @@ class BusClient:
     async def ack_floor(self, spec: ConsumerSpec, *, timeout: float = 2.0) -> int:
         """See `Bus`."""
         return await jetstream.ack_floor(self._link, spec.stream, spec.name, timeout)
+
+    async def usage(self, stream: str, *, timeout: float = 2.0) -> Usage:
+        """See `Bus`."""
+        return await jetstream.usage(self._link, stream, timeout)
+
+    async def purge(self, stream: str, before: int, *, timeout: float = 5.0) -> int:
+        """See `Bus`."""
+        return await jetstream.purge(self._link, stream, before, timeout)
 
     async def put_object(
         self, bucket: str, name: str, content: bytes, metadata: Mapping[str, str] | None = None

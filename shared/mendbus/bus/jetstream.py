@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, cast
 
-from mendbus.bus import Stored, StoredMessage, ToStore
+from mendbus.bus import Stored, StoredMessage, ToStore, Usage
 from mendbus.bus.wire import Arrival, Wire, status_of
 from mendbus.contracts.errors import BatchDuplicate, BusError, StoreRefused, WrongSequence
 from mendbus.contracts.subjects import HEADER_ID
@@ -149,6 +149,19 @@ async def ack_floor(wire: Wire, stream: str, consumer: str, timeout: float) -> i
 async def stream_state(wire: Wire, stream: str, timeout: float) -> Json:
     """The state of a stream as the API tells it: `first_seq`, `last_seq`, `messages` and more."""
     return (await ask_api(wire, f"STREAM.INFO.{stream}", timeout=timeout))["state"]
+
+
+async def usage(wire: Wire, stream: str, timeout: float) -> Usage:
+    """See `Bus.usage`."""
+    info = await ask_api(wire, f"STREAM.INFO.{stream}", timeout=timeout)
+    state = info["state"]
+    return Usage(state["bytes"], info["config"].get("max_bytes", -1), state["first_seq"], state["last_seq"])
+
+
+async def purge(wire: Wire, stream: str, before: int, timeout: float) -> int:
+    """See `Bus.purge`."""
+    answer = await ask_api(wire, f"STREAM.PURGE.{stream}", {"seq": before}, timeout=timeout)
+    return int(answer["purged"])
 
 
 def is_stored(arrival: Arrival) -> bool:

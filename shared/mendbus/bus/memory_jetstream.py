@@ -110,7 +110,7 @@ class MemoryJetStream:
             ("STREAM", "CREATE"): self._create_stream,
             ("STREAM", "UPDATE"): self._update_stream,
             ("STREAM", "INFO"): self._stream_info,
-            ("STREAM", "PURGE"): lambda name, asked: {"purged": self._stream(name).purge(asked.get("filter", ">"))},
+            ("STREAM", "PURGE"): self._purge_stream,
             ("CONSUMER", "CREATE"): self._create_consumer,
             ("CONSUMER", "INFO"): lambda name, _: self._consumer(name).info(),
             ("CONSUMER", "DELETE"): self._delete_consumer,
@@ -148,6 +148,9 @@ class MemoryJetStream:
         if "subjects_filter" in question:
             state["subjects"] = stream.counts(question["subjects_filter"])
         return {"config": stream.config, "state": state, "total": len(state.get("subjects", ()))}
+
+    def _purge_stream(self, name: str, asked: Json) -> Json:
+        return {"purged": self._stream(name).purge(asked.get("filter", ">"), asked.get("seq", 0))}
 
     def _create_consumer(self, names: str, question: Json) -> Json:
         stream, name = names.split(".")

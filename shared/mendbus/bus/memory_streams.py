@@ -127,9 +127,9 @@ class MemoryStream:
             ):
                 yield record
 
-    def purge(self, pattern: str) -> int:
-        """Removes what fits, and says how many messages that were."""
-        sequences = [record.sequence for record in self.select(pattern)]
+    def purge(self, pattern: str, before: int = 0) -> int:
+        """Removes what fits, and is below a sequence if one is given; says how many messages that were."""
+        sequences = [record.sequence for record in self.select(pattern) if not before or record.sequence < before]
         for sequence in sequences:
             self._remove(sequence)
         return len(sequences)
