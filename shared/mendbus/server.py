@@ -203,7 +203,7 @@ class NatsServer:
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
                 start_new_session=True,
-                preexec_fn=_die_with_parent(),  # noqa: PLW1509 - nothing in it takes a lock
+                preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - nothing in it takes a lock
             )
         return self._process
 
@@ -273,15 +273,18 @@ def _text(file: Path, start: int = 0) -> str:
         return ""
 
 
-def _die_with_parent() -> Callable[[], None] | None:
-    """What the child runs between fork and exec; everything it needs is looked up before the fork."""
+def die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
+    """What a child runs between fork and exec, so that it hears a signal when its parent dies (Linux; None elsewhere).
+
+    Everything it needs is looked up before the fork.
+    """
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     parent = os.getpid()
 
     def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        prctl(_PR_SET_PDEATHSIG, number)
         if os.getppid() != parent:
             os._exit(1)
 

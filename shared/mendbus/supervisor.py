@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
 import json
 import logging
 import os
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from mendbus.contracts.errors import MendbusError, SettingsError
-from mendbus.server import NatsServer
+from mendbus.server import NatsServer, die_with_parent
 from mendbus.settings import Settings
 
 log = logging.getLogger("mendbus")
@@ -26,7 +25,6 @@ _POLL_SECONDS = 1.0
 _ASK_SECONDS = 2.0
 _AFTER_DRAIN_SECONDS = 5.0
 _WRONG_SETTINGS = 2
-_PR_SET_PDEATHSIG = 1
 
 State = Literal["starting", "ready", "not ready", "restarting", "stopped"]
 
@@ -206,7 +204,7 @@ class Children:
                 stdout=2,  # standard output is for what this process itself has to say
                 pass_fds=(writer,),
                 start_new_session=True,  # so that Ctrl-C reaches the child only through its parent
-                preexec_fn=_die_with_parent(),  # no other way to ask for the signal before exec
+                preexec_fn=die_with_parent(signal.SIGKILL),  # no other way to ask for the signal before exec
             )
         except BaseException:
             os.close(reader)
@@ -284,21 +282,3 @@ async def first(*waits: Coroutine[Any, Any, object], timeout: float | None = Non
 def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(number)
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """What a child runs between fork and exec, so that it does not outlive a parent that was killed (Linux).
-
-    Everything it needs is looked up before the fork.
-    """
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    parent = os.getpid()
-
-    def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return ask

@@ -266,8 +266,8 @@ def _complain(text: str) -> None:
 def _on_signals(handler: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in _ENDING:
-        # nohup ignores the hang-up on purpose
-        if signal.getsignal(number) is not signal.SIG_IGN:
+        # nohup ignores the hang-up on purpose; shells ignore SIGINT for whatever they start with `&`
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, handler)
     # `mendbus up` held them back while this was loading
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)

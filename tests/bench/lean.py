@@ -28,7 +28,8 @@ _INTERVAL_MS = 500
 async def main(names: Sequence[str]) -> None:
     """Runs the agents until standard input ends."""
     bus, subjects = await connect(os.environ["NATS_URL"], name="lean agents"), Subjects()
-    agents = [ProtocolAgent(bus, subjects, *name.split("/")) for name in names]
+    pairs = [name.split("/") for name in names]
+    agents = [ProtocolAgent(bus, subjects, kind, agent_id) for kind, agent_id in pairs]
     for agent in agents:
         await agent.start()
     await asyncio.gather(*(agent.say_hello() for agent in agents))

@@ -28,7 +28,8 @@ ATTEMPTS_UNDER_WAY = 16
 _GRACE_SECONDS = 0.1
 _EXECUTOR_PAUSE_SECONDS = 0.25
 _EXECUTOR_ASKS = 3
-_NO_AGENT_PAUSE_SECONDS = 0.1
+_NO_AGENT_PAUSE_SECONDS = 0.05
+_NO_AGENT_LONGEST_SECONDS = 0.4
 
 UNKNOWN_MODEL = "none"
 
@@ -84,7 +85,7 @@ class Asks:
         clock = asyncio.get_running_loop().time
         begun = clock()
         patience = attempt.timeout_ms / 1000
-        unanswered = 0
+        unanswered, pause = 0, _NO_AGENT_PAUSE_SECONDS
         while True:
             result = await self._ask_executor(attempt, span)
             if result is None:
@@ -92,7 +93,8 @@ class Asks:
                 if unanswered >= _EXECUTOR_ASKS:
                     return _failed(attempt, "no_answer", f"no executor answered {unanswered} times")
             elif result.code == "no_agent" and clock() - begun < patience:
-                await asyncio.sleep(_NO_AGENT_PAUSE_SECONDS)
+                await asyncio.sleep(pause)
+                pause = min(_NO_AGENT_LONGEST_SECONDS, pause * 2)
             else:
                 return result
             attempt = self._renewed(attempt)

@@ -67,7 +67,7 @@ def sentence(told: WireModel) -> str:
             why = f"- {told.reason}" if told.reason else ""
             words = (told.agent.key, standing(told), strategy, taken, count, told.incident_id, why)
         case Alert():
-            about = told.agent.key if told.agent else ""
+            about = told.agent.key if told.agent and told.agent.key not in told.summary else ""
             hint = f"- {told.hint}" if told.hint else ""
             words = (told.severity, told.state, about, told.summary, hint, told.incident_id or "")
         case HealthStatus():

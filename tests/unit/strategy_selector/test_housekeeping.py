@@ -4,16 +4,16 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-import mendbus_strategy_selector
 import pytest
+from tests.support import memory_runtime
+
+import mendbus_strategy_selector
 from mendbus import streams
 from mendbus.bus import Bus
 from mendbus.bus.memory import MemoryServer
 from mendbus.contracts.subjects import LANES, PARTITIONS
 from mendbus.runtime import Runtime
 from mendbus_strategy_selector.housekeeping import make_room
-
-from tests.support import memory_runtime
 
 LIMIT = 1 << 20
 

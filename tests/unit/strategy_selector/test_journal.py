@@ -31,7 +31,7 @@ class Moody:
         body: bytes,
         headers: Mapping[str, str] | None = None,
         *,
-        id: str = "",
+        id: str = "",  # noqa: A002 - the wire's own word
         expected_last: int | None = None,
         timeout: float = 5.0,
     ) -> Stored:
