@@ -29,6 +29,7 @@ log = logging.getLogger("mendbus")
 
 _RECORD_BYTES = MAX_SERVICE_BODY - 4096
 _STORE_SECONDS = 2.0
+_LAZY_SECONDS = 0.01
 _PAUSE_SECONDS = 0.05
 _REFUSED_SECONDS = 1.0
 _HEADERS = {HEADER_CONTENT_TYPE: CONTENT_TYPE}
@@ -78,16 +79,22 @@ class Journal:
         self._now = now
         self._waiting: list[_Waiting] = []
         self._wake = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
         self.position = position
 
-    def append(self, *entries: Entry, cut: bool = False) -> asyncio.Future[Position]:
+    def append(self, *entries: Entry, cut: bool = False, lazy: bool = False) -> asyncio.Future[Position]:
         """Puts entries into the next record, together; the future is done, with the position, when they are on disk.
 
-        `cut`: nothing that is appended later goes into the same record.
+        `cut`: nothing that is appended later goes into the same record. `lazy`: nobody waits for it but the disk, so
+        it may wait up to 10 ms for company; each write that this saves is an fsync less.
         """
-        commit: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        commit: asyncio.Future[Position] = loop.create_future()
         self._waiting.append(_Waiting([codec.encode(entry) for entry in entries], commit, cut))
-        self._wake.set()
+        if not lazy:
+            self._wake.set()
+        elif self._alarm is None:
+            self._alarm = loop.call_later(_LAZY_SECONDS, self._wake.set)
         return commit
 
     async def finish(self) -> None:
@@ -101,6 +108,9 @@ class Journal:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
+                if self._alarm is not None:
+                    self._alarm.cancel()
+                    self._alarm = None
                 while self._waiting:
                     size = self._fitting()
                     group = self._waiting[:size]
@@ -110,6 +120,8 @@ class Journal:
                         if not waiting.commit.done():
                             waiting.commit.set_result(self.position)
         finally:
+            if self._alarm is not None:
+                self._alarm.cancel()
             for waiting in self._waiting:
                 waiting.commit.cancel()
             self._waiting.clear()

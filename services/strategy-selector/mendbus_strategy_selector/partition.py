@@ -3,11 +3,11 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import get_args
 
 from mendbus import streams
-from mendbus.bus import Consumption
+from mendbus.bus import Consumption, Delivery
 from mendbus.contracts.errors import BusClosed, BusError
 from mendbus.contracts.journal import Claimed, Floored
 from mendbus.contracts.messages import SettledQuery, SettledReply
@@ -17,7 +17,7 @@ from mendbus.telemetry import Span
 from mendbus_strategy_selector.aftercare import Aftercare
 from mendbus_strategy_selector.housekeeping import keep_room
 from mendbus_strategy_selector.intake import Intake, Taken
-from mendbus_strategy_selector.journal import Journal
+from mendbus_strategy_selector.journal import Journal, Position
 from mendbus_strategy_selector.rates import Rates
 from mendbus_strategy_selector.recovery import Recoveries
 from mendbus_strategy_selector.settled import answer_settled
@@ -38,6 +38,7 @@ _FLOOR_SEQUENCES = 1000
 _CLOSED_KEPT_SECONDS = 120.0
 
 Job = Callable[[], Awaitable[None]]
+_Commit = tuple[asyncio.Future[Position] | None, Taken, Sequence[Delivery]]
 
 
 class Partition:
@@ -56,6 +57,7 @@ class Partition:
         self._unoccupied = asyncio.Event()
         self._unoccupied.set()
         self._dirty: dict[str, Incident] = {}
+        self._commits: asyncio.Queue[_Commit] = asyncio.Queue()
         self._stopping = False
         self._state = PartitionState()
         self._consumptions: list[Consumption] = []
@@ -95,6 +97,7 @@ class Partition:
                     consumption = await runtime.bus.consume(spec)
                     self._consumptions.append(consumption)
                     group.create_task(self._pull(lane, consumption), name=f"pull {self.number} {lane}")
+                group.create_task(self._acknowledge(), name=f"acknowledge {self.number}")
                 group.create_task(self._chores(), name=f"chores {self.number}")
                 if self.number == 0:
                     group.create_task(keep_room(runtime), name="keep room")
@@ -113,6 +116,7 @@ class Partition:
             await consumption.stop()
         await self._unoccupied.wait()
         await self._journal.finish()
+        await self._commits.join()
         await self._teller.finish()
         await self._snapshot()
 
@@ -126,13 +130,21 @@ class Partition:
             except BusClosed:
                 return
             taken = await self._intake.take(lane, deliveries)
-            if taken.entries:
-                commit = self._journal.append(*taken.entries)
-                self._begin(taken)
+            # Written with the decision that follows, as a rule: one record for both.
+            commit = self._journal.append(*taken.entries, lazy=True) if taken.entries else None
+            self._begin(taken)
+            self._commits.put_nowait((commit, taken, deliveries))
+
+    async def _acknowledge(self) -> None:
+        """Acknowledges errors once the record that counts them is on disk, and settles those that came late."""
+        while True:
+            commit, taken, deliveries = await self._commits.get()
+            if commit is not None:
                 await commit
                 await self._told(taken)
             for delivery in deliveries:
                 await delivery.ack()
+            self._commits.task_done()
 
     def _begin(self, taken: Taken) -> None:
         """Recoveries may ask while their first record is being written; they command nothing before the next one."""

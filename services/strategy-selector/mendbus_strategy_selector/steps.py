@@ -156,7 +156,7 @@ class Steps:
         told = self.outcome_of(incident, outcome, reason, settled=settled)
         concluded = Concluded(outcome=told)
         self.state.apply(concluded, self.now())
-        await self._journal.append(*before, concluded)
+        await self._journal.append(*before, concluded, lazy=settled)
         await self._tell(incident, told, span)
         if waiting:
             await self._teller.settle(incident.agent, waiting, outcome, incident.id)
