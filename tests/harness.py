@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mendbus import codec
-from mendbus.bus import Bus, Message
+from mendbus.bus import Bus, Message, Subscription
 from mendbus.bus.nats import connect
 from mendbus.contracts.errors import BusError
 from mendbus.contracts.ids import new_id
@@ -177,11 +177,13 @@ class ProtocolAgent:
         """Who it is."""
         return AgentRef(kind=self.kind, id=self.id, instance=self.instance)
 
-    async def start(self) -> None:
+    async def start(self) -> list[Subscription]:
         """Listens for commands, probes and settlements."""
-        await self.bus.subscribe(self.subjects.command(self.kind, self.id), self._command)
-        await self.bus.subscribe(self.subjects.probe(self.kind, self.id), self._probe)
-        await self.bus.subscribe(self.subjects.settlement(self.kind, self.id), self._settlement)
+        return [
+            await self.bus.subscribe(self.subjects.command(self.kind, self.id), self._command),
+            await self.bus.subscribe(self.subjects.probe(self.kind, self.id), self._probe),
+            await self.bus.subscribe(self.subjects.settlement(self.kind, self.id), self._settlement),
+        ]
 
     async def say_hello(self) -> None:
         """Introduces itself until the health-monitor has heard."""

@@ -121,6 +121,7 @@ class Runtime:
                     codec.check_agent(agent, *self.subjects.agent_of(message.subject))
             except Refused as refused:
                 if dead:
+                    await self.reply_error(message, 400, str(refused))
                     await self.dead_letter(message, refused)
                 return
             await handler(value, message)

@@ -46,7 +46,7 @@ def steps(rows: Sequence[str], plan: Plan, book: Book, folder: Path) -> Iterator
 async def measure(rows: Sequence[str], plan: Plan, book: Book, folder: Path) -> None:
     """Measures the rows; one that fails does not keep the others from it."""
     for name, mode, step in steps(rows, plan, book, folder):
-        begun, busy, own = time.monotonic(), _busy(), _own()
+        begun, busy, own, pace = time.monotonic(), _busy(), _own(), _pace()
         try:
             await step
         except Exception as error:
@@ -54,8 +54,22 @@ async def measure(rows: Sequence[str], plan: Plan, book: Book, folder: Path) -> 
             traceback.print_exc()
         took = time.monotonic() - begun
         others = max(0.0, _busy() - busy - (_own() - own)) / took
-        book.describe("disturbance", mode, step=name, seconds=round(took, 1), cores_used_by_others=round(others, 2))
-        print(f"{name}, {mode}: {took:.0f} s, others used {others:.2f} cores", file=sys.stderr, flush=True)
+        paces = (round(pace, 2), round(_pace(), 2))
+        facts = {"seconds": round(took, 1), "cores_used_by_others": round(others, 2), "pace_ms": paces}
+        book.describe("disturbance", mode, step=name, **facts)
+        print(
+            f"{name}, {mode}: {', '.join(f'{key} {fact}' for key, fact in facts.items())}", file=sys.stderr, flush=True
+        )
+
+
+def _pace() -> float:
+    """Milliseconds that a fixed piece of Python takes now: on a shared machine this may change to twice as much."""
+    taken: list[float] = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        _ = sum(number * number for number in range(200_000))
+        taken.append((time.perf_counter() - begun) * 1000)
+    return min(taken)
 
 
 def _busy() -> float:
@@ -97,7 +111,10 @@ def main() -> int:
         found = report.conditions(plan, folder)
         for key, value in found.items():
             print(f"{key:17} {value}")
-        run_loop(measure(rows, plan, book, folder))
+        try:
+            run_loop(measure(rows, plan, book, folder))
+        except KeyboardInterrupt:
+            book.failures["what follows"] = "interrupted"
     print(f"\n{report.table(book, rows)}\n")
     missed = book.missed(rows)
     for sentence in missed:

@@ -125,12 +125,12 @@ def _load(workers: Sequence[Worker], command: Mapping[str, Any]) -> dict[str, An
 
 def _storm(workers: Sequence[Worker], command: Mapping[str, Any]) -> dict[str, Any]:
     """Reports one failure as often as it can for `seconds`."""
-    agent, calls = workers[0].agent, 0
+    agent, calls, message = workers[0].agent, 0, f"the store of {command['word']} refused everything"
     begun = time.perf_counter()
     end = begun + float(command["seconds"])
     while time.perf_counter() < end:
         try:
-            raise Refused("the store refused everything")
+            raise Refused(message)
         except Refused as error:
             agent.report(error, severity="error", operation="store_0")
         calls += 1

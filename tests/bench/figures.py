@@ -113,7 +113,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("selection.mean", "acknowledged -> strategy selected, mean", must=_less(4.7), floor="floor.mean"),
     Figure("selection.p50", "acknowledged -> strategy selected, p50", floor="floor.p50"),
     Figure("selection.p99", "acknowledged -> strategy selected, p99", must=_less(8.2), floor="floor.p99"),
-    Figure("selection.ratio", "its p50 as a multiple of the floor's", "x", Bound("<=", 3.0), Bound("<=", 2.0)),
+    Figure("selection.ratio", "its p50 over the floor's p50 just before", "x", Bound("<=", 3.0), Bound("<=", 2.0)),
     Figure("selection.stored", "stored by the server -> strategy selected, p50", floor="floor.p50"),
     Figure("selection.ack", "report() -> acknowledged, p50", floor="floor.p50"),
     *_RECOVERY,

@@ -8,8 +8,8 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ import nats
 from nats.aio.msg import Msg
 from tests.bench.figures import Book
 from tests.bench.plan import ROOT, Plan, pause
-from tests.bench.processes import Child, spawn
+from tests.bench.processes import spawn
 
 from mendbus import codec
 from mendbus.contracts.ids import new_id
@@ -39,68 +39,80 @@ _SECONDS = 30.0
 
 async def measure(plan: Plan, book: Book, folder: Path) -> None:
     """One at a time for the times, then as many as are under way at once for the rate."""
+    folder.mkdir(parents=True)
     server = NatsServer.start(folder / "nats")
     try:
-        async with AsyncExitStack() as stack:
-            connection = await _connect(server.url)
-            stack.push_async_callback(connection.close)
-            ready = asyncio.Queue[Msg]()
-            await connection.subscribe(_READY, cb=_into(ready))
-            await connection.flush()
-            environment = {"NATS_URL": server.url}
-            stages: list[Child] = []
-            for number in range(1, STAGES + 1):
-                stages.append(await spawn(["tests.bench.floor", str(number)], environment, folder))
-                stack.push_async_callback(stages[-1].end)
-            for _ in stages:
-                await asyncio.wait_for(ready.get(), _SECONDS)
-            body = _error_body()
+        async with floor_on(server.url, folder) as floor:
             for run in range(plan.runs + 1):
-                taken = await _times(connection, body, plan.errors)
-                rate = await _rate(connection, body, plan.floor_seconds)
+                taken, rate = await floor.times(plan.errors), await floor.rate(plan.floor_seconds)
                 # The first run warms up.
                 if run:
                     book.note_times("floor", "untraced", taken)
                     book.note("floor.rate", "untraced", rate)
-            book.describe("floor", "untraced", body_bytes=len(body), under_way=_WINDOW)
+            book.describe("floor", "untraced", body_bytes=len(floor.body), under_way=_WINDOW)
     finally:
         server.stop()
 
 
-async def _times(connection: Any, body: bytes, number: int) -> list[float]:
-    back = asyncio.Queue[Msg]()
-    subscription = await connection.subscribe(f"floor.{STAGES + 1}", cb=_into(back))
-    await connection.flush()
-    taken: list[float] = []
-    for _ in range(number):
-        begun = time.perf_counter_ns()
-        await connection.publish("floor.1", body)
-        await asyncio.wait_for(back.get(), _SECONDS)
-        taken.append((time.perf_counter_ns() - begun) / 1e6)
-        await pause()
-    await subscription.unsubscribe()
-    return taken
+@asynccontextmanager
+async def floor_on(url: str, folder: Path) -> AsyncGenerator["Floor"]:
+    """The four stages on a server that runs."""
+    async with AsyncExitStack() as stack:
+        connection = await _connect(url)
+        stack.push_async_callback(connection.close)
+        ready = asyncio.Queue[Msg]()
+        await connection.subscribe(_READY, cb=_into(ready))
+        await connection.flush()
+        for number in range(1, STAGES + 1):
+            stage = await spawn(["tests.bench.floor", str(number)], {"NATS_URL": url}, folder)
+            stack.push_async_callback(stage.end)
+        for _ in range(STAGES):
+            await asyncio.wait_for(ready.get(), _SECONDS)
+        yield Floor(connection)
 
 
-async def _rate(connection: Any, body: bytes, seconds: float) -> float:
-    room = asyncio.Semaphore(_WINDOW)
-    arrived = 0
+class Floor:
+    """The agent's side of the floor: what it sends comes back from the last stage."""
 
-    async def back(_: Msg) -> None:
-        nonlocal arrived
-        arrived += 1
-        room.release()
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.body = _error_body()
 
-    subscription = await connection.subscribe(f"floor.{STAGES + 1}", cb=back)
-    begun = time.perf_counter()
-    while time.perf_counter() - begun < seconds:
-        await asyncio.wait_for(room.acquire(), _SECONDS)
-        await connection.publish("floor.1", body)
-    rate = arrived / (time.perf_counter() - begun)
-    for _ in range(_WINDOW):
-        await asyncio.wait_for(room.acquire(), _SECONDS)
-    await subscription.unsubscribe()
-    return rate
+    async def times(self, number: int) -> list[float]:
+        """Milliseconds of the whole way, one at a time."""
+        back = asyncio.Queue[Msg]()
+        subscription = await self._connection.subscribe(f"floor.{STAGES + 1}", cb=_into(back))
+        await self._connection.flush()
+        taken: list[float] = []
+        for _ in range(number):
+            begun = time.perf_counter_ns()
+            await self._connection.publish("floor.1", self.body)
+            await asyncio.wait_for(back.get(), _SECONDS)
+            taken.append((time.perf_counter_ns() - begun) / 1e6)
+            await pause()
+        await subscription.unsubscribe()
+        return taken
+
+    async def rate(self, seconds: float) -> float:
+        """Messages a second with many under way."""
+        room = asyncio.Semaphore(_WINDOW)
+        arrived = 0
+
+        async def back(_: Msg) -> None:
+            nonlocal arrived
+            arrived += 1
+            room.release()
+
+        subscription = await self._connection.subscribe(f"floor.{STAGES + 1}", cb=back)
+        begun = time.perf_counter()
+        while time.perf_counter() - begun < seconds:
+            await asyncio.wait_for(room.acquire(), _SECONDS)
+            await self._connection.publish("floor.1", self.body)
+        rate = arrived / (time.perf_counter() - begun)
+        for _ in range(_WINDOW):
+            await asyncio.wait_for(room.acquire(), _SECONDS)
+        await subscription.unsubscribe()
+        return rate
 
 
 def _into(queue: asyncio.Queue[Msg]) -> Callable[[Msg], Awaitable[None]]:

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from tests.bench.agents import letters
 from tests.bench.bed import Bed, bed, of_services, per_unit, warm_up
 from tests.bench.figures import Book, Mode
 from tests.bench.plan import Plan
@@ -74,10 +75,10 @@ async def measure_storm(plan: Plan, book: Book, mode: Mode, folder: Path) -> Non
     async with bed(folder, plan, mode, 1) as made:
         await warm_up(made, plan.warm_up)
         child = made.children[0]
-        for _ in range(plan.runs):
+        for run in range(plan.runs):
             earlier = set(made.outcomes.newest)
             before = made.cpu()
-            child.tell(do="storm", seconds=plan.storm_seconds)
+            child.tell(do="storm", seconds=plan.storm_seconds, word=letters(run))
             answer = await child.answer(plan.storm_seconds + _PATIENCE_SECONDS)
             flushed = await made.flushed()
             cpu = per_unit(before, made.cpu(), answer["reported"])

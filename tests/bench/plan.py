@@ -39,7 +39,7 @@ class Plan:
 
 QUICK = Plan(
     runs=1,
-    errors=30,
+    errors=20,
     warm_up=5,
     agents=(6, 25, 100),
     processes=3,

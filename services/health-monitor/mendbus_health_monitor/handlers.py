@@ -19,7 +19,7 @@ from mendbus.contracts.messages import (
     RecoveryOutcome,
 )
 from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, HEADER_ID, MAX_SERVICE_BODY
-from mendbus.runtime import Drain, Runtime
+from mendbus.runtime import Drain, Runtime, store_dead_letter
 from mendbus.telemetry import Span
 from mendbus_health_monitor.agents import Agents
 from mendbus_health_monitor.alerts import Alerts
@@ -109,8 +109,13 @@ class Monitor:
                 log.warning("the hello of %s, which has left, could not be deleted: %s", goodbye.agent.key, error)
 
     async def _outcome(self, stored: StoredMessage) -> None:
-        outcome = _read(RecoveryOutcome, stored)
-        alert = self._alerts.judge(outcome, self._runtime.now()) if outcome else None
+        try:
+            outcome = codec.decode(RecoveryOutcome, stored.body, MAX_SERVICE_BODY)
+        except Refused as refused:
+            dead = self._subjects.dead(self._runtime.service)
+            await store_dead_letter(self._runtime.bus, dead, stored.subject, stored.body, stored.headers, refused)
+            return
+        alert = self._alerts.judge(outcome, self._runtime.now())
         if alert is not None:
             await self._waiting.put(alert)
 
