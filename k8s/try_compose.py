@@ -1,0 +1,160 @@
+"""Tries `docker-compose.yml` for real: starts it, has an agent in a container recovered, kills, stops, takes it down.
+
+`python k8s/try_compose.py` needs Docker with compose, and ports 4222, 8222, 4318 and 16686 of loopback; about a minute.
+With `--no-build` it takes the images that are there. Its containers, network and volume belong to a project of their
+own and are gone afterwards.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).parents[1]
+PROJECT: Final = "mendbus-try"
+SERVICES: Final = ("classifier", "predictor", "strategy-selector", "executor", "health-monitor")
+
+# An agent whose operation fails once; it says how often the operation ran and what was settled.
+_AGENT: Final = """
+import json, sys, time
+from mendbus import Agent
+agent, calls = Agent("build_pipeline", sys.argv[1]), []
+
+@agent.operation("fetch", probe=lambda: len(calls) > 1)
+def fetch():
+    calls.append(1)
+    if len(calls) == 1:
+        raise ConnectionResetError("registry: connection reset by peer")
+
+with agent:
+    ready, started = agent.wait_ready(15), time.monotonic()
+    try:
+        fetch()
+    except ConnectionResetError:
+        print("reported", file=sys.stderr, flush=True)
+    while not agent.stats().settled and time.monotonic() < started + 30:
+        time.sleep(0.01)
+    took = round(time.monotonic() - started, 3)
+    print(json.dumps({"ready": ready, "calls": len(calls), "settled": agent.stats().settled, "seconds": took}))
+"""
+
+
+def run(*command: str, check: bool = True) -> str:
+    """What a command printed. Raises `CalledProcessError`."""
+    return subprocess.run(
+        command, cwd=ROOT, check=check, stdout=subprocess.PIPE, text=True, timeout=1800
+    ).stdout.strip()
+
+
+def say(text: str) -> None:
+    """Tells how far it has come."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def compose_command() -> list[str]:
+    """The compose plugin, or the older program of its own. Raises `SystemExit` where neither is."""
+    plugin = ["docker", "compose"]
+    if subprocess.run([*plugin, "version"], capture_output=True, check=False).returncode == 0:
+        return [*plugin, "--project-name", PROJECT]
+    if shutil.which("docker-compose"):
+        return ["docker-compose", "--project-name", PROJECT]
+    raise SystemExit("Docker with compose is needed: install docker and its compose plugin")
+
+
+def wait_until(what: str, true: Any, seconds: float = 60.0) -> None:
+    """Waits for a condition. Raises `SystemExit` when it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{what}: not within {seconds:g} s")
+        time.sleep(0.2)
+
+
+class Stack:
+    """The running containers."""
+
+    def __init__(self) -> None:
+        self._compose = compose_command()
+
+    def compose(self, *arguments: str, check: bool = True) -> str:
+        """What compose printed. Raises `CalledProcessError`."""
+        return run(*self._compose, *arguments, check=check)
+
+    def state(self, service: str) -> dict[str, Any]:
+        """State of the container of a service."""
+        found: dict[str, Any] = json.loads(run("docker", "inspect", self.container(service)))[0]["State"]
+        return found
+
+    def container(self, service: str) -> str:
+        """Id of the container of a service."""
+        label = "label=com.docker.compose"
+        query = (f"{label}.project={PROJECT}", f"{label}.service={service}", f"{label}.oneoff=False")
+        found = run("docker", "ps", "--all", "--quiet", *(part for text in query for part in ("--filter", text)))
+        return found.splitlines()[0]
+
+    def healthy(self, *services: str) -> bool:
+        """Whether all of these say that they are ready."""
+        return all(self.state(service)["Health"]["Status"] == "healthy" for service in services)
+
+    def agent(self, name: str) -> subprocess.Popen[str]:
+        """An agent in a container on the stack's network."""
+        return subprocess.Popen(
+            [*self._compose, "run", "--rm", "-T", "--entrypoint", "python", "cli", "-c", _AGENT, name],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+
+def recovered(agent: subprocess.Popen[str], what: str) -> None:
+    """Waits for an agent to end. Raises `SystemExit` unless its operation was run once more and settled."""
+    told = agent.communicate(timeout=90)[0].strip()
+    said = json.loads(told.splitlines()[-1]) if told else {}
+    say(f"{what}: {told or 'no word'}")
+    if (said.get("calls"), said.get("settled")) != (2, 1):
+        raise SystemExit(f"{what}: not recovered")
+
+
+def main() -> int:
+    """Goes through it; returns the exit status."""
+    stack = Stack()
+    try:
+        if "--no-build" not in sys.argv[1:]:
+            stack.compose("--profile", "cli", "build")
+        started = time.monotonic()
+        stack.compose("up", "--detach")
+        wait_until("all ready", lambda: stack.healthy("nats", "jaeger", *SERVICES))
+        say(f"all ready after {time.monotonic() - started:.1f} s")
+        recovered(stack.agent("plain"), "an agent in a container")
+
+        run("docker", "kill", stack.container("executor"))
+        waiting = stack.agent("without-executor")
+        time.sleep(5)  # the error is there long before the executor is
+        stack.compose("up", "--detach", "executor")
+        recovered(waiting, "reported while the executor was dead")
+
+        run("docker", "kill", stack.container("strategy-selector"))
+        waiting = stack.agent("without-selector")
+        time.sleep(5)
+        stack.compose("up", "--detach", "strategy-selector")
+        recovered(waiting, "reported while the strategy-selector was dead")
+
+        run("docker", "restart", "--time", "10", stack.container("nats"))
+        wait_until("all ready after a restart of NATS", lambda: stack.healthy("nats", *SERVICES))
+        recovered(stack.agent("after-nats"), "after a restart of NATS")
+
+        stack.compose("stop")
+        codes = {service: stack.state(service)["ExitCode"] for service in SERVICES}
+        say(f"stopped with {codes}")
+        return 1 if any(codes.values()) else 0
+    finally:
+        stack.compose("down", "--volumes", check=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

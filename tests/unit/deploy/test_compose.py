@@ -1,0 +1,62 @@
+"""docker-compose.yml: every service, hardened, started when what it needs is there."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mendbus import settings
+from mendbus.contracts.vocabulary import SERVICES
+from mendbus.server import MAX_PAYLOAD
+from mendbus.streams import streams
+
+ROOT = Path(__file__).parents[3]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+CONTAINERS: dict[str, Any] = COMPOSE["services"]
+NATS_CONF = (ROOT / "k8s/components/nats/nats-server.conf").read_text(encoding="utf-8")
+
+
+def test_every_service_is_there() -> None:
+    """The five services are built from the one Dockerfile and need no profile to be started."""
+    for service in SERVICES:
+        assert CONTAINERS[service]["build"]["args"] == {"SERVICE": service}
+        assert "profiles" not in CONTAINERS[service]
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_every_container_is_hardened(name: str) -> None:
+    """No container writes to its image, holds a capability or may gain one, or is reached from another machine."""
+    container = CONTAINERS[name]
+    assert container["read_only"] is True
+    assert container["cap_drop"] == ["ALL"]
+    assert container["security_opt"] == ["no-new-privileges:true"]
+    assert container["tmpfs"]
+    assert not container.get("privileged")
+    assert all(port.startswith("127.0.0.1:") for port in container.get("ports", ()))
+    assert "build" in container or re.search(r":\d+\.\d+\.\d+", container["image"])
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_settings_are_known(service: str) -> None:
+    """A service accepts the environment it is given, waits for NATS, and has longer to stop than it needs."""
+    read = settings.from_environment(CONTAINERS[service]["environment"])
+    assert read.nats_url == "nats://nats:4222"
+    assert read.monitor_url == "http://nats:8222"
+    assert read.otlp_endpoint
+    assert CONTAINERS[service]["depends_on"]["nats"] == {"condition": "service_healthy"}
+    assert "jaeger" not in CONTAINERS[service]["depends_on"]
+    assert int(CONTAINERS[service]["stop_grace_period"].removesuffix("s")) >= read.drain_seconds + 10
+
+
+def test_the_server_syncs_and_has_room() -> None:
+    """NATS syncs every write, takes messages as large as the wire contract, and has room for every stream."""
+    assert "sync_interval: always" in NATS_CONF
+    assert "max_payload: 1MB" in NATS_CONF
+    assert MAX_PAYLOAD == 1 << 20
+    read = settings.Settings()
+    specs = streams(read.subjects, read.stream_max_bytes)
+    on_disk = sum(spec.max_bytes for spec in specs if spec.storage == "file")
+    assert on_disk <= 8 << 30
+    assert "max_file_store: 8GB" in NATS_CONF
