@@ -52,8 +52,11 @@ class Retention(NamedTuple):
     last_sequence: int = 0
 
     def explains(self, since_unix_nano: int, now: int) -> bool:
-        """Whether a record written at that time or later may be gone by now without anybody's doing."""
-        aged = 0 < self.max_age_nano <= now - since_unix_nano
+        """Whether a record written at that time or later may be gone by now without anybody's doing.
+
+        What is older than the stream itself is no excuse: a stream that was made anew has lost records otherwise.
+        """
+        aged = 0 < self.max_age_nano <= now - max(since_unix_nano, self.created_unix_nano)
         full = 0 < self.max_bytes <= self.bytes + _NEARLY_FULL
         return self.first_sequence > 1 and (aged or full)
 
@@ -229,7 +232,7 @@ class Verifier:
             if record.previous:
                 told = "the first record names one before it"
                 self._wrong(chain, "changed", record.number, message.sequence, told)
-        elif self._retention.explains(self._retention.created_unix_nano, self._now):
+        elif self._retention.explains(0, self._now):
             chain.notes.append(f"records 1 to {record.number - 1} are older than what is kept")
         else:
             told = f"records 1 to {record.number - 1} are gone, and retention does not explain it"

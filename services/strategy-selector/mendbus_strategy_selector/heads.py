@@ -28,7 +28,8 @@ class Heads:
     async def publish(self, position: Position, now: int) -> None:
         """Publishes the head if it is due, at the latest by the next call; a failure is logged."""
         grown = position.number - self._number
-        if not position.number or not (grown >= EVERY_RECORDS or (grown and now - self._told_unix_nano >= EVERY_NANO)):
+        due = not self._number or grown >= EVERY_RECORDS or now - self._told_unix_nano >= EVERY_NANO
+        if not grown or not due:
             return
         head = ChainHead(
             chain=self._chain,
