@@ -1,35 +1,35 @@
 """A process looks at itself for some seconds: CPU by function, wall time by function, lateness of its event loop.
 
-A profiler of our own, because it must cost a service nothing while it is off and no memory when it is loaded. CPU is
-sampled by a timer of the process's CPU time (SIGPROF): what runs is seen, whether or not it releases the interpreter's
-lock. Wall time is sampled by a thread that looks at the loop's stack, so that waiting is seen too.
+A profiler of our own, because it must cost a service nothing while it is off and no memory when it is loaded. Two
+timers of the kernel interrupt the loop, one by CPU time (SIGPROF) and one by wall time (SIGALRM), and what runs then is
+noted. A sampling thread would see a loop only where that releases the interpreter's lock: nearly always asleep. Time
+spent in C code shows on the Python function that runs next.
 """
 
 import asyncio
 import itertools
 import math
 import signal
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePath
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Final, NamedTuple
 
 CPU_TICK: Final = 0.001
-"""Seconds of CPU time between two CPU samples (the kernel rounds it up, commonly to 1 or 4 ms)."""
-WALL_TICK: Final = 0.005
+"""Seconds of CPU time between two CPU samples (the kernel rounds it up to some milliseconds)."""
+WALL_TICK: Final = 0.01
 """Seconds between two wall samples."""
-LAG_TICK: Final = 0.01
+LAG_TICK: Final = 0.02
 """Seconds for which the probe of the event loop sleeps."""
 _DEEPEST: Final = 48
-_SWITCH: Final = 0.0005
-"""Seconds after which a running thread has to let the wall sampler look."""
+_TICK: Final = "_sampled.<locals>.look"
 
 Stack = tuple[str, ...]
+_Codes = tuple[CodeType, ...]
 
 
 class Lag(NamedTuple):
@@ -62,62 +62,49 @@ class Function(NamedTuple):
 
 
 async def profile(seconds: float) -> Profile:
-    """Samples this process for some seconds; CPU by function only when the loop runs in the main thread."""
-    stop = threading.Event()
-    cpu: Counter[Stack] = Counter()
-    wall: Counter[Stack] = Counter()
-    sampler = threading.Thread(
-        target=_sample_wall, args=(threading.get_ident(), wall, stop), name="profile", daemon=True
-    )
+    """Samples this process for some seconds; functions are seen only where the loop runs in the main thread."""
+    cpu: Counter[_Codes] = Counter()
+    wall: Counter[_Codes] = Counter()
     before, began = time.process_time(), time.perf_counter()
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH)
-    sampler.start()
-    try:
-        with _cpu_samples(cpu):
-            lag = await _probe_loop(seconds)
-        spent, taken = time.process_time() - before, time.perf_counter() - began
-    finally:
-        sys.setswitchinterval(interval)
-        stop.set()
-        sampler.join(timeout=1.0)
-    return Profile(taken, spent, lag, dict(cpu), dict(wall))
+    with (
+        _sampled(signal.SIGPROF, signal.ITIMER_PROF, CPU_TICK, cpu),
+        _sampled(signal.SIGALRM, signal.ITIMER_REAL, WALL_TICK, wall),
+    ):
+        lag = await _probe_loop(seconds)
+    return Profile(time.perf_counter() - began, time.process_time() - before, lag, _named(cpu), _named(wall))
 
 
 @contextmanager
-def _cpu_samples(into: "Counter[Stack]") -> Generator[None]:
+def _sampled(number: signal.Signals, timer: int, tick: float, into: "Counter[_Codes]") -> Generator[None]:
     def look(_: int, frame: FrameType | None) -> None:
-        into[stack_of(frame)] += 1
+        into[_codes_of(frame)] += 1
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    former = signal.signal(signal.SIGPROF, look)
-    signal.setitimer(signal.ITIMER_PROF, CPU_TICK, CPU_TICK)
+    handler = signal.signal(number, look)
+    former = signal.setitimer(timer, tick, tick)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(timer, 0)
         # A tick may still be on its way, and by default it would end the process.
-        signal.signal(signal.SIGPROF, _late_tick if former in (signal.SIG_DFL, None) else former)
+        signal.signal(number, _late_tick if handler in (signal.SIG_DFL, None) else handler)
+        signal.setitimer(timer, *former)
 
 
 def _late_tick(_: int, __: FrameType | None) -> None:
     """What comes after the end."""
 
 
-def _sample_wall(thread: int, into: "Counter[Stack]", stop: threading.Event) -> None:
-    while not stop.wait(WALL_TICK):
-        into[stack_of(sys._current_frames().get(thread))] += 1  # pyright: ignore[reportPrivateUsage]
-
-
 async def _probe_loop(seconds: float) -> Lag:
-    loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
+    # Not by the loop's own time, which is that of its last turn, and whole milliseconds in some loops.
+    clock = time.perf_counter
+    end = clock() + seconds
     late: list[float] = []
-    while (now := loop.time()) < end:
+    while (now := clock()) < end:
         await asyncio.sleep(LAG_TICK)
-        late.append(max(0.0, loop.time() - now - LAG_TICK) * 1e3)
+        late.append(max(0.0, clock() - now - LAG_TICK) * 1e3)
     return lag_of(late)
 
 
@@ -133,16 +120,33 @@ def lag_of(late_ms: Sequence[float]) -> Lag:
     return Lag(len(ordered), at(0.5), at(0.99), ordered[-1])
 
 
-def stack_of(frame: FrameType | None) -> Stack:
-    """Names of the functions of a stack, outermost first; of a very deep one the innermost."""
-    names: list[str] = []
-    while frame is not None and len(names) < _DEEPEST:
-        code = frame.f_code
-        path = PurePath(code.co_filename)
-        folder = f"{path.parent.name}/" if path.parent.name else ""
-        names.append(f"{code.co_qualname} ({folder}{path.name}:{code.co_firstlineno})".replace(";", ","))
+def _codes_of(frame: FrameType | None) -> _Codes:
+    """What runs, innermost first; of a very deep stack the innermost. Quick, because it runs at each tick."""
+    codes: list[CodeType] = []
+    while frame is not None and len(codes) < _DEEPEST:
+        codes.append(frame.f_code)
         frame = frame.f_back
-    return tuple(reversed(names))
+    return tuple(codes)
+
+
+def _named(samples: "Counter[_Codes]") -> dict[Stack, int]:
+    stacks: Counter[Stack] = Counter()
+    names: dict[CodeType, str] = {}
+    for codes, count in samples.items():
+        for code in codes:
+            if code not in names:
+                names[code] = _name_of(code)
+        stack = tuple(names[code] for code in reversed(codes))
+        # One timer may interrupt the other one's handler: that is no time of the program.
+        own = next((at for at, name in enumerate(stack) if _TICK in name), len(stack))
+        stacks[stack[:own]] += count
+    return dict(stacks)
+
+
+def _name_of(code: CodeType) -> str:
+    path = PurePath(code.co_filename)
+    folder = f"{path.parent.name}/" if path.parent.name else ""
+    return f"{code.co_qualname} ({folder}{path.name}:{code.co_firstlineno})".replace(";", ",")
 
 
 def functions(profile: Profile) -> list[Function]:
