@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.cli.samples import INCIDENT, MS, REPORTED, error, outcome
 from typer.testing import CliRunner, Result
 
 from mendbus import codec, streams
@@ -26,6 +27,7 @@ from mendbus.contracts.messages import AgentRef, ErrorReported, ExceptionInfo
 from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects
 from mendbus.server import NatsServer
 from mendbus.testing import eventually
+from mendbus.traces import SpanRow, TraceFile
 
 ROOT = "test.audit"
 SUBJECTS = Subjects(ROOT)
@@ -201,3 +203,32 @@ def test_heads_of_another_installation_are_refused(server: NatsServer, tmp_path:
         shown = mendbus("audit", "verify", "--heads", str(file))
         assert shown.exit_code == 1
         assert str(file) in shown.stderr
+
+
+def test_the_profile_of_an_incident_tells_its_stages(server: NatsServer, tmp_path: Path) -> None:
+    """Stages from the outcome, the wait in the queue from the stored error, spans from the local trace store."""
+    said = outcome(trace_id="ab" * 16)
+    attributes: dict[str, str | bool | int | float] = {"mendbus.incident.id": INCIDENT}
+    span = SpanRow(
+        *("ab" * 16, "cd" * 8, "", "process error", "consumer", "selector"),
+        *(REPORTED + MS // 2, REPORTED + 9 * MS, attributes, "ok", None),
+    )
+    TraceFile(tmp_path / "traces", "test").append([span])
+
+    async def keep(bus: Bus) -> None:
+        await streams.ensure(bus, SUBJECTS, MAX_BYTES)
+        await bus.store(SUBJECTS.outcome("runtime", "r1"), codec.encode(said))
+        await bus.store(SUBJECTS.error(None, "runtime", "r1"), codec.encode(error()), id="event-1")
+
+    do(server, keep)
+    stacks = tmp_path / "stacks.txt"
+    seen = told("profile", INCIDENT[:20], "--stacks", str(stacks))
+    assert [stage["name"] for stage in seen["stages"]][:3] == ["send, store", "queue wait", "classify"]
+    assert [stage["source"] for stage in seen["stages"]][:2] == ["stream", "trace"]
+    assert seen["spans"] == {"process error": 8.5}
+    assert stacks.read_text("utf-8") == "selector: process error 8500\n"
+    shown = mendbus("profile", INCIDENT)
+    assert "queue wait" in shown.stdout
+    assert "rollback" in shown.stdout
+    (row,) = [json.loads(line) for line in mendbus("export", "incidents").stdout.splitlines()]
+    assert (row["incident_id"], row["outcome"]) == (INCIDENT, "recovered")

@@ -106,14 +106,14 @@ def _export(
     now = time.time_ns()
     first = moment_of(since, now) if since else None
     last = moment_of(until, now) if until else None
-    with Progress("exporting") as progress, _opened(output) as file:
+    with Progress("exporting") as progress, opened(output) as file:
         count = run(_write(settings, what, first, last, format_, file, progress))
     if output and sys.stderr.isatty():
         typer.echo(f"{count} rows in {output}", err=True)
 
 
 @contextlib.contextmanager
-def _opened(output: Path | None) -> Generator[TextIO]:
+def opened(output: Path | None) -> Generator[TextIO]:
     """Standard output, or a file that is there when it is complete, and not before."""
     if output is None:
         yield sys.stdout
