@@ -21,6 +21,7 @@ from mendbus.contracts.errors import BusError, MendbusError, SettingsError
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.vocabulary import SERVICES
 from mendbus.logs import configure_logging
+from mendbus.profiling import serving as profiling
 from mendbus.runtime import Readiness, Runtime, Service
 from mendbus.server import syncs_always
 from mendbus.settings import Settings, from_environment
@@ -134,6 +135,7 @@ async def _live(
         )
         readiness.set("started", False, "starting")
         drain = await service.start(runtime)
+        await profiling.offer(runtime)
         runtime.subscriptions += await micro.announce(bus, identity)
         await bus.barrier()
         readiness.set("started", True)

@@ -57,18 +57,19 @@ def streams(subjects: Subjects, max_bytes: int) -> list[StreamSpec]:
         StreamSpec(name=subjects.stream("DEAD"), subjects=(f"{root}.dead.>",), max_age=7 * _DAY, max_bytes=256 * _MIB),
         key_value(subjects, "leases", memory=True),
         key_value(subjects, "agents"),
+        key_value(subjects, "heads", history=64),
         objects(subjects, "checkpoints"),
         objects(subjects, "snapshots"),
     ]
 
 
-def key_value(subjects: Subjects, bucket: str, *, memory: bool = False) -> StreamSpec:
-    """The stream behind a key-value bucket, as the usual tools expect it."""
+def key_value(subjects: Subjects, bucket: str, *, memory: bool = False, history: int = 1) -> StreamSpec:
+    """The stream behind a key-value bucket, as the usual tools expect it; `history`: values kept of each key."""
     return StreamSpec(
         name=subjects.bucket_stream(bucket),
         subjects=(subjects.key(bucket, ">"),),
-        max_msgs_per_subject=1,
-        max_bytes=(1 if memory else 64) * _MIB,
+        max_msgs_per_subject=history,
+        max_bytes=(1 if memory or history > 1 else 64) * _MIB,
         discard="new",
         storage="memory" if memory else "file",
         allow_rollup=True,

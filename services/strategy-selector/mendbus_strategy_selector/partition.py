@@ -15,6 +15,7 @@ from mendbus.fingerprint import Fingerprints
 from mendbus.runtime import Runtime
 from mendbus.telemetry import Span
 from mendbus_strategy_selector.aftercare import Aftercare
+from mendbus_strategy_selector.heads import Heads
 from mendbus_strategy_selector.housekeeping import keep_room
 from mendbus_strategy_selector.intake import Intake, Taken
 from mendbus_strategy_selector.journal import Journal, Position
@@ -85,6 +86,7 @@ class Partition:
             runtime.now,
         )
         self._snapshots = Snapshots(runtime.bus, runtime.subjects, self.number)
+        self._heads = Heads(runtime.bus, runtime.subjects, str(self.number))
         self._snapshot_at = position.number
         try:
             async with asyncio.TaskGroup() as group:
@@ -253,6 +255,7 @@ class Partition:
         while True:
             await asyncio.sleep(_CHORES_SECONDS)
             await self._tell_late()
+            await self._heads.publish(self._journal.position, self._runtime.now())
             records = self._journal.position.number - self._snapshot_at
             if records >= SNAPSHOT_RECORDS:
                 await self._tidy()

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from mendbus.cli import bench, conformance, dead, decode, doctor, pipeline, trace, up
+from mendbus.cli import audit, bench, conformance, dead, decode, doctor, export, pipeline, profile, trace, up
 from mendbus.contracts.errors import MendbusError, SettingsError
 
 EPILOG = (
@@ -58,7 +58,9 @@ def build() -> typer.Typer:
     for command in (up.up, bench.demo, up.run, pipeline.report, pipeline.watch, pipeline.incidents, pipeline.explain):
         app.command()(command)
     app.command()(trace.trace)
-    app.add_typer(dead.build(), name="dead")
+    app.command()(profile.profile)
+    for group in (dead, audit, export):
+        app.add_typer(group.build(), name=group.__name__.rpartition(".")[2])
     for command in (doctor.doctor, decode.decode, conformance.conformance):
         app.command()(command)
     app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(bench.bench)

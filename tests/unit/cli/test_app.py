@@ -14,7 +14,7 @@ from mendbus.cli import app, main, up
 from mendbus.cli.bench import checkout
 
 COMMANDS = ["up", "demo", "run", "report", "watch", "incidents", "explain", "trace", "dead", "doctor", "decode"]
-COMMANDS += ["conformance", "bench"]
+COMMANDS += ["conformance", "bench", "profile", "audit", "export"]
 NOWHERE = "nats://127.0.0.1:1"
 
 
@@ -38,7 +38,7 @@ def test_help_names_every_command_on_a_line_of_its_own(runner: CliRunner) -> Non
 
 def test_every_command_takes_json_and_explains_itself(runner: CliRunner) -> None:
     """Each command but those that hand over has --json and a help page."""
-    group = {"dead": ("list", "show", "replay")}
+    group = {"dead": ("list", "show", "replay"), "audit": ("verify",), "export": ("audit", "incidents")}
     for command in COMMANDS:
         for words in [[command, sub] for sub in group.get(command, ())] or [[command]]:
             shown = runner.invoke(app.build(), [*words, "--help"])
@@ -83,6 +83,12 @@ def test_version_is_the_distribution_s(runner: CliRunner) -> None:
         ["report", "a/b", "--type", "X", "--message", "y", "--nats-url", NOWHERE],
         ["conformance", "--agent", "a/b", "--nats-url", NOWHERE],
         ["watch", "--nats-url", NOWHERE],
+        ["audit", "verify", "--nats-url", NOWHERE],
+        ["audit", "verify", "--heads", "/no/such/file"],
+        ["export", "audit", "--nats-url", NOWHERE],
+        ["export", "incidents", "--output", "/no/such/folder/file"],
+        ["profile", "executor", "--nats-url", NOWHERE],
+        ["profile", "0123", "--nats-url", NOWHERE],
         ["trace"],
         ["trace", "--incident", "0123", "--nats-url", NOWHERE],
         ["decode", "/no/such/file"],
@@ -107,6 +113,11 @@ def test_a_failure_is_one_sentence_and_status_1(runner: CliRunner, words: list[s
         ["report", "a/b", "--type", "X"],
         ["report", "a/b", "--type", "X", "--message", "y", "--severity", "dire"],
         ["run", "nobody"],
+        ["audit", "verify", "--partition", "first"],
+        ["export", "audit", "--since", "yesterday"],
+        ["export", "incidents", "--until", "2026-13-01T00:00:00Z"],
+        ["export", "audit", "--format", "xml"],
+        ["profile", "executor", "--seconds", "31"],
         ["up", "--nats-port", "70000"],
         ["incidents", "--root", "spaces are wrong"],
     ],

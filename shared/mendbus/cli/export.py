@@ -1,0 +1,181 @@
+"""`mendbus export audit|incidents`: what is stored, as JSON lines or CSV, row by row."""
+
+import contextlib
+import sys
+import time
+from collections.abc import AsyncIterator, Generator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+
+import typer
+
+from mendbus.cli.connect import connected, run, settings_of
+from mendbus.cli.options import DataDir, NatsUrl, Root, seconds_of
+from mendbus.contracts.errors import MendbusError
+
+if TYPE_CHECKING:
+    from mendbus.audit import Retention
+    from mendbus.bus import Bus
+    from mendbus.cli.progress import Progress
+    from mendbus.settings import Settings
+
+Format = Literal["json", "csv"]
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="WHEN", help="From then on: 30m, 7d (ago), or 2026-01-31T12:00:00Z.")
+]
+Until = Annotated[str | None, typer.Option("--until", metavar="WHEN", help="Up to then, written in the same way.")]
+As = Annotated[Format, typer.Option("--format", help="JSON lines, or CSV with a heading.")]
+Json = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a file.")]
+
+
+def build() -> typer.Typer:
+    """The group of commands."""
+    app = typer.Typer(no_args_is_help=True, help="Export the audit trail or incidents as JSON lines or CSV.")
+    app.callback()(_group)
+    app.command()(audit)
+    app.command()(incidents)
+    return app
+
+
+def _group() -> None:
+    """Export the audit trail or incidents as JSON lines or CSV."""
+
+
+def audit(
+    since: Since = None,
+    until: Until = None,
+    format_: As = "json",
+    output: Output = None,
+    nats_url: NatsUrl = None,
+    root: Root = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Export the journal, one row an entry.
+
+    Events, decisions, approvals, attempts, undos, restores, outcomes and what operators did, in the order in which
+    they were written. The whole entry stands in the column `details`.
+    """
+    _export("audit", since, until, "json" if as_json else format_, output, settings_of(nats_url, root, data_dir))
+
+
+def incidents(
+    since: Since = None,
+    until: Until = None,
+    format_: As = "json",
+    output: Output = None,
+    nats_url: NatsUrl = None,
+    root: Root = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Export incidents, one row each, as they stand.
+
+    The time is that of an incident's last outcome in the range. Where one incident has several rows, which happens
+    when very much lies between its outcomes, that with the highest `sequence` counts.
+    """
+    _export("incidents", since, until, "json" if as_json else format_, output, settings_of(nats_url, root, data_dir))
+
+
+def moment_of(text: str, now: int) -> int:
+    """Nanoseconds since 1970 from `7d` (ago) or an RFC 3339 time (UTC where it says nothing else).
+
+    Raises `typer.BadParameter`.
+    """
+    if text[:4].isdecimal() and "-" in text:
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError:
+            raise typer.BadParameter(f"{text!r} is no time: 2026-01-31T12:00:00Z is one") from None
+        return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1e6) * 1000
+    return now - int(seconds_of(text) * 1e9)
+
+
+def _export(
+    what: Literal["audit", "incidents"],
+    since: str | None,
+    until: str | None,
+    format_: Format,
+    output: Path | None,
+    settings: "Settings",
+) -> None:
+    from mendbus.cli.progress import Progress
+
+    now = time.time_ns()
+    first = moment_of(since, now) if since else None
+    last = moment_of(until, now) if until else None
+    with Progress("exporting") as progress, opened(output) as file:
+        count = run(_write(settings, what, first, last, format_, file, progress))
+    if output and sys.stderr.isatty():
+        typer.echo(f"{count} rows in {output}", err=True)
+
+
+@contextlib.contextmanager
+def opened(output: Path | None) -> Generator[TextIO]:
+    """Standard output, or a file that is there when it is complete, and not before."""
+    if output is None:
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    draft = output.with_name(f"{output.name}.part")
+    try:
+        with draft.open("w", encoding="utf-8", errors="replace", newline="") as file:
+            yield file
+        draft.replace(output)
+    except OSError as error:
+        raise MendbusError(f"cannot write to {output}: {error}") from None
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+async def _write(
+    settings: "Settings",
+    what: Literal["audit", "incidents"],
+    since: int | None,
+    until: int | None,
+    format_: Format,
+    file: TextIO,
+    progress: "Progress",
+) -> int:
+    from mendbus import export
+    from mendbus.audit_reading import retention_of
+
+    count = 0
+    columns = export.AUDIT_COLUMNS if what == "audit" else export.INCIDENT_COLUMNS
+    if format_ == "csv":
+        file.write(export.csv_line(columns))
+    async with connected(settings) as bus:
+        stream = settings.subjects.stream("JOURNAL" if what == "audit" else "RECOVERIES")
+        kept = await retention_of(bus, stream)
+        async for row in _rows(bus, settings, what, since, until, kept, progress):
+            file.write(export.json_line(row) if format_ == "json" else export.csv_line(row.values()))
+            count += 1
+    return count
+
+
+async def _rows(
+    bus: "Bus",
+    settings: "Settings",
+    what: Literal["audit", "incidents"],
+    since: int | None,
+    until: int | None,
+    kept: "Retention",
+    progress: "Progress",
+) -> AsyncIterator[dict[str, Any]]:
+    from mendbus.export import AuditRows, IncidentRows
+
+    subjects = settings.subjects
+    rows = AuditRows() if what == "audit" else IncidentRows()
+    stream = subjects.stream("JOURNAL" if what == "audit" else "RECOVERIES")
+    filter_ = subjects.everyone("journal" if what == "audit" else "outcome")
+    async for message in bus.read(stream, filter_, since_unix_nano=since):
+        if until is not None and message.time_unix_nano > until:
+            break
+        progress.at(message.sequence, kept.first_sequence, kept.last_sequence)
+        for row in rows.of(message):
+            yield row
+    if isinstance(rows, IncidentRows):
+        for row in rows.rest():
+            yield row

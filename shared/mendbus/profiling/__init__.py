@@ -1,0 +1,1 @@
+"""Where the time goes: in a running service, and in one recovery."""
