@@ -215,8 +215,12 @@ class Partition:
 
     def _resume(self) -> None:
         """Takes up what the owner before left: open recoveries, settle windows, strategies in force."""
-        for incident in list(self._state.incidents.values()):
-            if incident.outcome is not None and incident.phase != "parked":
+        incidents = list(self._state.incidents.values())
+        # Outcomes are told in order: only the newest can be on disk and untold. The many that were parked long ago are.
+        newest = max((incident.outcome_unix_nano for incident in incidents), default=0)
+        untold = newest - int(streams.DUPLICATE_WINDOW * _NANO)
+        for incident in incidents:
+            if incident.outcome is not None and (incident.phase != "parked" or incident.outcome_unix_nano >= untold):
                 self._teller.tell(incident.outcome)
             if incident.untold:
                 self._dirty[incident.id] = incident

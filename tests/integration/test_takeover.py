@@ -1,0 +1,79 @@
+"""What a new owner of a partition finds on disk, and what it makes of it."""
+
+import asyncio
+
+from tests.harness import ProtocolAgent
+from tests.support import memory_runtime
+
+import mendbus_executor
+import mendbus_strategy_selector
+from mendbus import codec, streams
+from mendbus.bus import Message
+from mendbus.bus.memory import MemoryServer
+from mendbus.contracts.journal import Concluded, Counted, Entry, Opened
+from mendbus.contracts.messages import AgentRef, ErrorReported, ExceptionInfo, RecoveryCommand, RecoveryOutcome
+from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects, partition_of
+from mendbus.testing import eventually
+
+SUBJECTS = Subjects()
+AGENT = AgentRef(kind="runtime", id="a1")
+
+
+async def test_a_parked_outcome_that_was_not_told_is_told_by_the_next_owner() -> None:
+    """An owner that dies between writing `escalated` and telling it leaves that to its successor."""
+    server = MemoryServer()
+    bus = server.connect("test")
+    await streams.ensure(bus, SUBJECTS, 1 << 30)
+    outcome = RecoveryOutcome(
+        incident_id="i1",
+        sequence=0,
+        agent=AGENT,
+        fingerprint="f",
+        outcome="escalated",
+        error_count=1,
+        event_count=1,
+        trace_id="",
+    )
+    error = ErrorReported(
+        id="e1", time_unix_nano=1, agent=AGENT, exception=ExceptionInfo(type="Lost", message="went wrong")
+    )
+    entries: list[Entry] = [
+        Opened(incident_id="i1", agent=AGENT, fingerprint="f", error=error),
+        Counted(incident_id="i1", lane="normal", sequences=[1], event_ids=["e1"], error_count=1),
+        Concluded(outcome=outcome),
+    ]
+    partition = partition_of(AGENT.kind, AGENT.id)
+    head = {"id": "r1", "time_unix_nano": 5, "partition": partition, "number": 1, "owner": "dead", "previous": ""}
+    await bus.store(
+        SUBJECTS.journal(partition), codec.pack_with_list(head, "entries", [codec.encode(entry) for entry in entries])
+    )
+    async with memory_runtime(mendbus_strategy_selector.build(), server):
+
+        async def told() -> RecoveryOutcome | None:
+            last = await bus.last(SUBJECTS.stream("RECOVERIES"), SUBJECTS.outcome(AGENT.kind, AGENT.id))
+            return codec.decode(RecoveryOutcome, last.body, MAX_SERVICE_BODY) if last else None
+
+        assert (await eventually(told)) == outcome
+    await bus.close()
+
+
+async def test_a_command_is_meant_for_the_process_that_reported_the_error() -> None:
+    """Before its hello is known, an agent's boot id is the one in its error: a restarted agent must not obey."""
+    server = MemoryServer()
+    bus = server.connect("test")
+    agent = ProtocolAgent(bus, SUBJECTS, "runtime", "a1")
+    await agent.start()
+    commanded: asyncio.Future[RecoveryCommand] = asyncio.get_running_loop().create_future()
+
+    async def hear(message: Message) -> None:
+        if not commanded.done():
+            commanded.set_result(codec.decode(RecoveryCommand, message.body))
+
+    await bus.subscribe(SUBJECTS.command("runtime", "a1"), hear)
+    async with (
+        memory_runtime(mendbus_executor.build(), server),
+        memory_runtime(mendbus_strategy_selector.build(), server),
+    ):
+        await agent.report("Hasty")
+        assert (await asyncio.wait_for(commanded, 5.0)).instance == agent.instance
+    await bus.close()
