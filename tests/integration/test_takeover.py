@@ -1,6 +1,8 @@
 """What a new owner of a partition finds on disk, and what it makes of it."""
 
 import asyncio
+from pathlib import Path
+from unittest.mock import patch
 
 from tests.harness import ProtocolAgent
 from tests.support import memory_runtime
@@ -9,11 +11,13 @@ import mendbus_executor
 import mendbus_strategy_selector
 from mendbus import codec, streams
 from mendbus.bus import Message
-from mendbus.bus.memory import MemoryServer
+from mendbus.bus.memory import MemoryServer, Packet
 from mendbus.contracts.journal import Concluded, Counted, Entry, Opened
 from mendbus.contracts.messages import AgentRef, ErrorReported, ExceptionInfo, RecoveryCommand, RecoveryOutcome
 from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects, partition_of
+from mendbus.settings import Settings
 from mendbus.testing import eventually
+from mendbus_strategy_selector import partition
 
 SUBJECTS = Subjects()
 AGENT = AgentRef(kind="runtime", id="a1")
@@ -42,10 +46,10 @@ async def test_a_parked_outcome_that_was_not_told_is_told_by_the_next_owner() ->
         Counted(incident_id="i1", lane="normal", sequences=[1], event_ids=["e1"], error_count=1),
         Concluded(outcome=outcome),
     ]
-    partition = partition_of(AGENT.kind, AGENT.id)
-    head = {"id": "r1", "time_unix_nano": 5, "partition": partition, "number": 1, "owner": "dead", "previous": ""}
+    number = partition_of(AGENT.kind, AGENT.id)
+    head = {"id": "r1", "time_unix_nano": 5, "partition": number, "number": 1, "owner": "dead", "previous": ""}
     await bus.store(
-        SUBJECTS.journal(partition), codec.pack_with_list(head, "entries", [codec.encode(entry) for entry in entries])
+        SUBJECTS.journal(number), codec.pack_with_list(head, "entries", [codec.encode(entry) for entry in entries])
     )
     async with memory_runtime(mendbus_strategy_selector.build(), server):
 
@@ -76,4 +80,40 @@ async def test_a_command_is_meant_for_the_process_that_reported_the_error() -> N
     ):
         await agent.report("Hasty")
         assert (await asyncio.wait_for(commanded, 5.0)).instance == agent.instance
+    await bus.close()
+
+
+class _NoObjects(MemoryServer):
+    """Whose object buckets do not answer."""
+
+    silent = True
+
+    def publish(self, packet: Packet) -> None:
+        if not (self.silent and packet.subject.startswith("$O.")):
+            super().publish(packet)
+
+
+async def test_a_snapshot_that_hangs_holds_up_no_outcome(tmp_path: Path) -> None:
+    """Errors counted after the last outcome are told within about a second, also while no snapshot can be stored."""
+    server = _NoObjects()
+    bus = server.connect("test")
+    policy = tmp_path / "policy.toml"
+    policy.write_text("enable_automatic_recovery = false\n")
+    outcomes: list[RecoveryOutcome] = []
+
+    async def hear(message: Message) -> None:
+        outcomes.append(codec.decode(RecoveryOutcome, message.body, MAX_SERVICE_BODY))
+
+    await bus.subscribe(SUBJECTS.outcome("runtime", "a1"), hear)
+    agent = ProtocolAgent(bus, SUBJECTS, "runtime", "a1")
+    with patch.object(partition, "SNAPSHOT_RECORDS", 1):
+        async with memory_runtime(
+            mendbus_strategy_selector.build(), server, settings=Settings(trace=False, policy_file=policy)
+        ):
+            await agent.report("Again")
+            assert (await eventually(lambda: outcomes, 3.0))[-1].outcome == "suppressed"
+            await asyncio.sleep(1.0)
+            await agent.report("Again")
+            await eventually(lambda: outcomes[-1].error_count == 2, 3.0)
+            server.silent = False
     await bus.close()

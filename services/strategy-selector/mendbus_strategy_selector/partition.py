@@ -95,7 +95,8 @@ class Partition:
                     consumption = await runtime.bus.consume(spec)
                     self._consumptions.append(consumption)
                     group.create_task(self._pull(lane, consumption), name=f"pull {self.number} {lane}")
-                group.create_task(self._chores(), name=f"chores {self.number}")
+                group.create_task(self._keep_telling(), name=f"tell late {self.number}")
+                group.create_task(self._keep_tidy(), name=f"tidy {self.number}")
                 if self.number == 0:
                     group.create_task(keep_room(runtime), name="keep room")
                 self._resume()
@@ -241,10 +242,16 @@ class Partition:
 
     # Chores
 
-    async def _chores(self) -> None:
+    # Two tasks: a snapshot may have to wait for the server, and telling must not.
+
+    async def _keep_telling(self) -> None:
         while True:
             await asyncio.sleep(_CHORES_SECONDS)
             await self._tell_late()
+
+    async def _keep_tidy(self) -> None:
+        while True:
+            await asyncio.sleep(_CHORES_SECONDS)
             records = self._journal.position.number - self._snapshot_at
             if records >= SNAPSHOT_RECORDS:
                 await self._tidy()
