@@ -83,7 +83,7 @@ class Agent:
         await bus.subscribe(subjects.settlement(plan.kind, plan.id), self._settlement)
         await self._say_hello()
         async with asyncio.TaskGroup() as group:
-            for event_id in list(self._books.outbox):
+            for event_id in self._books.outbox:
                 group.create_task(self._send(event_id))
             group.create_task(self._live())
 
@@ -107,8 +107,8 @@ class Agent:
         await self._send(event_id)
 
     async def _send(self, event_id: str) -> None:
-        subject, body = self._books.outbox[event_id]
-        while True:
+        subject, body = self._books.outbox.get(event_id, ("", b""))
+        while event_id in self._books.outbox:
             try:
                 await self._bus.store(subject, body, id=event_id, timeout=_STORE_SECONDS)
             except BusError:
@@ -116,7 +116,6 @@ class Agent:
             else:
                 self._books.outbox.pop(event_id, None)
                 self._books.acknowledged[event_id] = _count_of(body)
-                return
 
     async def _say_hello(self) -> None:
         hello = AgentHello(agent=self._ref, strategies=list(self._plan.strategies), interval_ms=1000)
