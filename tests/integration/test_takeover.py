@@ -12,12 +12,13 @@ import mendbus_strategy_selector
 from mendbus import codec, streams
 from mendbus.bus import Message
 from mendbus.bus.memory import MemoryServer, Packet
-from mendbus.contracts.journal import Concluded, Counted, Entry, Opened
+from mendbus.contracts.journal import Claimed, Concluded, Counted, Entry, Opened
 from mendbus.contracts.messages import AgentRef, ErrorReported, ExceptionInfo, RecoveryCommand, RecoveryOutcome
 from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects, partition_of
 from mendbus.settings import Settings
 from mendbus.testing import eventually
 from mendbus_strategy_selector import partition
+from mendbus_strategy_selector.journal import digest_of
 
 SUBJECTS = Subjects()
 AGENT = AgentRef(kind="runtime", id="a1")
@@ -80,6 +81,41 @@ async def test_a_command_is_meant_for_the_process_that_reported_the_error() -> N
     ):
         await agent.report("Hasty")
         assert (await asyncio.wait_for(commanded, 5.0)).instance == agent.instance
+    await bus.close()
+
+
+async def test_an_idle_owner_notices_that_somebody_else_owned_its_partition() -> None:
+    """What another owner left open while this one was stopped is taken up, without any error that comes later."""
+    server = MemoryServer()
+    bus = server.connect("test")
+    number = partition_of(AGENT.kind, AGENT.id)
+    error = ErrorReported(
+        id="e1", time_unix_nano=1, agent=AGENT, exception=ExceptionInfo(type="Left", message="went wrong")
+    )
+    entries: list[Entry] = [
+        Claimed(owner="other"),
+        Opened(incident_id="i1", agent=AGENT, fingerprint="f", error=error),
+        Counted(incident_id="i1", lane="normal", sequences=[1], event_ids=["e1"], error_count=1),
+    ]
+    async with (
+        memory_runtime(mendbus_executor.build(), server),
+        memory_runtime(mendbus_strategy_selector.build(), server),
+    ):
+        agent = ProtocolAgent(bus, SUBJECTS, AGENT.kind, AGENT.id)
+        await agent.start()
+        claim = await bus.last(SUBJECTS.stream("JOURNAL"), SUBJECTS.journal(number))
+        assert claim is not None
+        head = {
+            "id": "r2",
+            "time_unix_nano": 5,
+            "partition": number,
+            "number": 2,
+            "owner": "other",
+            "previous": digest_of(claim.body),
+        }
+        body = codec.pack_with_list(head, "entries", [codec.encode(entry) for entry in entries])
+        await bus.store(SUBJECTS.journal(number), body, expected_last=claim.sequence)
+        await eventually(lambda: agent.effects, 6.0)
     await bus.close()
 
 

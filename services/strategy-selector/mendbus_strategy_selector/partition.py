@@ -97,6 +97,7 @@ class Partition:
                     group.create_task(self._pull(lane, consumption), name=f"pull {self.number} {lane}")
                 group.create_task(self._keep_telling(), name=f"tell late {self.number}")
                 group.create_task(self._keep_tidy(), name=f"tidy {self.number}")
+                group.create_task(self._journal.watch(), name=f"watch {self.number}")
                 if self.number == 0:
                     group.create_task(keep_room(runtime), name="keep room")
                 self._resume()
