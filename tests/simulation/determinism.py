@@ -5,7 +5,7 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, tzinfo
 from typing import Any
@@ -19,7 +19,7 @@ from mendbus.bus.serving import Served
 
 
 @contextmanager
-def determined(seed: int, now: Callable[[], int]) -> Iterator[None]:
+def determined(seed: int, now: Callable[[], int]) -> Generator[None]:
     """Ids, tokens and the time of day come from the seed and from `now` (nanoseconds); sets have one order."""
     noise = random.Random(f"ids {seed}")
     with ExitStack() as stack:
@@ -50,7 +50,7 @@ class _Datetime:
 
 
 @contextmanager
-def _numbered(kind: type[Any]) -> Iterator[None]:
+def _numbered(kind: type[Any]) -> Generator[None]:
     """Instances are hashed in the order of their making rather than by their address."""
     numbers = itertools.count()
     before = kind.__init__

@@ -1,6 +1,6 @@
 """Bugs that the simulation must find, planted from outside for the length of a block."""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 from unittest.mock import patch
@@ -93,7 +93,7 @@ BUGS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
 
 
 @contextmanager
-def planted(name: str | None) -> Iterator[None]:
+def planted(name: str | None) -> Generator[None]:
     """The bug is there within the block; None: no bug."""
     with BUGS[name]() if name else nullcontext():
         yield
