@@ -373,7 +373,12 @@ def simulate(seed: int, watch: Callable[[World], None] = lambda _: None) -> Resu
             with _listening(world):
                 loop.run_until_complete(loop.create_task(world.run()))
                 result = Result(
-                    seed, list(world.wrong), world.network.digest, world.network.messages, loop.seconds(), world.story
+                    seed,
+                    list(world.wrong),
+                    world.network.digest,
+                    world.network.messages,
+                    loop.seconds(),
+                    list(world.story),
                 )
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", RuntimeWarning)
