@@ -32,6 +32,7 @@ _STORE_SECONDS = 2.0
 _LAZY_SECONDS = 0.01
 _PAUSE_SECONDS = 0.05
 _REFUSED_SECONDS = 1.0
+_WATCH_SECONDS = 1.0
 _HEADERS = {HEADER_CONTENT_TYPE: CONTENT_TYPE}
 
 
@@ -101,6 +102,28 @@ class Journal:
         """Returns when everything appended so far is on disk."""
         if self._waiting:
             await asyncio.wait((self._waiting[-1].commit,))
+
+    async def watch(self) -> None:
+        """Looks for ever whether somebody else has written, while there is nothing to write that would show it.
+
+        Who took over while this owner was stopped may have given the partition back since. Raises `Fenced`.
+        """
+        seen = -1
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            idle, seen = self.position.sequence == seen, self.position.sequence
+            if not idle:
+                continue
+            last = None
+            try:
+                last = await self._bus.last(self._stream, self._subject)
+                owner = read_record(last).owner if last is not None else self._owner
+            except Refused:
+                owner = ""
+            except BusError:
+                continue
+            if last is not None and last.sequence > self.position.sequence and owner != self._owner:
+                raise Fenced(f"partition {self._partition} had another owner meanwhile")
 
     async def run(self) -> None:
         """Writes for ever. Raises `Fenced`; then nothing that was not on disk ever will be."""

@@ -100,7 +100,9 @@ class Partition:
                     self._consumptions.append(consumption)
                     group.create_task(self._pull(lane, consumption), name=f"pull {self.number} {lane}")
                 group.create_task(self._acknowledge(), name=f"acknowledge {self.number}")
-                group.create_task(self._chores(), name=f"chores {self.number}")
+                group.create_task(self._keep_telling(), name=f"tell late {self.number}")
+                group.create_task(self._keep_tidy(), name=f"tidy {self.number}")
+                group.create_task(self._journal.watch(), name=f"watch {self.number}")
                 if self.number == 0:
                     group.create_task(keep_room(runtime), name="keep room")
                 self._resume()
@@ -229,8 +231,12 @@ class Partition:
 
     def _resume(self) -> None:
         """Takes up what the owner before left: open recoveries, settle windows, strategies in force."""
-        for incident in list(self._state.incidents.values()):
-            if incident.outcome is not None and incident.phase != "parked":
+        incidents = list(self._state.incidents.values())
+        # Outcomes are told in order: only the newest can be on disk and untold. The many that were parked long ago are.
+        newest = max((incident.outcome_unix_nano for incident in incidents), default=0)
+        untold = newest - int(streams.DUPLICATE_WINDOW * _NANO)
+        for incident in incidents:
+            if incident.outcome is not None and (incident.phase != "parked" or incident.outcome_unix_nano >= untold):
                 self._teller.tell(incident.outcome)
             if incident.untold:
                 self._dirty[incident.id] = incident
@@ -251,10 +257,16 @@ class Partition:
 
     # Chores
 
-    async def _chores(self) -> None:
+    # Two tasks: a snapshot may have to wait for the server, and telling must not.
+
+    async def _keep_telling(self) -> None:
         while True:
             await asyncio.sleep(_CHORES_SECONDS)
             await self._tell_late()
+
+    async def _keep_tidy(self) -> None:
+        while True:
+            await asyncio.sleep(_CHORES_SECONDS)
             await self._heads.publish(self._journal.position, self._runtime.now())
             records = self._journal.position.number - self._snapshot_at
             if records >= SNAPSHOT_RECORDS:

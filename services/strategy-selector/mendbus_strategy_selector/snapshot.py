@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from mendbus import codec
 from mendbus.bus import Bus
-from mendbus.contracts.errors import MendbusError, Refused
+from mendbus.contracts.errors import MendbusError, ObjectBroken, Refused
 from mendbus.contracts.subjects import Subjects
 from mendbus_strategy_selector.journal import Position, digest_of, read_record
 from mendbus_strategy_selector.state import Incident, PartitionState
@@ -26,13 +26,13 @@ def _name(partition: int) -> str:
 async def restore(bus: Bus, subjects: Subjects, partition: int) -> tuple[PartitionState, Position]:
     """State and position as the journal has them now. Raises `BusError` when the bus does not answer."""
     state, position = PartitionState(), Position()
-    found = await bus.get_object(subjects.bucket(BUCKET), _name(partition))
-    if found is not None:
-        try:
+    try:
+        found = await bus.get_object(subjects.bucket(BUCKET), _name(partition))
+        if found is not None:
             state, position = unpack(found[1])
-        except (Refused, KeyError, ValueError) as error:
-            log.error("the snapshot of partition %d is of no use, the whole journal is read: %s", partition, error)
-            state, position = PartitionState(), Position()
+    except (ObjectBroken, Refused, KeyError, ValueError) as error:
+        log.error("the snapshot of partition %d is of no use, the whole journal is read: %s", partition, error)
+        state, position = PartitionState(), Position()
     subject = subjects.journal(partition)
     async for message in bus.read(subjects.stream("JOURNAL"), subject, start=position.sequence + 1):
         try:

@@ -69,6 +69,8 @@ class Incident(BaseModel):
     times: Times = Times()
     outcome: RecoveryOutcome | None = None
     """The last outcome told."""
+    outcome_unix_nano: int = 0
+    """When the last outcome was written."""
     concluded_unix_nano: int = 0
     """When it reached its phase."""
     held_until_unix_nano: int = 0
@@ -248,6 +250,7 @@ class PartitionState:
         if incident is None:
             return
         incident.outcome = outcome
+        incident.outcome_unix_nano = at
         incident.unsettled = []
         self.changed.add(incident.id)
         phase: Phase = "parked"

@@ -99,7 +99,8 @@ class Steps:
             timeout_ms=timeout_ms,
             deadline_unix_nano=self.now() + timeout_ms * 1_000_000,
             fence=self._journal.position.sequence,
-            instance=self.context.agents.instance(incident.agent.key),
+            # An agent whose hello has not come yet is known by what its error said of it.
+            instance=self.context.agents.instance(incident.agent.key) or incident.agent.instance,
         )
 
     def _timeout_ms(self, incident: Incident) -> int:

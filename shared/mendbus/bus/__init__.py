@@ -245,7 +245,7 @@ class Bus(Protocol):
         ...
 
     async def get_object(self, bucket: str, name: str, *, timeout: float = 5.0) -> tuple[ObjectInfo, bytes] | None:
-        """Content by name, its digest checked, or None. Raises `BusError` when the digest does not match."""
+        """Content by name, its digest checked, or None. Raises `ObjectBroken` when the digest does not match."""
         ...
 
     async def list_objects(self, bucket: str, *, timeout: float = 5.0) -> list[ObjectInfo]:

@@ -5,6 +5,7 @@ import heapq
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from mendbus.contracts.subjects import HEADER_ID
@@ -35,6 +36,7 @@ class Record:
     size: int
 
 
+@lru_cache(maxsize=8192)
 def matches(pattern: str, subject: str) -> bool:
     """Whether a subject fits a pattern with `*` (one token) and `>` (one token or more)."""
     wanted, tokens = pattern.split("."), subject.split(".")

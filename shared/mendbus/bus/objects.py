@@ -14,7 +14,7 @@ from mendbus.bus import ObjectInfo
 from mendbus.bus.jetstream import Json, ask_api, last, rfc3339, store
 from mendbus.bus.reading import direct_batch, read
 from mendbus.bus.wire import Wire
-from mendbus.contracts.errors import BusError
+from mendbus.contracts.errors import BusError, NoResponders, ObjectBroken, StoreRefused
 
 _log = logging.getLogger(__name__)
 
@@ -43,12 +43,17 @@ async def put(wire: Wire, bucket: str, name: str, content: bytes, metadata: Mapp
     nuid = secrets.token_hex(11)
     try:
         await _put_chunks(wire, _chunk_subject(bucket, nuid), content)
-        meta = _meta_of(bucket, name, nuid, content, metadata)
-        subject = _meta_subject(bucket, name)
-        _ = await store(wire, subject, json.dumps(meta).encode(), _ROLLUP, "", None, None, _PUT_SECONDS)
     except BusError:
         await _forget_chunks(wire, bucket, nuid)
         raise
+    meta = _meta_of(bucket, name, nuid, content, metadata)
+    subject = _meta_subject(bucket, name)
+    try:
+        _ = await store(wire, subject, json.dumps(meta).encode(), _ROLLUP, "", None, None, _PUT_SECONDS)
+    except (StoreRefused, NoResponders):
+        await _forget_chunks(wire, bucket, nuid)
+        raise
+    # A meta message without an answer may have been stored: the chunks that it names must stay.
     if before is not None:
         await _forget_chunks(wire, bucket, before["nuid"])
     return _info(meta)
@@ -64,7 +69,7 @@ async def get(wire: Wire, bucket: str, name: str, timeout: float) -> tuple[Objec
         # Replaced while it was read: its chunks are gone, another meta message is there.
         again = await _meta(wire, bucket, name, timeout)
         if again is not None and again["nuid"] == meta["nuid"]:
-            raise BusError(f"object {name!r} of bucket {bucket!r} is not whole or its content does not fit its digest")
+            raise ObjectBroken(bucket, name)
         meta = again
     return None
 

@@ -77,6 +77,15 @@ class BatchDuplicate(StoreRefused):
     """An atomic batch holds an id that is stored already (10201); the whole batch was refused."""
 
 
+class ObjectBroken(BusError):
+    """A stored object is not whole, or its content does not fit its digest. Attributes: `bucket`, `name`."""
+
+    def __init__(self, bucket: str, name: str) -> None:
+        self.bucket = bucket
+        self.name = name
+        super().__init__(f"object {name!r} of bucket {bucket!r} is not whole or its content does not fit its digest")
+
+
 class ServiceFailed(BusError):
     """A service answered a request with an error. Attributes: `subject`, `code`, `reason`."""
 

@@ -146,11 +146,15 @@ async def test_snapshot_and_journal_give_the_state_that_was(entries: list[Entry]
 
 
 async def test_a_snapshot_of_no_use_is_passed_over() -> None:
-    """A damaged snapshot, or one of another version, costs time and nothing else."""
+    """A damaged snapshot, one of another version, or one without its content costs time and nothing else."""
     bus = MemoryServer().connect("test")
     await streams.ensure(bus, SUBJECTS, 1 << 30)
     for content in (b"junk", codec.pack({"version": 99})):
         await bus.put_object(SUBJECTS.bucket(BUCKET), "journal-0", content)
         state, position = await restore(bus, SUBJECTS, 0)
         assert (state.incidents, position) == ({}, Position())
+    stream = f"OBJ_{SUBJECTS.bucket(BUCKET)}"
+    await bus.purge(stream, (await bus.usage(stream)).last_sequence)
+    state, position = await restore(bus, SUBJECTS, 0)
+    assert (state.incidents, position) == ({}, Position())
     await bus.close()
