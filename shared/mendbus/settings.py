@@ -92,5 +92,5 @@ def from_environment(environment: Mapping[str, str] | None = None, **overrides: 
     return settings
 
 
-_INTERNAL = frozenset(("ready_fd",))
+_INTERNAL = frozenset(("ready_fd", "heartbeat_fd", "heartbeat_ms"))
 """Names that a parent process sets for its children."""
