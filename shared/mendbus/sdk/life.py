@@ -181,6 +181,8 @@ class Life:
         ]
         _ = await bus.subscribe(subjects.settlement(kind, agent), self.settlements.settlement)
         _ = await bus.subscribe(subjects.outcome(kind, agent), self.settlements.outcome)
+        self._core.peers.forget()
+        _ = await bus.subscribe(subjects.everyone("notice"), self._core.peers.notice)
         # Once the hello is out, commands may come: the server must know of the subscriptions by then.
         await bus.barrier()
         self._bus = self._core.checkpoints.bus = bus
@@ -198,6 +200,7 @@ class Life:
         while not bus.closed and not gone.done():
             if bus.connected != self._core.connected.is_set():
                 if bus.connected:
+                    self._core.peers.forget()
                     self._core.connected.set()
                     self._hello_needed.set()
                     self.sender.wake()
