@@ -58,12 +58,43 @@ class CommandKind(BaseModel):
         return self
 
 
+class KubernetesKind(BaseModel):
+    """Commands change a workload in Kubernetes: restart, scale_down, and with `pod` isolate and failover (evict).
+
+    `dry_run`: the API server checks each change and makes none. `ask_agent`: the agent is probed after the rollout.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    actuator: Literal["kubernetes"]
+    namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+    workload: Annotated[str, Field(pattern=r"^(deployment|statefulset|daemonset)/([-a-z0-9.]|\{id\}|\{kind\})+$")]
+    """As `deployment/{id}`."""
+    pod: Annotated[str, Field(pattern=r"^([-a-z0-9.]|\{id\}|\{kind\})+$")] | None = None
+    """The pod of an agent, as `{id}`, where agents are named after their pods."""
+    traffic_label: str = "mendbus.dev/traffic"
+    """Set to `off` on an isolated pod; the Service selects `on`."""
+    mode: Literal["act", "dry_run"] = "act"
+    ask_agent: bool = True
+
+
+class Cluster(BaseModel):
+    """The API server; by default the one of the cluster that the executor runs in, with its service account."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    api: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    token_file: Path | None = None
+    ca_file: Path | None = None
+
+
 class Table(BaseModel):
     """The whole file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kinds: dict[Token, Annotated[AgentKind | CommandKind, Field(discriminator="actuator")]] = {}
+    kubernetes: Cluster = Cluster()
+    kinds: dict[Token, Annotated[AgentKind | CommandKind | KubernetesKind, Field(discriminator="actuator")]] = {}
 
 
 def read_table(file: Path | None) -> Table:

@@ -6,7 +6,7 @@ from mendbus.telemetry import Span
 from mendbus_executor.agent_actuator import AgentActuator
 from mendbus_executor.attempt import Actuator, carry_out
 from mendbus_executor.by_kind import ByKind
-from mendbus_executor.table import CommandKind, Table, read_table
+from mendbus_executor.table import CommandKind, KubernetesKind, Table, read_table
 
 PARALLEL = 16
 
@@ -15,14 +15,23 @@ def choose(runtime: Runtime, table: Table) -> Actuator:
     """The agent itself, but for the kinds that the table gives to another actuator."""
     agent = AgentActuator(runtime.bus, runtime.subjects, runtime.now)
     commands = {name: kind for name, kind in table.kinds.items() if isinstance(kind, CommandKind)}
-    if not commands:
-        return agent
-    # Asked for where it is needed only, so that an executor without programs stays small.
-    from mendbus_executor.command_actuator import CommandActuator
-    from mendbus_executor.command_memory import CommandMemory
+    workloads = {name: kind for name, kind in table.kinds.items() if isinstance(kind, KubernetesKind)}
+    others: dict[str, Actuator] = {}
+    # Imported where they are needed only, so that an executor without them stays small.
+    if commands:
+        from mendbus_executor.command_actuator import CommandActuator
+        from mendbus_executor.command_memory import CommandMemory
 
-    memory = CommandMemory(runtime.settings.data_dir / "executor" / "commands")
-    return ByKind(agent, dict.fromkeys(commands, CommandActuator(commands, memory, agent)))
+        memory = CommandMemory(runtime.settings.data_dir / "executor" / "commands")
+        others |= dict.fromkeys(commands, CommandActuator(commands, memory, agent))
+    if workloads:
+        from mendbus_executor.kubernetes_actuator import KubernetesActuator
+        from mendbus_executor.kubernetes_api import Api
+
+        cluster = table.kubernetes
+        api = Api(cluster.api, cluster.token_file, cluster.ca_file)
+        others |= dict.fromkeys(workloads, KubernetesActuator(workloads, api, agent))
+    return ByKind(agent, others) if others else agent
 
 
 async def start(runtime: Runtime) -> Drain:
