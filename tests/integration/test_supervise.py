@@ -125,6 +125,7 @@ async def test_a_death_is_reported_at_once_and_cured_cold(system: System, tmp_pa
         (tmp_path / "command").write_text("die")
         [error] = await errors(system, 1)
         assert (error.severity, error.exception.type.rpartition(".")[2]) == ("fatal", "ProcessDied")
+        assert error.category == "runtime"
         assert "status 3" in error.exception.message
         assert "the last words" in error.exception.message
         assert not (await system.probe()).healthy

@@ -111,7 +111,10 @@ class Supervisor:
                     return
                 death = ProcessDied(process.pid, status, await process.last_words())
                 log.warning("process %d %s", process.pid, death.how)
-                _ = self._agent.report(death, severity="fatal", attributes={"pid": process.pid, "status": status})
+                # Named here: its last words may speak of networks or memory, and the cure is a restart all the same.
+                _ = self._agent.report(
+                    death, severity="fatal", category="runtime", attributes={"pid": process.pid, "status": status}
+                )
 
     async def _hang(self, process: Process) -> None:
         """Reports a process that stops beating, once for each time it does."""
@@ -127,7 +130,7 @@ class Supervisor:
                 told = process.beats
                 log.warning("process %d has given no heartbeat for %.0f ms", process.pid, patience * 1000)
                 hung = ProcessHung(f"no heartbeat for {patience * 1000:.0f} ms")
-                _ = self._agent.report(hung, severity="critical", attributes={"pid": process.pid})
+                _ = self._agent.report(hung, severity="critical", category="runtime", attributes={"pid": process.pid})
             await asyncio.sleep(max(patience / 4, due - loop.time()))
 
     def _hung(self, process: Process) -> bool:
