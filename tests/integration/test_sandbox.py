@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mendbus.testing import eventually
+from mendbus_executor import sandbox
 from mendbus_executor.sandbox import Limits, Ran, run
 
 LIMITS = Limits(cpu_seconds=5, processes=20)
@@ -29,6 +30,15 @@ def marked(marker: str) -> list[int]:
         except OSError:
             continue
     return found
+
+
+@pytest.fixture(autouse=True)
+def _measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets coverage into the runner, where it is measured at all."""
+    coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_PROCESS")}
+    if coverage:
+        monkeypatch.setattr(sandbox, "FLAGS", ())
+        monkeypatch.setattr(sandbox, "RUNNER_ENVIRONMENT", {**sandbox.RUNNER_ENVIRONMENT, **coverage})
 
 
 @pytest.fixture

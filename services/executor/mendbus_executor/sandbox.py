@@ -16,6 +16,9 @@ GRACE_SECONDS: Final = 0.25
 _MARGIN_SECONDS: Final = 10.0
 _SHORTEST_SECONDS: Final = 0.1
 _PATH: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+RUNNER_ENVIRONMENT: Final[Mapping[str, str]] = _PATH
+FLAGS: Final[Sequence[str]] = ("-I", "-S")
+"""Of the runner's interpreter: neither environment nor installed packages have a say in it, and it starts faster."""
 
 
 class Limits(BaseModel):
@@ -87,9 +90,8 @@ async def run(argv: Sequence[str], environment: Mapping[str, str], limits: Limit
         "times": {"wall_seconds": seconds, "grace_seconds": GRACE_SECONDS},
     }
     pipe = asyncio.subprocess.PIPE
-    # -I and -S: neither the environment nor installed packages have a say in it, and it starts faster.
     runner = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", str(RUNNER)), stdin=pipe, stdout=pipe, env=_PATH, start_new_session=True
+        *(sys.executable, *FLAGS, str(RUNNER)), stdin=pipe, stdout=pipe, env=RUNNER_ENVIRONMENT, start_new_session=True
     )
     assert runner.stdin is not None
     assert runner.stdout is not None
