@@ -37,7 +37,9 @@ def _measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets coverage into the runner, where it is measured at all."""
     coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_PROCESS")}
     if coverage:
-        monkeypatch.setattr(sandbox, "FLAGS", ())
+        # By its name: what is run by its path is no part of any package.
+        monkeypatch.setattr(sandbox, "FLAGS", ("-c", "from mendbus_executor.sandbox_runner import main; main()"))
+        coverage["PYTHONPATH"] = os.pathsep.join(sys.path)
         monkeypatch.setattr(sandbox, "RUNNER_ENVIRONMENT", {**sandbox.RUNNER_ENVIRONMENT, **coverage})
 
 
