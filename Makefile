@@ -50,6 +50,9 @@ bench: $(STAMP) ## measured figures beside a floor measured in the same run
 chaos: $(STAMP) ## kills services and servers under load, from a seed
 	$(BIN)/python -m pytest -q -m chaos --timeout=900 tests/chaos
 
+simulate: $(STAMP) ## schedules of faults in simulated time, each from a seed (SEEDS=200)
+	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),200)
+
 proto: $(STAMP) ## regenerates schemas and AsyncAPI document from the code
 	$(BIN)/python -m mendbus.proto --write proto
 
@@ -71,4 +74,4 @@ test-compose: $(STAMP) ## brings docker-compose.yml up for real and kills servic
 test-debug: $(STAMP) ## tests with asyncio's debug mode, first failure stops
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -X dev -m pytest -x -vv --timeout=300
 
-.PHONY: help setup all demo test check format coverage bench chaos proto test-node locks check-k8s test-compose test-debug
+.PHONY: help setup all demo test check format coverage bench chaos simulate proto test-node locks check-k8s test-compose test-debug

@@ -11,13 +11,17 @@ if TYPE_CHECKING:
     from mendbus.contracts.messages import RecoveryCommand
     from mendbus.sdk.agent import Agent, Stats
     from mendbus.sdk.commands import Done
+    from mendbus.sdk.operations import Isolated
+    from mendbus.sdk.peers import PeerIsolated
 
-__all__ = ["Agent", "Done", "MendbusError", "RecoveryCommand", "Stats"]
+__all__ = ["Agent", "Done", "Isolated", "MendbusError", "PeerIsolated", "RecoveryCommand", "Stats"]
 
 _HOMES: Final = {
     "Agent": "mendbus.sdk.agent",
     "Stats": "mendbus.sdk.agent",
     "Done": "mendbus.sdk.commands",
+    "Isolated": "mendbus.sdk.operations",
+    "PeerIsolated": "mendbus.sdk.peers",
     "RecoveryCommand": "mendbus.contracts.messages",
     "MendbusError": "mendbus.contracts.errors",
 }

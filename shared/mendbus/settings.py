@@ -36,6 +36,8 @@ class Settings(BaseModel):
     """Whether spans are recorded at all."""
     policy_file: Path | None = None
     """TOML file with the recovery policy; none: the policy of SPEC."""
+    executor_file: Path | None = None
+    """TOML file that says which actuator recovers which kind of agent; none: the agent itself, always."""
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
     """Least level that is logged."""
     log_format: Annotated[str, Field(pattern="^(text|json)$")] = "text"
@@ -92,5 +94,5 @@ def from_environment(environment: Mapping[str, str] | None = None, **overrides: 
     return settings
 
 
-_INTERNAL = frozenset(("ready_fd",))
+_INTERNAL = frozenset(("ready_fd", "heartbeat_fd", "heartbeat_ms"))
 """Names that a parent process sets for its children."""

@@ -48,7 +48,11 @@ async def test_an_agent_from_hello_to_goodbye(system: System) -> None:
         assert await in_thread(agent.wait_ready)
         hello = system.told(AgentHello)[0]
         assert (hello.agent.instance, hello.agent.version) == (agent.instance, "1.2")
-        assert (hello.strategies, hello.depends_on, hello.limits) == (["retry"], ["versioning"], {"queue_depth": 5.0})
+        assert (hello.strategies, hello.depends_on, hello.limits) == (
+            ["retry", "isolate"],
+            ["versioning"],
+            {"queue_depth": 5.0},
+        )
         with pytest.raises(SyntaxError):
             await compile_module("app")
         assert await in_thread(agent.flush)
@@ -83,7 +87,7 @@ async def test_default_strategies_heal_real_operations(system: System) -> None:
     agent.feature("search", on=lambda: switched.append("on"), off=lambda: switched.append("off"))
     with agent:
         assert await in_thread(agent.wait_ready)
-        await eventually(lambda: len(system.told(AgentHello)[-1].strategies) == 4)
+        await eventually(lambda: len(system.told(AgentHello)[-1].strategies) == 5)
         with pytest.raises(ConnectionError):
             fetch("a")
         await in_thread(agent.flush)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from mendbus.cli import audit, bench, conformance, dead, decode, doctor, export, pipeline, profile, trace, up
+from mendbus.cli import audit, bench, conformance, dead, decode, doctor, export, pipeline, profile, supervise, trace, up
 from mendbus.contracts.errors import MendbusError, SettingsError
 
 EPILOG = (
@@ -55,7 +55,9 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback()(_root)
-    for command in (up.up, bench.demo, up.run, pipeline.report, pipeline.watch, pipeline.incidents, pipeline.explain):
+    for command in (up.up, bench.demo, up.run, supervise.supervise, pipeline.report, pipeline.watch):
+        app.command()(command)
+    for command in (pipeline.incidents, pipeline.explain):
         app.command()(command)
     app.command()(trace.trace)
     app.command()(profile.profile)

@@ -12,6 +12,7 @@ from mendbus.sdk.health import Sampler
 from mendbus.sdk.loop import Caller
 from mendbus.sdk.operations import Operations
 from mendbus.sdk.outbox import Outbox
+from mendbus.sdk.peers import Peers
 from mendbus.sdk.probes import Probes
 from mendbus.sdk.reports import Words, capture, key_of
 from mendbus.sdk.stacks import innermost
@@ -46,6 +47,7 @@ class Core:
         self.operations = Operations(self.report_failed, self.changed)
         self.checkpoints = Checkpoints(subjects.bucket("checkpoints"), ref.kind, ref.id, self.caller, now)
         self.strategies = Strategies(self.operations, self.checkpoints, self.caller, self.changed)
+        self.peers = Peers()
         self.probes = Probes(self.operations, self.caller, now)
         self.sampler = Sampler(
             ref,

@@ -8,7 +8,9 @@ from typing import Any, ParamSpec, TypeVar, overload
 from mendbus.contracts.vocabulary import CATEGORIES, SEVERITIES, Category, Severity, Strategy
 from mendbus.sdk.checkpoints import check_restore
 from mendbus.sdk.core import Core
+from mendbus.sdk.levels import Level
 from mendbus.sdk.operations import Watch
+from mendbus.sdk.peers import Breaker
 from mendbus.sdk.reports import Words
 from mendbus.sdk.strategies import Feature
 from mendbus.sdk.texts import SHORT, cut
@@ -89,6 +91,7 @@ class Declarations:
         Its runs are timed; an exception is reported, its arguments are remembered (the last 256 failed calls, as
         they are, not copied) and it is raised to the caller all the same. `retry` makes the failed call again,
         whatever it was: let an operation fail only where that may be done. `idempotent`: a probe may do so too.
+        While the agent is isolated, calls raise `Isolated` and are not made.
         Raises `ValueError` for a name used twice.
         """
         words = words_of(name, severity, category)
@@ -148,6 +151,18 @@ class Declarations:
     def feature(self, name: str, *, on: Callable[[], Any], off: Callable[[], Any]) -> None:
         """Declares an optional feature, which `graceful_degradation` switches off and on again."""
         self._core.strategies.add_feature(cut(name, SHORT), Feature(on, off))
+
+    def level(self, name: str, get: Callable[[], Any], set: Callable[[int], Any]) -> None:  # noqa: A002 - reads best
+        """Declares a number, such as one of workers, that `scale_down` lowers and sets back."""
+        self._core.strategies.add_level(cut(name, SHORT), Level(get, set))
+
+    def breaker(self, peer: str) -> Breaker:
+        """A context manager and a decorator around calls to another agent, `kind/id`.
+
+        While that agent is isolated, or has handed over to another, entering it raises `PeerIsolated`, and the call is
+        not made. Raises `ValueError` for what is no `kind/id`.
+        """
+        return Breaker(self._core.peers, peer)
 
     def gauge(self, name: str, value: float | None) -> None:
         """Sets a number that goes with every health sample from now on; None takes it away.

@@ -15,6 +15,7 @@ from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE
 from mendbus.sdk.commands import CommandDesk
 from mendbus.sdk.core import Core
 from mendbus.sdk.entries import Keeper
+from mendbus.sdk.heartbeat import Heartbeat
 from mendbus.sdk.inbox import Inbox
 from mendbus.sdk.pauses import BackOff, Complaints
 from mendbus.sdk.sender import Sender
@@ -95,10 +96,11 @@ class Life:
                 self._inbox = Inbox(self._ref, desk, self._core.probes, self._tracer)
                 samples = group.create_task(self._for_ever(self._sample), name="samples")
                 _ = group.create_task(self._for_ever(self.sender.tend), name="outbox")
+                heartbeat = group.create_task(Heartbeat().run(self._core.caller.user_loop_answers), name="heartbeat")
                 _ = group.create_task(self._for_ever(self._stay_connected), name="connection")
                 _ = await self._stop.wait()
                 # A sample after the goodbye would raise the agent from the dead.
-                samples.cancel()
+                _ = samples.cancel(), heartbeat.cancel()
                 await self._leave()
                 raise _LeftError
         except* _LeftError:
@@ -179,6 +181,8 @@ class Life:
         ]
         _ = await bus.subscribe(subjects.settlement(kind, agent), self.settlements.settlement)
         _ = await bus.subscribe(subjects.outcome(kind, agent), self.settlements.outcome)
+        self._core.peers.forget()
+        _ = await bus.subscribe(subjects.everyone("notice"), self._core.peers.notice)
         # Once the hello is out, commands may come: the server must know of the subscriptions by then.
         await bus.barrier()
         self._bus = self._core.checkpoints.bus = bus
@@ -196,6 +200,7 @@ class Life:
         while not bus.closed and not gone.done():
             if bus.connected != self._core.connected.is_set():
                 if bus.connected:
+                    self._core.peers.forget()
                     self._core.connected.set()
                     self._hello_needed.set()
                     self.sender.wake()

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast
 
+from mendbus.contracts.errors import MendbusError
 from mendbus.contracts.messages import Operation as OperationRef
 from mendbus.sdk.loop import is_async
 from mendbus.sdk.reports import Words
@@ -18,6 +19,16 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _NO_WORDS: Final = Words()
+
+
+class Isolated(MendbusError):
+    """The agent is isolated and takes no work. Attribute: `reason`."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"this agent is isolated: {reason}")
+
+
 REMEMBERED_CALLS: Final = 256
 """Most failed calls whose arguments are kept; the oldest is let go of first."""
 CALLS_PER_EVENT: Final = 16
@@ -133,6 +144,8 @@ class Operations:
         self._calls: OrderedDict[str, list[Call]] = OrderedDict()
         self._kept = 0
         self._runs = Runs()
+        self.isolated: str | None = None
+        """Why no work is taken; None while it is."""
 
     # -- registration
 
@@ -225,6 +238,7 @@ class Operations:
     def _wrap_sync(self, operation: Operation, function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
         def run(*arguments: P.args, **named: P.kwargs) -> R:
+            self._admit()
             nest = _Nest(_nest.get())
             _nest.set(nest)
             started = time.perf_counter()
@@ -246,6 +260,7 @@ class Operations:
     def _wrap_async(self, operation: Operation, function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
         @functools.wraps(function)
         async def run(*arguments: Any, **named: Any) -> Any:
+            self._admit()
             nest = _Nest(_nest.get())
             _nest.set(nest)
             started = time.perf_counter()
@@ -265,6 +280,15 @@ class Operations:
             return result
 
         return run
+
+    def _admit(self) -> None:
+        if self.isolated is not None:
+            error = Isolated(self.isolated)
+            nest = _nest.get()
+            if nest is not None:
+                # Ordered, so it is no failure for those further out to report.
+                nest.reported = error
+            raise error
 
     def _failed(self, call: Call, error: Exception, nest: _Nest, started: float) -> None:
         operation = call.operation

@@ -1,4 +1,4 @@
-"""What an agent can do when told to recover: real defaults for four strategies, the user's own for the others."""
+"""What an agent can do when told to recover: real defaults for six strategies, the user's own for the others."""
 
 import asyncio
 import random
@@ -9,6 +9,7 @@ from typing import Any, Final
 from mendbus.contracts.vocabulary import STRATEGIES, Strategy
 from mendbus.sdk.checkpoints import Checkpoints
 from mendbus.sdk.commands import Done, Handler, Order, StrategyError
+from mendbus.sdk.levels import Level, Levels
 from mendbus.sdk.loop import Caller
 from mendbus.sdk.operations import Call, Operation, Operations
 from mendbus.sdk.texts import message_of, type_name
@@ -45,6 +46,7 @@ class Strategies:
         self._random = random_unit
         self._handlers: dict[Strategy, Callable[..., Any]] = {}
         self._features: dict[str, Feature] = {}
+        self._levels = Levels(caller)
 
     def add_handler(self, strategy: Strategy, function: Callable[..., Any]) -> None:
         """Registers the user's own handler, which takes the RecoveryCommand. Raises `ValueError`."""
@@ -57,6 +59,11 @@ class Strategies:
     def add_feature(self, name: str, feature: Feature) -> None:
         """Registers an optional feature."""
         self._features[name] = feature
+        self._changed()
+
+    def add_level(self, name: str, level: Level) -> None:
+        """Registers a number that can be lowered."""
+        self._levels.by_name[name] = level
         self._changed()
 
     @property
@@ -80,6 +87,10 @@ class Strategies:
             return self._fallback
         if strategy == "rollback" and self._checkpoints.registered:
             return self._rollback
+        if strategy == "isolate" and operations:
+            return self._isolate
+        if strategy == "scale_down" and self._levels.by_name:
+            return self._levels.handle
         if strategy == "graceful_degradation" and self._features:
             return self._degrade
         return None
@@ -162,6 +173,16 @@ class Strategies:
         if order.command.action == "apply":
             return await self._checkpoints.apply(order)
         return await self._checkpoints.undo(order)
+
+    # -- isolate
+
+    async def _isolate(self, order: Order) -> Done:
+        """Operations are refused from now on; those under way go on. Probes and retries reach them all the same."""
+        if order.command.action == "apply":
+            self._operations.isolated = str(order.command.parameters.get("reason") or "isolated by command")
+            return Done("takes no work")
+        self._operations.isolated = None
+        return Done("takes work again")
 
     # -- graceful degradation
 

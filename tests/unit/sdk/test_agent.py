@@ -39,12 +39,14 @@ def waiting(agent: Agent) -> list[tuple[str, str | None, str | None, str | None,
 
 def test_the_public_names_are_pinned() -> None:
     """What `mendbus` exports, and the agent's members, change only on purpose."""
-    assert sorted(mendbus.__all__) == ["Agent", "Done", "MendbusError", "RecoveryCommand", "Stats"]
+    exports = ["Agent", "Done", "Isolated", "MendbusError", "PeerIsolated", "RecoveryCommand", "Stats"]
+    assert sorted(mendbus.__all__) == exports
     assert all(getattr(mendbus, name).__name__ == name for name in mendbus.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = mendbus.Nothing
     public = sorted(name for name in dir(Agent) if not name.startswith("_"))
     assert public == [
+        "breaker",
         "checkpoint",
         "fallback",
         "feature",
@@ -53,6 +55,7 @@ def test_the_public_names_are_pinned() -> None:
         "guard",
         "handler",
         "instance",
+        "level",
         "metrics",
         "operation",
         "probe",
@@ -186,7 +189,14 @@ def test_declarations_reach_the_hello(agent: Agent) -> None:
     agent.state(snapshot=lambda: b"state", restore=lambda _content, _version: None)
     agent.gauge("queue_depth", 3)
     core = agent._core
-    assert core.strategies.supported() == ["retry", "fallback", "rollback", "restart", "graceful_degradation"]
+    assert core.strategies.supported() == [
+        "retry",
+        "fallback",
+        "rollback",
+        "isolate",
+        "restart",
+        "graceful_degradation",
+    ]
     assert [(found.name, found.fallbacks) for found in core.operations.described()] == [("fetch", ["mirror"])]
     assert core.strategies.features == ["thumbnails"]
     assert mirror("x") == "mirror of x"

@@ -23,6 +23,7 @@ from mendbus.contracts.messages import (
     ErrorReported,
     HealthSample,
     HelloReply,
+    PeerNotice,
     Probe,
     ProbeResult,
     Settlement,
@@ -32,6 +33,7 @@ from mendbus.sdk import life as module
 from mendbus.sdk.core import Core, Identity
 from mendbus.sdk.life import Life
 from mendbus.sdk.outbox import Outbox
+from mendbus.sdk.peers import PeerIsolated
 from mendbus.sdk.reports import Words
 from mendbus.telemetry import Tracer
 from mendbus.testing import eventually
@@ -383,3 +385,23 @@ async def test_an_answer_that_is_lost_is_given_again(
         assert (await world.ask(SUBJECTS.command("runtime", "r1"), body, CommandResult)).status == "done"
     assert done == ["c1"]
     assert "could not be sent: the buffer is full" in caplog.text
+
+
+async def test_notices_of_peers_cut_calls_until_the_connection_is_lost(world: World) -> None:
+    """A notice on the bus reaches the breaker; after a new connection nothing old is held against a peer."""
+    async with world.alive():
+        await eventually(world.core.connected.is_set)
+        peer = AgentRef(kind="runtime", id="peer")
+        notice = PeerNotice(id=new_id(), time_unix_nano=1, agent=peer, event="isolated")
+        await world.bus.publish(SUBJECTS.notice("runtime", "peer"), codec.encode(notice))
+
+        def cut() -> bool:
+            try:
+                world.core.peers.check("runtime/peer")
+            except PeerIsolated:
+                return True
+            return False
+
+        await eventually(cut)
+        world.deaths[-1]("gone")
+        await eventually(lambda: not cut())

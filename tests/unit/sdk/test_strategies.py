@@ -10,8 +10,9 @@ import pytest
 from mendbus.contracts.messages import AgentRef, Probe, RecoveryCommand
 from mendbus.sdk.checkpoints import Checkpoints
 from mendbus.sdk.commands import Done, Order, StrategyError
+from mendbus.sdk.levels import Level
 from mendbus.sdk.loop import Caller
-from mendbus.sdk.operations import Operations
+from mendbus.sdk.operations import Isolated, Operations
 from mendbus.sdk.probes import Probes
 from mendbus.sdk.reports import Words
 from mendbus.sdk.strategies import Feature, Strategies
@@ -85,13 +86,16 @@ async def test_what_is_supported_follows_from_what_is_declared() -> None:
     setup = Setup()
     assert setup.strategies.supported() == []
     setup.operation("fetch", Flaky(0))
-    assert setup.strategies.supported() == ["retry"]
+    assert setup.strategies.supported() == ["retry", "isolate"]
     setup.operations.add_fallback("fetch", "mirror", Flaky(0))
     setup.checkpoints.register(lambda: b"", lambda _content, _version: None)
     setup.strategies.add_feature("thumbnails", Feature(lambda: None, lambda: None))
     setup.strategies.add_handler("restart", lambda _: None)
-    assert setup.strategies.supported() == ["retry", "fallback", "rollback", "restart", "graceful_degradation"]
-    assert setup.changes == 4
+    setup.strategies.add_level("workers", Level(lambda: 4, lambda _: None))
+    assert setup.strategies.supported() == [
+        *("retry", "fallback", "rollback", "isolate", "restart", "scale_down", "graceful_degradation")
+    ]
+    assert setup.changes == 5
     for wrong in ("escalate", "dance"):
         with pytest.raises(ValueError, match="no strategy"):
             setup.strategies.add_handler(wrong, lambda _: None)  # type: ignore[arg-type]
@@ -318,3 +322,46 @@ async def test_the_general_probe_and_the_loop() -> None:
     closed.close()
     setup.caller.user_loop = closed
     assert (await setup.probe())[0] is False
+
+
+async def test_isolated_it_takes_no_work_until_it_is_lifted() -> None:
+    """Operations of both kinds are refused, nobody reports that, probes still reach them, and both ways back work."""
+    setup = Setup()
+
+    async def later() -> str:
+        return "later"
+
+    fetch = setup.operation("fetch", lambda: "fetched")
+    wait = setup.operation("wait", later)
+    setup.operations.add_probe("fetch", lambda: True)
+    for lift in ("undo", "restore"):
+        await setup.order("isolate", parameters={"reason": "leaks secrets"})
+        with pytest.raises(Isolated, match="leaks secrets"), setup.operations.watch(Words()):
+            fetch()
+        with pytest.raises(Isolated):
+            await wait()
+        assert await setup.probe("fetch") == (True, "")
+        await setup.order("isolate", lift)
+        assert (fetch(), await wait()) == ("fetched", "later")
+    assert setup.reported == []
+
+
+async def test_levels_are_lowered_and_set_back() -> None:
+    """By a factor, never below one, or to a number, never up; the way back leads to what was before the first."""
+    setup = Setup()
+    levels = {"workers": 8, "batch": 1}
+    for name in levels:
+        setup.strategies.add_level(
+            name, Level(lambda name=name: levels[name], lambda to, name=name: levels.update({name: to}))
+        )
+    done = await setup.order("scale_down", parameters={"factor": 0.3})
+    assert (levels, done.detail) == ({"workers": 2, "batch": 1}, "workers 2, batch 1")
+    await setup.order("scale_down", parameters={"to": 1})
+    assert levels == {"workers": 1, "batch": 1}
+    await setup.order("scale_down", "restore")
+    assert levels == {"workers": 8, "batch": 1}
+    assert (await setup.order("scale_down", "undo")).detail == "nothing was lowered"
+    await setup.order("scale_down")
+    assert levels == {"workers": 4, "batch": 1}
+    with pytest.raises(StrategyError, match="bad_factor"):
+        await setup.order("scale_down", parameters={"factor": 2})
