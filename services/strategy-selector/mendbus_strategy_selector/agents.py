@@ -40,6 +40,15 @@ class Agents:
         self._hellos[hello.agent.key] = hello
         self._left.discard(hello.agent.key)
 
+    def known(self) -> set[str]:
+        """Agents that introduced themselves and have not left."""
+        return self._hellos.keys() - self._left
+
+    def depends_on(self, key: str) -> list[str]:
+        """What an agent needs, as it said: kinds, or `kind/id`."""
+        hello = self._hellos.get(key)
+        return [] if hello is None else list(hello.depends_on)
+
     def left(self, key: str) -> bool:
         """Whether the agent said goodbye and has not come back."""
         return key in self._left

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from mendbus.cli import bench, conformance, dead, decode, doctor, pipeline, trace, up
+from mendbus.cli import bench, conformance, control, dead, decode, doctor, pipeline, trace, up
 from mendbus.contracts.errors import MendbusError, SettingsError
 
 EPILOG = (
@@ -58,6 +58,8 @@ def build() -> typer.Typer:
     for command in (up.up, bench.demo, up.run, pipeline.report, pipeline.watch, pipeline.incidents, pipeline.explain):
         app.command()(command)
     app.command()(trace.trace)
+    for command in (control.pause, control.resume, control.approve, control.close):
+        app.command()(command)
     app.add_typer(dead.build(), name="dead")
     for command in (doctor.doctor, decode.decode, conformance.conformance):
         app.command()(command)
