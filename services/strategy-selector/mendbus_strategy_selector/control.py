@@ -9,15 +9,18 @@ from typing import Any
 
 from mendbus import codec
 from mendbus.bus import Message
-from mendbus.contracts.errors import BusError, Refused
+from mendbus.contracts.errors import BusError, Refused, SettingsError
 from mendbus.contracts.journal import Operated
 from mendbus.contracts.messages import Control, ControlResult
 from mendbus.contracts.subjects import MAX_BODY, partition_of
 from mendbus.runtime import Runtime
+from mendbus.telemetry import Span
 from mendbus_strategy_selector.control_journal import write_control
 from mendbus_strategy_selector.ownership import Ownership
 from mendbus_strategy_selector.parking import INCIDENT_VERBS
 from mendbus_strategy_selector.pauses import LONGEST_SECONDS
+from mendbus_strategy_selector.policy import read_policy
+from mendbus_strategy_selector.replay import replay
 from mendbus_strategy_selector.steps import Context
 
 log = logging.getLogger("mendbus")
@@ -40,6 +43,7 @@ class Controls:
         for verb in VERBS:
             subject = self._runtime.subjects.control(verb)
             self._runtime.subscriptions.append(await self._runtime.bus.subscribe(subject, self._receive))
+        await self._runtime.serve("replay", self._runtime.subjects.control("replay"), Control, self._replay)
 
     async def _receive(self, message: Message) -> None:
         try:
@@ -90,6 +94,18 @@ class Controls:
             await partition.write(entry)
         return "on disk", {}
 
+    async def _replay(self, control: Control, _: Span) -> ControlResult:
+        """One replica answers: it reads the whole journal since then."""
+        text, since = control.arguments.get("policy"), control.arguments.get("since_unix_nano")
+        if not isinstance(text, str):
+            return self._result(ok=False, detail="replay needs a policy: the text of a TOML file")
+        try:
+            policy = read_policy(text, "policy")
+        except SettingsError as error:
+            return self._result(ok=False, detail=str(error))
+        start = since if isinstance(since, int) else None
+        return self._result(ok=True, data=await replay(self._runtime.bus, self._runtime.subjects, policy, start))
+
     def _status(self) -> dict[str, Any]:
         context, now = self._context, self._runtime.now()
         pauses = context.overview.pauses.in_force(now) + self._ownership.pauses(now)
@@ -104,14 +120,16 @@ class Controls:
     async def _answer(
         self, message: Message, *, ok: bool, detail: str = "", data: dict[str, Any] | None = None
     ) -> None:
-        result = ControlResult(
+        await self._runtime.reply(message, self._result(ok=ok, detail=detail, data=data))
+
+    def _result(self, *, ok: bool, detail: str = "", data: dict[str, Any] | None = None) -> ControlResult:
+        return ControlResult(
             ok=ok,
             service=self._runtime.service,
             instance=self._runtime.instance,
-            detail=detail[:1000] or None,
+            detail=detail.encode()[:1000].decode("utf-8", "ignore") or None,
             data=data or {},
         )
-        await self._runtime.reply(message, result)
 
 
 def operated(control: Control, now: Callable[[], int]) -> Operated:

@@ -58,7 +58,7 @@ def build() -> typer.Typer:
     for command in (up.up, bench.demo, up.run, pipeline.report, pipeline.watch, pipeline.incidents, pipeline.explain):
         app.command()(command)
     app.command()(trace.trace)
-    for command in (control.pause, control.resume, control.approve, control.close):
+    for command in (control.pause, control.resume, control.approve, control.close, control.replay):
         app.command()(command)
     app.add_typer(dead.build(), name="dead")
     for command in (doctor.doctor, decode.decode, conformance.conformance):

@@ -1,11 +1,11 @@
-"""Orders of an operator: `pause`, `resume`, `approve`, `close`."""
+"""Orders of an operator: `pause`, `resume`, `approve`, `close`, `replay`."""
 
 from typing import Annotated
 
 import typer
 
 from mendbus.cli.connect import run, settings_of
-from mendbus.cli.options import AsJson, DataDir, NatsUrl, Root, seconds_of
+from mendbus.cli.options import AsJson, DataDir, NatsUrl, Root, Since, seconds_of
 from mendbus.contracts.ids import is_token
 
 Target = Annotated[str | None, typer.Argument(metavar="KIND[/ID]", help="A kind of agents, or one agent.")]
@@ -104,3 +104,21 @@ def _target(target: str | None, *, everything: bool) -> tuple[str | None, str | 
     if not is_token(kind) or (slash and not is_token(agent)):
         raise typer.BadParameter(f"{target!r} is neither a kind nor KIND/ID")
     return kind, agent or None
+
+
+def replay(
+    policy: Annotated[str, typer.Option("--policy", metavar="FILE", help="The other policy, as a TOML file.")],
+    since: Since = "24h",
+    nats_url: NatsUrl = None,
+    root: Root = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what another policy would have decided.
+
+    Recorded decisions are made again from what they looked at. Nothing is done.
+    """
+    from mendbus.cli.replaying import read, show
+
+    settings = settings_of(nats_url, root, data_dir)
+    run(show(settings, read(policy), seconds_of(since), as_json=as_json))

@@ -14,7 +14,7 @@ from mendbus.cli import app, main, up
 from mendbus.cli.bench import checkout
 
 COMMANDS = ["up", "demo", "run", "report", "watch", "incidents", "explain", "trace", "dead", "doctor", "decode"]
-COMMANDS += ["conformance", "bench", "pause", "resume", "approve", "close"]
+COMMANDS += ["conformance", "bench", "pause", "resume", "approve", "close", "replay"]
 NOWHERE = "nats://127.0.0.1:1"
 
 
@@ -90,6 +90,7 @@ def test_version_is_the_distribution_s(runner: CliRunner) -> None:
         ["resume", "runtime/r1", "--nats-url", NOWHERE],
         ["approve", "0123", "--nats-url", NOWHERE],
         ["close", "0123", "--nats-url", NOWHERE],
+        ["replay", "--policy", "/no/such/file"],
     ],
 )
 def test_a_failure_is_one_sentence_and_status_1(runner: CliRunner, words: list[str]) -> None:
