@@ -37,6 +37,10 @@ class Agents:
         except Refused as refused:
             log.warning("the stored hello %s is not one: %s", message.subject, refused)
             return
+        self.introduce(hello)
+
+    def introduce(self, hello: AgentHello) -> None:
+        """Takes in what an agent said of itself."""
         self._hellos[hello.agent.key] = hello
         self._left.discard(hello.agent.key)
 
