@@ -10,6 +10,7 @@ from tests.integration.test_pipeline import QUICK, pipeline
 from mendbus import codec
 from mendbus.cli import ordering, replaying
 from mendbus.contracts.errors import MendbusError
+from mendbus.testing import eventually
 
 REPLAYED = QUICK + 'first = "restart"\n'
 
@@ -49,3 +50,18 @@ async def test_a_replay_without_a_policy_is_refused(tmp_path: Path) -> None:
     async with pipeline(tmp_path) as run:
         refused = await order(run, "replay")
         assert not refused.ok
+
+
+async def test_a_changed_policy_is_in_force_within_a_second(tmp_path: Path) -> None:
+    """The digest that `status` tells changes, and the next decision is made under the new policy."""
+    async with pipeline(tmp_path) as run:
+        agent = await run.agent()
+        before = (await order(run, "status")).data["policy_digest"]
+        (tmp_path / "policy.toml").write_text(REPLAYED)
+
+        async def changed() -> bool:
+            return (await order(run, "status")).data["policy_digest"] != before
+
+        await eventually(changed)
+        await agent.report("Broken")
+        assert (await run.outcome(lambda o: o.sequence == 0)).strategy == "restart"
