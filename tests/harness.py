@@ -271,13 +271,13 @@ class Ledger:
 async def read_ledger(bus: Bus, subjects: Subjects) -> Ledger:
     """Reads JOURNAL and RECOVERIES from their beginnings."""
     ledger = Ledger(Counter(), Counter(), defaultdict(set), {}, set(), set(), 0, chain_whole=True)
-    digests: dict[int, str] = {}
+    digests: dict[str, str] = {}
     from mendbus_strategy_selector.journal import digest_of
 
     async for message in bus.read(subjects.stream("JOURNAL"), subjects.everyone("journal")):
         record = codec.decode(JournalRecord, message.body, MAX_SERVICE_BODY)
-        ledger.chain_whole &= record.previous == digests.get(record.partition, "")
-        digests[record.partition] = digest_of(message.body)
+        ledger.chain_whole &= record.previous == digests.get(message.subject, "")
+        digests[message.subject] = digest_of(message.body)
         for entry in record.entries:
             if isinstance(entry, Opened):
                 ledger.opened.add(entry.incident_id)

@@ -81,6 +81,7 @@ class Aftercare:
                     ended_unix_nano=self._steps.now(),
                 )
                 await self._steps.write(attempted, Released(incident_id=incident.id, detail=detail))
+                await self._steps.notify(command, result)
             return True
         finally:
             span.end()

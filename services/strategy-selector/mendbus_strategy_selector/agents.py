@@ -37,8 +37,21 @@ class Agents:
         except Refused as refused:
             log.warning("the stored hello %s is not one: %s", message.subject, refused)
             return
+        self.introduce(hello)
+
+    def introduce(self, hello: AgentHello) -> None:
+        """Takes in what an agent said of itself."""
         self._hellos[hello.agent.key] = hello
         self._left.discard(hello.agent.key)
+
+    def known(self) -> set[str]:
+        """Agents that introduced themselves and have not left."""
+        return self._hellos.keys() - self._left
+
+    def depends_on(self, key: str) -> list[str]:
+        """What an agent needs, as it said: kinds, or `kind/id`."""
+        hello = self._hellos.get(key)
+        return [] if hello is None else list(hello.depends_on)
 
     def left(self, key: str) -> bool:
         """Whether the agent said goodbye and has not come back."""

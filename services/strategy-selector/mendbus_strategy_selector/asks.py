@@ -15,7 +15,7 @@ from mendbus.contracts.messages import ErrorReported, RecoveryCommand
 from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_SERVICE_BODY, Subjects
 from mendbus.runtime import Readiness
 from mendbus.telemetry import Span
-from mendbus_strategy_selector.policy import Policy
+from mendbus_strategy_selector.policies import Policies
 
 log = logging.getLogger("mendbus")
 
@@ -38,11 +38,11 @@ class Asks:
     """The strategy-selector's side of the conversation with classifier, predictor and executor."""
 
     def __init__(
-        self, bus: Bus, subjects: Subjects, policy: Policy, readiness: Readiness, now: Callable[[], int]
+        self, bus: Bus, subjects: Subjects, policies: Policies, readiness: Readiness, now: Callable[[], int]
     ) -> None:
         self._bus = bus
         self._subjects = subjects
-        self._timeout = policy.ask_timeout_ms / 1000
+        self._policies = policies
         self._readiness = readiness
         self._now = now
         self._short = asyncio.Semaphore(SHORT_ASKS)
@@ -65,10 +65,11 @@ class Asks:
 
     async def _short_ask(self, subject: str, question: BaseModel, kind: type[R], span: Span) -> R | None:
         body, headers = codec.encode(question), _headers(span)
+        timeout = self._policies.current.ask_timeout_ms / 1000
         async with self._short:
             for _ in range(2):
                 try:
-                    reply = await self._bus.request(subject, body, headers, timeout=self._timeout)
+                    reply = await self._bus.request(subject, body, headers, timeout=timeout)
                     return codec.decode(kind, reply.body, MAX_SERVICE_BODY)
                 except NoResponders:
                     return None

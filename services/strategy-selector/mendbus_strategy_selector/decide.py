@@ -7,11 +7,19 @@ from pydantic import Field
 from mendbus.contracts.fields import Count, Ratio, WireModel
 from mendbus.contracts.messages import Alternative
 from mendbus.contracts.vocabulary import SEVERITIES, STRATEGIES, Category, Outcome, Severity, Strategy
+from mendbus_strategy_selector.budgets import LATCHED, Spent, last_budget_spent, must_wait, over_budget, too_many_sick
 from mendbus_strategy_selector.policy import Policy
+
+PAUSED, APPROVAL, SYMPTOM, RETRY_BUDGET = "paused", "approval", "symptom", "retry_budget"
+"""Rules by which an incident waits: for the end of a pause, a person, another incident, room in the budget."""
 
 
 class DecisionState(WireModel):
-    """All that a decision looks at. `probe`: what the agent's probe said just before, where it was asked."""
+    """All that a decision looks at. `probe`: what the agent's probe said just before, where it was asked.
+
+    `upstream_incident` is that of an agent that this one depends on: still open, or (`upstream_ended`) over.
+    `paused`, `latched`: the sentence that says so. `approved`: the strategy that a person approved of.
+    """
 
     severity: Severity
     category: Category
@@ -25,10 +33,19 @@ class DecisionState(WireModel):
     tried: list[Strategy]
     attempts: Count = 0
     spent_ms: Count = 0
+    spent: Spent = Spent()
+    paused: str | None = None
+    latched: str | None = None
+    approved: Strategy | None = None
+    upstream_incident: str | None = None
+    upstream_ended: bool = False
 
 
 class Choice(WireModel):
-    """A strategy to try, or an outcome that ends the incident without one; with the rule, the reason and the rest."""
+    """A strategy to try, or an outcome that ends the incident without one; with the rule, the reason and the rest.
+
+    Neither: the incident waits, as the rule says.
+    """
 
     strategy: Strategy | None = None
     outcome: Outcome | None = None
@@ -39,27 +56,78 @@ class Choice(WireModel):
 
 def decide(policy: Policy, state: DecisionState) -> Choice:
     """The choice for a state under a policy; the order of the rules is that of SPEC section 2."""
-    if state.probe == "healthy" and (state.severity == "warning" or state.stale):
-        why = "the error is older than the last action" if state.stale else "work went on"
-        return Choice(outcome="no_action", rule="healthy", reason=f"{why}, and the agent's probe is healthy")
+    if found := _without_action(policy, state):
+        return found
+    if state.approved is not None:
+        choice = Choice(strategy=state.approved, rule="approved", reason="a person approved of it")
+        return _held_back(policy, state, choice) or choice
     ladder = _candidates(policy, state)
     chosen: tuple[Strategy, str] | None = None
     for rung in ladder:
-        if chosen is None and rung[0] in state.supported and rung[0] not in state.tried:
+        if chosen is None and not _ruled_out(policy, state, rung[0]):
             chosen = rung
     exhausted = _exhausted(policy, state)
     taken = chosen[0] if chosen and not exhausted else None
-    alternatives = _alternatives(state, [s for s, _ in ladder], taken, exhausted)
+    alternatives = _alternatives(policy, state, [s for s, _ in ladder], taken, exhausted)
     if exhausted or chosen is None or chosen[0] == "escalate":
         reason = exhausted or f"no strategy is left on the ladder of {state.category}"
         return Choice(outcome="escalated", rule="escalate", reason=reason, alternatives=alternatives)
-    strategy: Strategy = chosen[0]
-    rule = chosen[1]
+    strategy, rule = chosen
+    choice = Choice(strategy=strategy, rule=rule, reason=_reason(rule, state), alternatives=alternatives)
+    return _held_back(policy, state, choice) or _checked(policy, state, choice) or choice
+
+
+def _without_action(policy: Policy, state: DecisionState) -> Choice | None:
+    """What needs no strategy: work goes on, or another agent is to blame."""
+    if policy.enable_cross_agent_coordination and state.upstream_incident is not None:
+        reason = f"symptom of incident {state.upstream_incident}, of an agent that this one depends on"
+        if not state.upstream_ended:
+            return Choice(rule=SYMPTOM, reason=reason)
+        if state.probe == "healthy":
+            return Choice(outcome="no_action", rule=SYMPTOM, reason=reason)
+    if state.probe == "healthy" and (state.severity == "warning" or state.stale):
+        why = "the error is older than the last action" if state.stale else "work went on"
+        return Choice(outcome="no_action", rule="healthy", reason=f"{why}, and the agent's probe is healthy")
+    return None
+
+
+def _held_back(policy: Policy, state: DecisionState, choice: Choice) -> Choice | None:
+    """What is chosen while recovery is switched off, latched or paused is recorded and not done."""
     if not policy.enable_automatic_recovery or policy.dry_run:
         switch = "dry_run is on" if policy.dry_run else "enable_automatic_recovery is off"
-        reason = f"{strategy} was chosen by {rule}, but {switch}"
-        return Choice(strategy=strategy, outcome="suppressed", rule=rule, reason=reason, alternatives=alternatives)
-    return Choice(strategy=strategy, rule=rule, reason=_reason(rule, state), alternatives=alternatives)
+        reason = f"{choice.strategy} was chosen by {choice.rule}, but {switch}"
+        return choice.model_copy(update={"outcome": "suppressed", "reason": reason})
+    for rule, why in ((LATCHED, state.latched), (PAUSED, state.paused)):
+        if why:
+            reason = f"{choice.strategy} was chosen by {choice.rule}, but {why}"[:1000]
+            return choice.model_copy(update={"outcome": "suppressed", "rule": rule, "reason": reason})
+    return None
+
+
+def _checked(policy: Policy, state: DecisionState, choice: Choice) -> Choice | None:
+    """What automation may not do by itself; a person who approves may."""
+    strategy = choice.strategy
+    if strategy is None:
+        return None
+    if why := too_many_sick(policy, state.spent):
+        return choice.model_copy(update={"strategy": None, "outcome": "escalated", "rule": "sick", "reason": why})
+    if why := last_budget_spent(policy, state.spent, strategy):
+        return choice.model_copy(update={"outcome": "suppressed", "rule": LATCHED, "reason": why})
+    if strategy in policy.require_approval:
+        reason = f"{strategy} was chosen by {choice.rule}, and waits for a person's approval"
+        return choice.model_copy(update={"outcome": "awaiting_approval", "rule": APPROVAL, "reason": reason})
+    if why := must_wait(policy, state.spent, strategy):
+        return Choice(rule=RETRY_BUDGET, reason=why)
+    return None
+
+
+def _ruled_out(policy: Policy, state: DecisionState, strategy: Strategy) -> str:
+    """Why a rung is skipped; empty: it is not."""
+    if strategy in state.tried:
+        return "tried already"
+    if strategy not in state.supported:
+        return "not supported by the agent"
+    return over_budget(policy, state.spent, strategy)
 
 
 def _candidates(policy: Policy, state: DecisionState) -> list[tuple[Strategy, str]]:
@@ -88,16 +156,15 @@ def _exhausted(policy: Policy, state: DecisionState) -> str:
 
 
 def _alternatives(
-    state: DecisionState, ladder: list[Strategy], chosen: Strategy | None, exhausted: str
+    policy: Policy, state: DecisionState, ladder: list[Strategy], chosen: Strategy | None, exhausted: str
 ) -> list[Alternative]:
     found: list[Alternative] = []
     for strategy in STRATEGIES:
         if strategy in (chosen, "escalate"):
             continue
-        if strategy in state.tried:
-            why_not = "tried already"
-        elif strategy not in state.supported:
-            why_not = "not supported by the agent"
+        ruled_out = _ruled_out(policy, state, strategy)
+        if ruled_out:
+            why_not = ruled_out
         elif strategy in ladder:
             why_not = exhausted or "comes later on the ladder"
         else:

@@ -15,7 +15,7 @@ from mendbus.contracts.subjects import Subjects
 from mendbus.fingerprint import Fingerprints
 from mendbus.runtime import store_dead_letter
 from mendbus.telemetry import AttributeValue, Span, Tracer, parent_of
-from mendbus_strategy_selector.policy import Policy
+from mendbus_strategy_selector.policies import Policies
 from mendbus_strategy_selector.rates import Rates
 from mendbus_strategy_selector.state import Incident, Lane, PartitionState
 
@@ -53,7 +53,7 @@ class Intake:
         bus: Bus,
         subjects: Subjects,
         service: str,
-        policy: Policy,
+        policies: Policies,
         tracer: Tracer,
         state: PartitionState,
         fingerprints: Fingerprints,
@@ -63,7 +63,7 @@ class Intake:
         self._bus = bus
         self._subjects = subjects
         self._dead = subjects.dead(service)
-        self._recurrence = int(policy.recurrence_seconds * _NANO)
+        self._policies = policies
         self._tracer = tracer
         self._state = state
         self._fingerprints = fingerprints
@@ -153,7 +153,7 @@ class Intake:
             before is not None
             and before.outcome is not None
             and before.outcome.outcome == "recovered"
-            and now - before.concluded_unix_nano <= self._recurrence
+            and now - before.concluded_unix_nano <= self._policies.current.recurrence_seconds * _NANO
         )
         incident_id = new_id(now)
         parent = parent_of(delivery.message.headers)

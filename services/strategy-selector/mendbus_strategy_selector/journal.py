@@ -70,10 +70,18 @@ class Journal:
     """Appends entries to `journal.<partition>`; `run` does the writing and raises `Fenced`."""
 
     def __init__(
-        self, bus: Bus, subjects: Subjects, partition: int, owner: str, position: Position, now: Callable[[], int]
+        self,
+        bus: Bus,
+        subjects: Subjects,
+        partition: int,
+        owner: str,
+        position: Position,
+        now: Callable[[], int],
+        *,
+        subject: str = "",
     ) -> None:
         self._bus = bus
-        self._subject = subjects.journal(partition)
+        self._subject = subject or subjects.journal(partition)
         self._stream = subjects.stream("JOURNAL")
         self._partition = partition
         self._owner = owner
@@ -97,6 +105,10 @@ class Journal:
         elif self._alarm is None:
             self._alarm = loop.call_later(_LAZY_SECONDS, self._wake.set)
         return commit
+
+    async def write(self, *entries: Entry) -> None:
+        """Writes one record at once, for a journal that nobody runs. Raises `Fenced`."""
+        await self._write([codec.encode(entry) for entry in entries])
 
     async def finish(self) -> None:
         """Returns when everything appended so far is on disk."""

@@ -16,6 +16,7 @@ from mendbus.contracts.subjects import PARTITIONS, partition_of
 from mendbus.runtime import Runtime
 from mendbus_strategy_selector.journal import Fenced
 from mendbus_strategy_selector.partition import Partition
+from mendbus_strategy_selector.pauses import Pause
 from mendbus_strategy_selector.steps import Context
 
 log = logging.getLogger("mendbus")
@@ -65,15 +66,29 @@ class Ownership:
     async def settled(self, query: SettledQuery, message: Message) -> None:
         """Answers an agent, if its partition is owned here."""
         kind, agent_id = self._runtime.subjects.agent_of(message.subject)
-        found = self._owned.get(partition_of(kind, agent_id))
-        if found is None or not found[0].ready.is_set() or not message.reply:
+        found = self.owned(partition_of(kind, agent_id))
+        if found is None or not message.reply:
             return
         try:
-            reply: SettledReply = await found[0].settled(kind, agent_id, query)
+            reply: SettledReply = await found.settled(kind, agent_id, query)
         except BusError as error:
             log.warning("%s gets no answer on its events: %s", f"{kind}/{agent_id}", error)
             return
         await self._runtime.reply(message, reply)
+
+    def owned(self, number: int) -> Partition | None:
+        """A partition, if it is owned here and at work."""
+        found = self._owned.get(number)
+        return found[0] if found is not None and found[0].ready.is_set() else None
+
+    def numbers(self) -> list[int]:
+        """The partitions at work here."""
+        return sorted(number for number in self._owned if self.owned(number) is not None)
+
+    def pauses(self, now: int) -> list[Pause]:
+        """Pauses of single agents whose partitions are at work here."""
+        owned = [self.owned(number) for number in self.numbers()]
+        return [pause for partition in owned if partition is not None for pause in partition.pauses(now)]
 
     def _key(self) -> str:
         return self._runtime.subjects.key(_BUCKET, self._runtime.instance)

@@ -8,24 +8,28 @@ from typing import get_args
 
 from mendbus import streams
 from mendbus.bus import Consumption, Delivery
-from mendbus.contracts.errors import BusClosed, BusError
-from mendbus.contracts.journal import Claimed, Floored
-from mendbus.contracts.messages import SettledQuery, SettledReply
+from mendbus.contracts.errors import BusClosed
+from mendbus.contracts.journal import Claimed, Operated
+from mendbus.contracts.messages import Control, SettledQuery, SettledReply
 from mendbus.fingerprint import Fingerprints
 from mendbus.runtime import Runtime
 from mendbus.telemetry import Span
 from mendbus_strategy_selector.aftercare import Aftercare
+from mendbus_strategy_selector.control_journal import keep_latch
 from mendbus_strategy_selector.heads import Heads
 from mendbus_strategy_selector.housekeeping import keep_room
 from mendbus_strategy_selector.intake import Intake, Taken
 from mendbus_strategy_selector.journal import Journal, Position
+from mendbus_strategy_selector.parking import Parking
+from mendbus_strategy_selector.pauses import Pause
 from mendbus_strategy_selector.rates import Rates
 from mendbus_strategy_selector.recovery import Recoveries
 from mendbus_strategy_selector.settled import answer_settled
-from mendbus_strategy_selector.snapshot import Snapshots, restore
+from mendbus_strategy_selector.snapshot import restore
 from mendbus_strategy_selector.state import Incident, Lane, PartitionState
 from mendbus_strategy_selector.steps import Context, Steps
 from mendbus_strategy_selector.telling import Teller
+from mendbus_strategy_selector.tidying import Tidying
 
 log = logging.getLogger("mendbus")
 
@@ -33,10 +37,7 @@ _NANO = 1_000_000_000
 _BATCH = 250
 OPEN_AT_MOST = 2000
 """Open incidents of a partition above which no more errors are pulled; they wait in the stream."""
-SNAPSHOT_RECORDS = 500
 _CHORES_SECONDS = 0.5
-_FLOOR_SEQUENCES = 1000
-_CLOSED_KEPT_SECONDS = 120.0
 
 Job = Callable[[], Awaitable[None]]
 _Commit = tuple[asyncio.Future[Position] | None, Taken, Sequence[Delivery]]
@@ -74,20 +75,23 @@ class Partition:
         self._steps = Steps(context, self._state, self._journal, self._teller)
         self._recoveries = Recoveries(self._steps, rates)
         self._aftercare = Aftercare(self._steps)
+        self._parking = Parking(self._steps)
+        for incident in self._state.incidents.values():
+            if incident.phase == "open":
+                context.overview.incidents.know(incident.id, incident.agent.key, incident.opened_unix_nano)
         self._intake = Intake(
             runtime.bus,
             runtime.subjects,
             runtime.service,
-            context.policy,
+            context.policies,
             context.tracer,
             self._state,
             Fingerprints(),
             rates,
             runtime.now,
         )
-        self._snapshots = Snapshots(runtime.bus, runtime.subjects, self.number)
         self._heads = Heads(runtime.bus, runtime.subjects, str(self.number))
-        self._snapshot_at = position.number
+        self._tidying = Tidying(runtime, self.number, self._state, self._journal)
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -105,6 +109,7 @@ class Partition:
                 group.create_task(self._journal.watch(), name=f"watch {self.number}")
                 if self.number == 0:
                     group.create_task(keep_room(runtime), name="keep room")
+                    group.create_task(keep_latch(runtime, context.overview), name="keep latch")
                 self._resume()
                 self.ready.set()
                 self._on_ready()
@@ -122,7 +127,7 @@ class Partition:
         await self._journal.finish()
         await self._commits.join()
         await self._teller.finish()
-        await self._snapshot()
+        await self._tidying.snapshot()
 
     # Pulling
 
@@ -202,14 +207,36 @@ class Partition:
         self._watch(incident)
 
     async def _relapse(self, incident: Incident) -> None:
-        span = self._context.tracer.start(
-            "process relapse", "internal", incident.traceparent, {"mendbus.incident.id": incident.id}
-        )
-        await self._recoveries.relapse(incident, span)
+        await self._recoveries.relapse(incident, self._span("process relapse", incident))
         self._watch(incident)
 
+    def _span(self, name: str, incident: Incident) -> Span:
+        return self._steps.span(name, "internal", None, incident)
+
+    async def _take_up(self, incident: Incident) -> None:
+        """Goes on with a parked incident."""
+        if self._parking.late(incident):
+            await self._parking.give_up(incident)
+        elif incident.phase == "parked":
+            await self._recoveries.recover(incident, self._span("process parked", incident))
+        self._watch(incident)
+
+    def _take_up_due(self) -> None:
+        for incident in self._parking.due():
+            self._enqueue(incident, lambda i=incident: self._take_up(i))
+
+    async def _await_upstream(self, incident: Incident, upstream: str) -> None:
+        found = self._context.overview.incidents.get(upstream)
+        if found is not None:
+            await found.ended.wait()
+        self._enqueue(incident, lambda: self._recover(incident, self._span("process symptom", incident)))
+
     def _watch(self, incident: Incident) -> None:
-        if incident.phase == "settling":
+        self._parking.watch(incident)
+        if incident.phase == "open" and incident.symptom_of is not None:
+            waiting = self._await_upstream(incident, incident.symptom_of)
+            self._group.create_task(waiting, name=f"symptom {incident.id}")
+        elif incident.phase == "settling":
             self._group.create_task(self._settle(incident), name=f"settle {incident.id}")
         elif incident.held_until_unix_nano:
             self._group.create_task(self._hold(incident), name=f"hold {incident.id}")
@@ -263,14 +290,13 @@ class Partition:
         while True:
             await asyncio.sleep(_CHORES_SECONDS)
             await self._tell_late()
+            self._take_up_due()
 
     async def _keep_tidy(self) -> None:
         while True:
             await asyncio.sleep(_CHORES_SECONDS)
             await self._heads.publish(self._journal.position, self._runtime.now())
-            records = self._journal.position.number - self._snapshot_at
-            if records >= SNAPSHOT_RECORDS:
-                await self._tidy()
+            await self._tidying.tidy_when_due()
 
     async def _tell_late(self) -> None:
         for incident in list(self._dirty.values()):
@@ -279,29 +305,19 @@ class Partition:
             elif incident.pending is None:
                 await self._steps.tell_late(incident)
 
-    async def _tidy(self) -> None:
-        """Forgets what is not needed any more, and keeps the rest as a snapshot."""
-        runtime = self._runtime
-        self._state.forget_closed(runtime.now() - int(_CLOSED_KEPT_SECONDS * _NANO))
-        try:
-            for lane in get_args(Lane):
-                if len(self._state.sequences[lane]) > _FLOOR_SEQUENCES:
-                    floor = await runtime.bus.ack_floor(streams.lane_consumer(runtime.subjects, self.number, lane))
-                    floored = Floored(lane=lane, floor=floor)
-                    self._state.apply(floored, runtime.now())
-                    await self._journal.append(floored)
-            await self._snapshot()
-        except BusError as error:
-            log.warning("no snapshot of partition %d this time: %s", self.number, error)
+    def pauses(self, now: int) -> list[Pause]:
+        """Pauses of single agents."""
+        return self._state.pauses.in_force(now)
 
-    async def _snapshot(self) -> None:
-        await self._snapshots.prepare(self._state)
-        # Packed and cut without a pause between, so that the snapshot is the state of exactly that record.
-        packed = self._snapshots.pack(self._state)
-        marker = Floored(lane="urgent", floor=self._state.floors["urgent"])
-        position = await self._journal.append(marker, cut=True)
-        await self._snapshots.write(packed, position)
-        self._snapshot_at = position.number
+    async def write(self, entry: Operated) -> None:
+        """Takes an operator's action in; returns when it is on disk."""
+        await self._steps.write(entry)
+
+    async def operate(self, control: Control, incident_id: str) -> str:
+        """Does what a person decided about an incident, and says so. Raises `ValueError` when it cannot be done."""
+        done = await self._parking.operate(control, incident_id)
+        self._take_up_due()
+        return done
 
     async def settled(self, kind: str, agent_id: str, query: SettledQuery) -> SettledReply:
         """What became of an agent's events."""

@@ -36,6 +36,9 @@ PARAMETERS: dict[Strategy, dict[str, Any]] = {
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
 
 
+Budget = Annotated[int, Field(ge=0, le=100_000)]
+
+
 class Policy(BaseModel):
     """One file of it decides what recoveries look like; its digest stands in every decision."""
 
@@ -45,8 +48,14 @@ class Policy(BaseModel):
     """Off: decide, record `suppressed`, act on nothing."""
     enable_predictive_failure_detection: bool = True
     """Off: a prediction decides nothing."""
+    enable_cross_agent_coordination: bool = True
+    """Off: an error is never taken for the symptom of another agent's, and nobody waits for anybody."""
     dry_run: bool = False
     """On: decide and record as always, send no command."""
+    require_approval: list[Strategy] = []
+    """Strategies that wait until a person approves of them."""
+    approval_seconds: Seconds = 3600.0
+    """How long they wait before the incident is escalated."""
     max_recovery_attempts: Annotated[int, Field(ge=1, le=20)] = 3
     """Attempts of an incident before a person is called."""
     recovery_timeout_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 5000
@@ -70,6 +79,20 @@ class Policy(BaseModel):
     """An error that comes back within this time starts at the next rung."""
     hold_seconds: Seconds = 60.0
     """Good health after which a limiting strategy is lifted."""
+    restarts_per_agent: Budget = 3
+    """Restarts of one agent in 60 s; over it the next rung is taken."""
+    restarts_per_kind: Budget = 10
+    """Restarts of all agents of a kind in 60 s; over it the next rung is taken."""
+    restarts_in_all: Budget = 30
+    """Restarts of all agents in 60 s; over it recovery latches off until it is resumed."""
+    retries_per_second: Budget = 10
+    """Retries of one agent in a second; over it the next one waits."""
+    sick_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """When more than this share of the agents is sick at once (attempts have not helped them), healing stops."""
+    sick_at_least: Annotated[int, Field(ge=1, le=100_000)] = 3
+    """Fewer sick agents than this never stop healing."""
+    symptom_seconds: Seconds = 2.0
+    """Errors of an agent and of one that it depends on belong together when they come within this time."""
     ask_timeout_ms: Annotated[int, Field(ge=1, le=60_000)] = 50
     """How long classifier and predictor may take, once, and once more."""
 
@@ -85,14 +108,23 @@ def load_policy(file: Path | None) -> Policy:
     if file is None:
         return Policy()
     try:
-        return Policy.model_validate(tomllib.loads(file.read_text("utf-8")))
+        text = file.read_text("utf-8")
     except OSError as error:
         raise SettingsError([f"the policy file cannot be read: {error}"]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise SettingsError([f"{file}: not TOML: {error}"]) from None
+    return read_policy(text, str(file))
+
+
+def read_policy(text: str, name: str) -> Policy:
+    """The policy of a TOML text; `name` stands in errors. Raises `SettingsError` that names everything wrong in it."""
+    try:
+        return Policy.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError([f"{name}: not TOML: {error}"]) from None
     except ValidationError as error:
         problems = [
-            f"{file}: {'.'.join(str(step) for step in item['loc'])}: {item['msg']}"
+            f"{name}: {'.'.join(str(step) for step in item['loc'])}: {item['msg']}"
             for item in error.errors(include_url=False)
         ]
         raise SettingsError(problems) from None

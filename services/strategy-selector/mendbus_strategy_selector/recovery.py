@@ -3,6 +3,7 @@
 What is found half done after a crash is finished under the same command id.
 """
 
+import asyncio
 import logging
 from typing import Any
 
@@ -11,12 +12,16 @@ from mendbus.contracts.journal import Attempted, Commanded, Decided
 from mendbus.contracts.messages import DecisionSummary, PredictionSummary, RecoveryCommand
 from mendbus.contracts.vocabulary import UNDOABLE
 from mendbus.telemetry import AttributeValue, Span
-from mendbus_strategy_selector.decide import Choice, DecisionState, decide
+from mendbus_strategy_selector.budgets import Spent
+from mendbus_strategy_selector.decide import RETRY_BUDGET, Choice, DecisionState, decide
+from mendbus_strategy_selector.dependencies import upstream_of
 from mendbus_strategy_selector.rates import Rates
 from mendbus_strategy_selector.state import Incident
 from mendbus_strategy_selector.steps import Steps
 
 log = logging.getLogger("mendbus")
+
+_BUDGET_PAUSE_SECONDS = 0.1
 
 
 class Recoveries:
@@ -37,7 +42,7 @@ class Recoveries:
             log.exception("recovering %s failed", incident.id)
             await self._steps.conclude(incident, "escalated", f"internal error: {error!r}"[:1000], span)
         finally:
-            outcome = incident.outcome.outcome if incident.outcome else "interrupted"
+            outcome = incident.outcome.outcome if incident.outcome else "waiting"
             span.end({"mendbus.outcome": outcome, "mendbus.error_count": incident.error_count})
 
     async def relapse(self, incident: Incident, span: Span) -> None:
@@ -69,6 +74,12 @@ class Recoveries:
         while True:
             if incident.pending is None:
                 choice, selected = self._decide(incident, classification, prediction, probe, span)
+                if choice.rule == RETRY_BUDGET:
+                    await asyncio.sleep(_BUDGET_PAUSE_SECONDS)
+                    continue
+                if choice.outcome is None and choice.strategy is None:
+                    await self._intend(incident, choice, selected, classification, prediction)
+                    return
                 if not await self._intend(incident, choice, selected, classification, prediction):
                     await self._steps.conclude(incident, choice.outcome or "escalated", choice.reason, span)
                     return
@@ -80,11 +91,13 @@ class Recoveries:
                 incident_id=incident.id, command_id=command.command_id, result=result, ended_unix_nano=self._steps.now()
             )
             if command.action == "apply" and result.verified:
+                await self._steps.notify(command, result)
                 await self._steps.conclude(
                     incident, "recovered", result.detail or "the probe is healthy", span, attempted
                 )
                 return
             await self._steps.write(attempted)
+            await self._steps.notify(command, result)
             if command.action == "apply" and command.strategy in UNDOABLE and result.status in ("done", "accepted"):
                 await self._intend_undo(incident, command, result.undo_token)
 
@@ -121,10 +134,38 @@ class Recoveries:
         return found.prediction if found else None
 
     async def _probe_first(self, incident: Incident, classification: Classification, parent: Span) -> Any:
-        if classification.severity != "warning" and not incident.stale:
+        cleared = incident.symptom_of is not None and self._upstream(incident)[1]
+        if classification.severity != "warning" and not incident.stale and not cleared:
             return None
         result = await self._steps.probe(incident, parent)
         return "healthy" if result.verified else "unhealthy"
+
+    def _upstream(self, incident: Incident) -> tuple[str | None, bool]:
+        """The incident that this one is a symptom of, if it is one; and whether that is over, and well."""
+        context = self._context
+        if incident.attempts or not context.policy.enable_cross_agent_coordination:
+            return None, False
+        incidents = context.overview.incidents
+        found = upstream_of(incident, context.agents, incidents, context.policy.symptom_seconds)
+        if found is not None:
+            return found.id, False
+        before = incident.symptom_of
+        if before is None or incidents.outcome(before) not in (None, "recovered", "no_action"):
+            return None, False
+        return before, True
+
+    def _spent(self, incident: Incident) -> Spent:
+        overview, key = self._context.overview, incident.agent.key
+        agent, kind, everything = overview.restarts(key)
+        sick = overview.incidents.sick()
+        return Spent(
+            restarts_agent=agent,
+            restarts_kind=kind,
+            restarts_all=everything,
+            retries_agent=overview.retries(key),
+            agents_sick=len(sick),
+            agents_known=len(sick | self._context.agents.known()),
+        )
 
     def _decide(
         self,
@@ -135,6 +176,11 @@ class Recoveries:
         parent: Span,
     ) -> tuple[Choice, DecisionSummary]:
         begun = self._steps.now()
+        overview = self._context.overview
+        paused = self._steps.state.pauses.holding(incident.agent, begun) or overview.pauses.holding(
+            incident.agent, begun
+        )
+        upstream, upstream_ended = self._upstream(incident)
         state = DecisionState(
             severity=classification.severity,
             category=classification.category,
@@ -148,6 +194,12 @@ class Recoveries:
             tried=list(incident.tried),
             attempts=len(incident.attempts),
             spent_ms=incident.spent_ms,
+            spent=self._spent(incident),
+            paused=paused.sentence if paused else None,
+            latched=overview.latched or overview.latch_due or None,
+            approved=incident.approved,
+            upstream_incident=upstream,
+            upstream_ended=upstream_ended,
         )
         choice = decide(self._context.policy, state)
         summary = DecisionSummary(

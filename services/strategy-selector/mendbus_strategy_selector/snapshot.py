@@ -9,6 +9,7 @@ from mendbus.bus import Bus
 from mendbus.contracts.errors import MendbusError, ObjectBroken, Refused
 from mendbus.contracts.subjects import Subjects
 from mendbus_strategy_selector.journal import Position, digest_of, read_record
+from mendbus_strategy_selector.pauses import Pause
 from mendbus_strategy_selector.state import Incident, PartitionState
 
 log = logging.getLogger("mendbus")
@@ -72,6 +73,7 @@ class Snapshots:
             "floors": dict(state.floors),
             "sequences": {lane: sorted(sequences) for lane, sequences in state.sequences.items()},
             "acted": dict(state.acted),
+            "pauses": [pause.model_dump() for pause in state.pauses.of.values()],
         }
         return head, list(self._packed.values())
 
@@ -107,5 +109,7 @@ def unpack(content: bytes) -> tuple[PartitionState, Position]:
         state.floors[lane] = value["floors"][lane]
         state.sequences[lane] = set(value["sequences"][lane])
     state.acted = dict(value["acted"])
+    for pause in map(Pause.model_validate, value.get("pauses", [])):
+        state.pauses.of[pause.scope] = pause
     state.changed = set(state.incidents)
     return state, Position(value["number"], value["sequence"], value["digest"])

@@ -32,6 +32,7 @@ from mendbus.contracts.messages import (
     Times,
 )
 from mendbus.contracts.vocabulary import Strategy
+from mendbus_strategy_selector.pauses import Pauses
 
 Lane = Literal["urgent", "normal"]
 Phase = Literal["open", "settling", "parked", "closed"]
@@ -75,6 +76,15 @@ class Incident(BaseModel):
     """When it reached its phase."""
     held_until_unix_nano: int = 0
     """Until when a limiting strategy stays in force; 0: none is."""
+    approved: Strategy | None = None
+    """A strategy that a person approved of and that has not been begun."""
+    symptom_of: str | None = None
+    """The incident that this one was a symptom of when it was last decided on."""
+
+    @property
+    def rule(self) -> str:
+        """By which rule it was last decided on."""
+        return self.decision.rule if self.decision else ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -105,6 +115,8 @@ class PartitionState:
         """When the last action on an agent began, by agent key, in nanoseconds since 1970."""
         self.open: Counter[str] = Counter()
         """How many incidents are open, by agent key."""
+        self.pauses = Pauses()
+        """Pauses of single agents."""
         self.changed: set[str] = set()
         """Incidents that changed since somebody last cleared this."""
 
@@ -161,7 +173,9 @@ class PartitionState:
             case Released():
                 if incident := self.incidents.get(entry.incident_id):
                     incident.held_until_unix_nano = 0
-            case Claimed() | Operated():
+            case Operated():
+                self._operate(entry)
+            case Claimed():
                 pass
 
     def _open(self, entry: Opened, at: int) -> None:
@@ -204,12 +218,21 @@ class PartitionState:
         incident.decision = entry.decision
         incident.strategy = entry.strategy
         incident.times = entry.times
+        upstream = entry.decision.state.get("upstream_incident")
+        incident.symptom_of = upstream if entry.command is None and isinstance(upstream, str) else None
         if entry.command is not None:
+            incident.approved = None
             incident.pending = entry.command
             self._enter(incident, "open", at)
             if entry.strategy is not None:
                 incident.tried.append(entry.strategy)
             self._act(incident, entry.times.commanded or at)
+
+    def _operate(self, entry: Operated) -> None:
+        self.pauses.apply(entry)
+        incident = self.incidents.get(entry.incident_id or "")
+        if incident is not None and entry.verb == "approve":
+            incident.approved = incident.strategy
 
     def _act(self, incident: Incident, at: int) -> None:
         self.acted[incident.agent.key] = max(self.acted.get(incident.agent.key, 0), at)
@@ -254,10 +277,10 @@ class PartitionState:
         incident.unsettled = []
         self.changed.add(incident.id)
         phase: Phase = "parked"
-        if outcome.outcome == "recovered":
-            phase = "closed" if outcome.settled else "settling"
-        elif outcome.outcome == "no_action":
+        if outcome.settled or outcome.outcome == "no_action":
             phase = "closed"
+        elif outcome.outcome == "recovered":
+            phase = "settling"
         self._enter(incident, phase, at)
 
     def forget_closed(self, before_unix_nano: int) -> None:

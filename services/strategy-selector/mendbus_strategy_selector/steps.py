@@ -15,7 +15,10 @@ from mendbus.contracts.vocabulary import Action, Outcome, Strategy
 from mendbus.telemetry import AttributeValue, Kind, Span, Tracer
 from mendbus_strategy_selector.agents import Agents
 from mendbus_strategy_selector.asks import Asks
+from mendbus_strategy_selector.dependencies import notice_of
 from mendbus_strategy_selector.journal import Journal
+from mendbus_strategy_selector.overview import Overview
+from mendbus_strategy_selector.policies import Policies
 from mendbus_strategy_selector.policy import Policy
 from mendbus_strategy_selector.state import Incident, PartitionState
 from mendbus_strategy_selector.telling import Teller
@@ -31,9 +34,15 @@ class Context:
 
     asks: Asks
     agents: Agents
-    policy: Policy
+    policies: Policies
+    overview: Overview
     tracer: Tracer
     now: Callable[[], int]
+
+    @property
+    def policy(self) -> Policy:
+        """The policy as it is now."""
+        return self.policies.current
 
 
 class Steps:
@@ -127,6 +136,12 @@ class Steps:
         span.end({"mendbus.attempt.status": result.status, "mendbus.verified": result.verified}, error=failure)
         return result
 
+    async def notify(self, command: RecoveryCommand, result: AttemptResult) -> None:
+        """Tells all agents of a peer that a command cut off, handed over or brought back."""
+        event = notice_of(command, result)
+        if event is not None:
+            await self._teller.notice(command, event, self.now())
+
     async def probe(self, incident: Incident, parent: Span | None) -> AttemptResult:
         """Has the agent exercise what failed, and nothing else."""
         span = self.span("probe", "client", parent, incident)
@@ -193,6 +208,7 @@ class Steps:
             error_count=incident.error_count,
             event_count=incident.event_count,
             event_ids=incident.first_event_ids,
+            symptoms=self.context.overview.incidents.symptoms(incident.id),
             error=incident.error,
             classification=None
             if found is None

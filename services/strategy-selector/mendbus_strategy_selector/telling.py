@@ -7,9 +7,10 @@ from collections import deque
 from mendbus import codec
 from mendbus.bus import Bus
 from mendbus.contracts.errors import BusClosed, BusError
-from mendbus.contracts.messages import AgentRef, RecoveryOutcome, Settlement
+from mendbus.contracts.ids import new_id
+from mendbus.contracts.messages import AgentRef, PeerNotice, RecoveryCommand, RecoveryOutcome, Settlement
 from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, Subjects
-from mendbus.contracts.vocabulary import Outcome
+from mendbus.contracts.vocabulary import NoticeEvent, Outcome
 
 log = logging.getLogger("mendbus")
 
@@ -47,6 +48,23 @@ class Teller:
                 )
             except BusError as error:
                 log.debug("a settlement for %s was not sent: %s", agent.key, error)
+
+    async def notice(self, command: RecoveryCommand, event: NoticeEvent, now: int) -> None:
+        """Tells all agents of a peer, once, for whoever listens."""
+        to = command.parameters.get("to")
+        message = PeerNotice(
+            id=new_id(now),
+            time_unix_nano=now,
+            agent=command.agent,
+            event=event,
+            to=to if isinstance(to, str) else None,
+            incident_id=command.incident_id,
+        )
+        subject = self._subjects.notice(command.agent.kind, command.agent.id)
+        try:
+            await self._bus.publish(subject, codec.encode(message), {HEADER_CONTENT_TYPE: CONTENT_TYPE})
+        except BusError as error:
+            log.warning("the peers of %s were not told that it is %s: %s", command.agent.key, event, error)
 
     async def run(self) -> None:
         """Tells for ever."""

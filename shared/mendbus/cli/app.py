@@ -8,7 +8,21 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from mendbus.cli import audit, bench, conformance, dead, decode, doctor, export, pipeline, profile, supervise, trace, up
+from mendbus.cli import (
+    audit,
+    bench,
+    conformance,
+    control,
+    dead,
+    decode,
+    doctor,
+    export,
+    pipeline,
+    profile,
+    supervise,
+    trace,
+    up,
+)
 from mendbus.contracts.errors import MendbusError, SettingsError
 
 EPILOG = (
@@ -61,6 +75,8 @@ def build() -> typer.Typer:
         app.command()(command)
     app.command()(trace.trace)
     app.command()(profile.profile)
+    for command in (control.pause, control.resume, control.approve, control.close, control.replay):
+        app.command()(command)
     for group in (dead, audit, export):
         app.add_typer(group.build(), name=group.__name__.rpartition(".")[2])
     for command in (doctor.doctor, decode.decode, conformance.conformance):

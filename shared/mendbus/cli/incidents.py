@@ -82,10 +82,8 @@ def under_way(journal: Iterable[Noted]) -> dict[str, Opened]:
 
 
 def is_open(outcome: RecoveryOutcome) -> bool:
-    """Whether an incident is not done with: still settling, or waiting for a person."""
-    if outcome.outcome == "recovered":
-        return not outcome.settled
-    return outcome.outcome not in _DONE
+    """Whether an incident is not done with: still settling, or waiting for a person who has not closed it."""
+    return not outcome.settled and outcome.outcome not in _DONE
 
 
 def incident_of(entry: Entry) -> str | None:

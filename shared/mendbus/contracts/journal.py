@@ -127,13 +127,19 @@ class Released(WireModel):
 
 
 class Operated(WireModel):
-    """What an operator did."""
+    """What an operator did: to an incident, an agent, a kind, or (none of them named) to everything.
+
+    `until_unix_nano`: when a pause ends.
+    """
 
     type: Literal["operated"] = "operated"
     verb: Token
     by: ShortText
     incident_id: Token | None = None
     reason: DetailText | None = None
+    agent: AgentRef | None = None
+    kind: Token | None = None
+    until_unix_nano: UnixNano | None = None
 
 
 Entry = Annotated[

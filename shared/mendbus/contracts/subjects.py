@@ -147,6 +147,11 @@ class Subjects:
         """Where the owner of a partition writes its journal."""
         return f"{self.root}.journal.{partition}"
 
+    @property
+    def journal_control(self) -> str:
+        """Where the owner of partition 0 writes what operators did that names no agent."""
+        return f"{self.root}.journal.control"
+
     def everyone(self, family: str) -> str:
         """A filter for all subjects of a family, such as `health`."""
         return f"{self.root}.{family}.>"

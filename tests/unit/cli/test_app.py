@@ -14,7 +14,7 @@ from mendbus.cli import app, main, up
 from mendbus.cli.bench import checkout
 
 COMMANDS = ["up", "demo", "run", "report", "watch", "incidents", "explain", "trace", "dead", "doctor", "decode"]
-COMMANDS += ["conformance", "bench", "profile", "audit", "export"]
+COMMANDS += ["conformance", "bench", "profile", "audit", "export", "pause", "resume", "approve", "close", "replay"]
 NOWHERE = "nats://127.0.0.1:1"
 
 
@@ -92,6 +92,11 @@ def test_version_is_the_distribution_s(runner: CliRunner) -> None:
         ["trace"],
         ["trace", "--incident", "0123", "--nats-url", NOWHERE],
         ["decode", "/no/such/file"],
+        ["pause", "--all", "--nats-url", NOWHERE],
+        ["resume", "runtime/r1", "--nats-url", NOWHERE],
+        ["approve", "0123", "--nats-url", NOWHERE],
+        ["close", "0123", "--nats-url", NOWHERE],
+        ["replay", "--policy", "/no/such/file"],
     ],
 )
 def test_a_failure_is_one_sentence_and_status_1(runner: CliRunner, words: list[str]) -> None:
@@ -120,6 +125,11 @@ def test_a_failure_is_one_sentence_and_status_1(runner: CliRunner, words: list[s
         ["profile", "executor", "--seconds", "31"],
         ["up", "--nats-port", "70000"],
         ["incidents", "--root", "spaces are wrong"],
+        ["pause"],
+        ["resume"],
+        ["pause", "runtime", "--all"],
+        ["pause", "a.b/c"],
+        ["pause", "--all", "--for", "8d"],
     ],
 )
 def test_wrong_usage_is_status_2(runner: CliRunner, words: list[str]) -> None:

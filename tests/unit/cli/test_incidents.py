@@ -66,6 +66,7 @@ def test_a_beginning_of_several_ids_is_refused() -> None:
         ("no_action", None, False),
         ("rejected", None, False),
         ("escalated", None, True),
+        ("escalated", True, False),
         ("awaiting_approval", None, True),
         ("suppressed", None, True),
         ("failed", None, True),

@@ -16,7 +16,11 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert policy.ask_timeout_ms == 50
     assert policy.enable_automatic_recovery
     assert policy.enable_predictive_failure_detection
+    assert policy.enable_cross_agent_coordination
     assert not policy.dry_run
+    assert (policy.require_approval, policy.approval_seconds, policy.symptom_seconds) == ([], 3600.0, 2.0)
+    assert (policy.restarts_per_agent, policy.restarts_per_kind, policy.restarts_in_all) == (3, 10, 30)
+    assert (policy.retries_per_second, policy.sick_share, policy.sick_at_least) == (10, 0.5, 3)
     assert LADDERS["network"] == ["retry", "fallback", "failover", "graceful_degradation"]
 
 

@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 from mendbus import codec, streams
 from mendbus.bus.memory import MemoryServer
 from mendbus.contracts.asks import AttemptResult, Classification
-from mendbus.contracts.journal import Attempted, Claimed, Concluded, Counted, Decided, Entry, Floored, Held, Opened
+from mendbus.contracts.journal import (
+    Attempted,
+    Claimed,
+    Concluded,
+    Counted,
+    Decided,
+    Entry,
+    Floored,
+    Held,
+    Opened,
+    Operated,
+)
 from mendbus.contracts.messages import (
     AgentRef,
     DecisionSummary,
@@ -97,6 +108,9 @@ def entries_for(incident: str, number: int) -> st.SearchStrategy[Entry]:
         st.just(Held(incident_id=incident, until_unix_nano=99)),
         st.integers(0, 50).map(lambda f: Floored(lane="normal", floor=f)),
         st.just(Claimed(owner="me")),
+        st.sampled_from(["pause", "resume", "approve"]).map(
+            lambda verb: Operated(verb=verb, by="kim", agent=AGENT, incident_id=incident, until_unix_nano=9)
+        ),
     )
 
 
@@ -112,6 +126,7 @@ def seen(state: PartitionState) -> dict[str, Any]:
         "sequences": state.sequences,
         "acted": state.acted,
         "open": +state.open,
+        "pauses": state.pauses.of,
     }
 
 

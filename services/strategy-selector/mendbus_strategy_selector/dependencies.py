@@ -1,0 +1,62 @@
+"""Who is to blame: an agent's error may be the symptom of an incident of an agent that it depends on."""
+
+from collections.abc import Iterable
+
+from mendbus.contracts.asks import AttemptResult
+from mendbus.contracts.messages import RecoveryCommand
+from mendbus.contracts.vocabulary import NoticeEvent
+from mendbus_strategy_selector.agents import Agents
+from mendbus_strategy_selector.incidents import Open, OpenIncidents
+from mendbus_strategy_selector.state import Incident
+
+_NANO = 1_000_000_000
+
+
+def upstream_of(incident: Incident, agents: Agents, incidents: OpenIncidents, window_seconds: float) -> Open | None:
+    """The open incident that this one is a symptom of: the earliest one of an agent it needs, within the window.
+
+    Of two agents that need each other, only the incident that was opened later waits.
+    """
+    agent = incident.agent.key
+    needs = agents.depends_on(agent)
+    if not needs:
+        return None
+    needed = _matching(needs, agents.known()) - {agent}
+    found = [
+        candidate
+        for key in needed
+        for candidate in incidents.of(key)
+        if abs(candidate.opened_unix_nano - incident.opened_unix_nano) <= window_seconds * _NANO
+        and (_before(candidate, incident) or agent not in _all_needed(key, agents))
+    ]
+    return min(found, key=lambda candidate: (candidate.opened_unix_nano, candidate.id), default=None)
+
+
+def notice_of(command: RecoveryCommand, result: AttemptResult) -> NoticeEvent | None:
+    """What the peers of an agent must hear after a command, if anything."""
+    if command.strategy not in ("isolate", "failover") or result.status not in ("done", "accepted"):
+        return None
+    if command.action != "apply":
+        return "restored"
+    return "isolated" if command.strategy == "isolate" else "failed_over"
+
+
+def _before(candidate: Open, incident: Incident) -> bool:
+    return (candidate.opened_unix_nano, candidate.id) < (incident.opened_unix_nano, incident.id)
+
+
+def _all_needed(agent: str, agents: Agents) -> set[str]:
+    """Everything an agent needs, also by way of others."""
+    known, found, waiting = agents.known(), set[str](), [agent]
+    while waiting:
+        for key in _matching(agents.depends_on(waiting.pop()), known) - found:
+            found.add(key)
+            waiting.append(key)
+    return found
+
+
+def _matching(needs: Iterable[str], known: set[str]) -> set[str]:
+    """The agents meant by kinds and `kind/id`."""
+    exact = {need for need in needs if "/" in need}
+    kinds = {need for need in needs if "/" not in need}
+    return exact | ({key for key in known if key.split("/")[0] in kinds} if kinds else set())

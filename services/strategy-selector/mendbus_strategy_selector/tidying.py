@@ -1,0 +1,58 @@
+"""Keeping a partition's state small and quick to rebuild: closed incidents are forgotten, the rest is a snapshot."""
+
+import logging
+from typing import get_args
+
+from mendbus import streams
+from mendbus.contracts.errors import BusError
+from mendbus.contracts.journal import Floored
+from mendbus.runtime import Runtime
+from mendbus_strategy_selector.journal import Journal
+from mendbus_strategy_selector.snapshot import Snapshots
+from mendbus_strategy_selector.state import Lane, PartitionState
+
+log = logging.getLogger("mendbus")
+
+SNAPSHOT_RECORDS = 500
+_NANO = 1_000_000_000
+_FLOOR_SEQUENCES = 1000
+_CLOSED_KEPT_SECONDS = 120.0
+
+
+class Tidying:
+    """Looks after the state of one partition."""
+
+    def __init__(self, runtime: Runtime, number: int, state: PartitionState, journal: Journal) -> None:
+        self._runtime = runtime
+        self._number = number
+        self._state = state
+        self._journal = journal
+        self._snapshots = Snapshots(runtime.bus, runtime.subjects, number)
+        self._snapshot_at = journal.position.number
+
+    async def tidy_when_due(self) -> None:
+        """Forgets what is not needed any more, and keeps the rest as a snapshot, every so many records."""
+        if self._journal.position.number - self._snapshot_at < SNAPSHOT_RECORDS:
+            return
+        runtime = self._runtime
+        self._state.forget_closed(runtime.now() - int(_CLOSED_KEPT_SECONDS * _NANO))
+        try:
+            for lane in get_args(Lane):
+                if len(self._state.sequences[lane]) > _FLOOR_SEQUENCES:
+                    floor = await runtime.bus.ack_floor(streams.lane_consumer(runtime.subjects, self._number, lane))
+                    floored = Floored(lane=lane, floor=floor)
+                    self._state.apply(floored, runtime.now())
+                    await self._journal.append(floored)
+            await self.snapshot()
+        except BusError as error:
+            log.warning("no snapshot of partition %d this time: %s", self._number, error)
+
+    async def snapshot(self) -> None:
+        """Keeps the state as it is now. Raises `BusError`."""
+        await self._snapshots.prepare(self._state)
+        # Packed and cut without a pause between, so that the snapshot is the state of exactly that record.
+        packed = self._snapshots.pack(self._state)
+        marker = Floored(lane="urgent", floor=self._state.floors["urgent"])
+        position = await self._journal.append(marker, cut=True)
+        await self._snapshots.write(packed, position)
+        self._snapshot_at = position.number

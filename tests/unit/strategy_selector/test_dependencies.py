@@ -1,0 +1,63 @@
+"""Which open incident another one is a symptom of."""
+
+import pytest
+from tests.unit.strategy_selector.test_snapshot import error
+
+from mendbus.contracts.messages import AgentHello, AgentRef
+from mendbus_strategy_selector.agents import Agents
+from mendbus_strategy_selector.dependencies import upstream_of
+from mendbus_strategy_selector.incidents import OpenIncidents
+from mendbus_strategy_selector.state import Incident
+
+SECOND = 1_000_000_000
+
+
+def directory(**needs: list[str]) -> Agents:
+    """Agents of kind `app` that need others."""
+    agents = Agents()
+    for name, needed in needs.items():
+        ref = AgentRef(kind="app", id=name)
+        agents.introduce(AgentHello(agent=ref, strategies=[], depends_on=needed, interval_ms=500))
+    return agents
+
+
+def incident(name: str, at: float) -> Incident:
+    """An incident of `app/<name>`."""
+    return Incident(
+        id=f"i-{name}",
+        agent=AgentRef(kind="app", id=name),
+        fingerprint="f",
+        error=error("Down"),
+        opened_unix_nano=int(at * SECOND),
+    )
+
+
+@pytest.mark.parametrize(("at", "found"), [(10.0, True), (12.0, True), (8.0, True), (12.1, False), (7.9, False)])
+def test_it_is_a_symptom_within_the_window(at: float, found: bool) -> None:
+    """Two seconds before or after the incident of what it needs, not more."""
+    agents, incidents = directory(db=[], api=["app/db"]), OpenIncidents()
+    incidents.know("i-db", "app/db", 10 * SECOND)
+    upstream = upstream_of(incident("api", at), agents, incidents, 2.0)
+    assert (upstream is not None) == found
+
+
+def test_of_two_that_need_each_other_only_the_later_waits() -> None:
+    """A circle of needs cannot wait for itself."""
+    agents, incidents = directory(a=["app/b"], b=["app/c"], c=["app/a"]), OpenIncidents()
+    for number, name in enumerate("abc"):
+        incidents.know(f"i-{name}", f"app/{name}", number * SECOND // 10)
+    waits = {
+        name: upstream_of(incident(name, number / 10), agents, incidents, 2.0) for number, name in enumerate("abc")
+    }
+    assert {name for name, upstream in waits.items() if upstream is None} == {"a", "b"}
+
+
+def test_a_kind_means_all_its_agents_but_oneself() -> None:
+    """An agent that needs its own kind is no symptom of itself."""
+    agents, incidents = directory(a=["app"], b=[]), OpenIncidents()
+    incidents.know("i-a", "app/a", 0)
+    assert upstream_of(incident("a", 0), agents, incidents, 2.0) is None
+    incidents.know("i-b", "app/b", 0)
+    upstream = upstream_of(incident("a", 0), agents, incidents, 2.0)
+    assert upstream is not None
+    assert upstream.id == "i-b"
