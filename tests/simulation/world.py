@@ -34,7 +34,7 @@ from mendbus.micro import Micro
 from mendbus.runtime import Readiness, Runtime, Service
 from mendbus.settings import Settings
 from mendbus.telemetry import open_tracer
-from mendbus_strategy_selector import partition
+from mendbus_strategy_selector import tidying
 
 REST_SECONDS = 90.0
 """How long, after the faults, all may take to come to rest."""
@@ -355,7 +355,7 @@ def _bounds(small: bool) -> Generator[None]:
         yield
         return
     bounds = {"SNAPSHOT_RECORDS": 12, "_FLOOR_SEQUENCES": 3, "_CLOSED_KEPT_SECONDS": 4.0}
-    with patch.multiple(partition, **bounds):
+    with patch.multiple(tidying, **bounds):
         yield
 
 
