@@ -17,7 +17,7 @@ from mendbus.contracts.messages import AgentRef, ErrorReported, ExceptionInfo, R
 from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects, partition_of
 from mendbus.settings import Settings
 from mendbus.testing import eventually
-from mendbus_strategy_selector import partition
+from mendbus_strategy_selector import tidying
 from mendbus_strategy_selector.journal import digest_of
 
 SUBJECTS = Subjects()
@@ -142,7 +142,7 @@ async def test_a_snapshot_that_hangs_holds_up_no_outcome(tmp_path: Path) -> None
 
     await bus.subscribe(SUBJECTS.outcome("runtime", "a1"), hear)
     agent = ProtocolAgent(bus, SUBJECTS, "runtime", "a1")
-    with patch.object(partition, "SNAPSHOT_RECORDS", 1):
+    with patch.object(tidying, "SNAPSHOT_RECORDS", 1):
         async with memory_runtime(
             mendbus_strategy_selector.build(), server, settings=Settings(trace=False, policy_file=policy)
         ):
