@@ -148,6 +148,14 @@ def _problems(error: ValidationError) -> str:
     return "".join(c if c.isprintable() else "?" for c in "; ".join(named))
 
 
+def headers(traceparent: str = "") -> dict[str, str]:
+    """The headers of a message of this contract, with the span it belongs to where there is one."""
+    found = {HEADER_CONTENT_TYPE: CONTENT_TYPE}
+    if traceparent:
+        found["traceparent"] = traceparent
+    return found
+
+
 def check_content_type(headers: Mapping[str, str]) -> None:
     """Raises `Refused` (`content_type`) when the headers name another format than msgpack."""
     stated = headers.get(HEADER_CONTENT_TYPE)

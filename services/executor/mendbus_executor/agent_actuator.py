@@ -8,7 +8,7 @@ from mendbus import codec
 from mendbus.bus import Bus
 from mendbus.contracts.errors import BusError, NoResponders, Refused
 from mendbus.contracts.messages import CommandResult, Probe, ProbeResult, RecoveryCommand
-from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, Subjects
+from mendbus.contracts.subjects import Subjects
 from mendbus.telemetry import Span
 
 NO_AGENT = "no_agent"
@@ -36,7 +36,9 @@ class AgentActuator:
         """Has a command done. What goes wrong on the way is a result too: `failed` with a code."""
         subject = self._subjects.command(command.agent.kind, command.agent.id)
         try:
-            reply = await self._bus.request(subject, codec.encode(command), _headers(span), timeout=seconds)
+            reply = await self._bus.request(
+                subject, codec.encode(command), codec.headers(span.traceparent), timeout=seconds
+            )
             result = codec.decode(CommandResult, reply.body)
         except NoResponders:
             return _failed(command, NO_AGENT, f"nobody takes commands for {command.agent.key}")
@@ -56,7 +58,7 @@ class AgentActuator:
         probe = Probe(incident_id=incident_id, operation=operation, deadline_unix_nano=deadline)
         try:
             reply = await self._bus.request(
-                self._subjects.probe(kind, agent), codec.encode(probe), _headers(span), timeout=seconds
+                self._subjects.probe(kind, agent), codec.encode(probe), codec.headers(span.traceparent), timeout=seconds
             )
             result = codec.decode(ProbeResult, reply.body)
         except NoResponders:
@@ -70,10 +72,3 @@ class AgentActuator:
 
 def _failed(command: RecoveryCommand, code: str, detail: str) -> CommandResult:
     return CommandResult(command_id=command.command_id, status="failed", code=code, detail=detail[:1000])
-
-
-def _headers(span: Span) -> dict[str, str]:
-    headers = {HEADER_CONTENT_TYPE: CONTENT_TYPE}
-    if span.traceparent:
-        headers["traceparent"] = span.traceparent
-    return headers

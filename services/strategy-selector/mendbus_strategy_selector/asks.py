@@ -12,7 +12,7 @@ from mendbus.bus import Bus
 from mendbus.contracts.asks import Assess, Assessment, AttemptResult, Classification, Classify, Execute
 from mendbus.contracts.errors import BusError, NoResponders, Refused
 from mendbus.contracts.messages import ErrorReported, RecoveryCommand
-from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_SERVICE_BODY, Subjects
+from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects
 from mendbus.runtime import Readiness
 from mendbus.telemetry import Span
 from mendbus_strategy_selector.policies import Policies
@@ -64,7 +64,7 @@ class Asks:
         return await self._short_ask(self._subjects.assess, question, Assessment, span)
 
     async def _short_ask(self, subject: str, question: BaseModel, kind: type[R], span: Span) -> R | None:
-        body, headers = codec.encode(question), _headers(span)
+        body, headers = codec.encode(question), codec.headers(span.traceparent)
         timeout = self._policies.current.ask_timeout_ms / 1000
         async with self._short:
             for _ in range(2):
@@ -106,7 +106,7 @@ class Asks:
             try:
                 async with self._attempts:
                     reply = await self._bus.request(
-                        self._subjects.execute, codec.encode(attempt), _headers(span), timeout=timeout
+                        self._subjects.execute, codec.encode(attempt), codec.headers(span.traceparent), timeout=timeout
                     )
                 self._readiness.set("executor", True)
                 return codec.decode(AttemptResult, reply.body, MAX_SERVICE_BODY)
@@ -125,13 +125,6 @@ class Asks:
             return attempt
         deadline = self._now() + command.timeout_ms * 1_000_000
         return attempt.model_copy(update={"command": command.model_copy(update={"deadline_unix_nano": deadline})})
-
-
-def _headers(span: Span) -> dict[str, str]:
-    headers = {HEADER_CONTENT_TYPE: CONTENT_TYPE}
-    if span.traceparent:
-        headers["traceparent"] = span.traceparent
-    return headers
 
 
 def _failed(attempt: Execute, code: str, detail: str) -> AttemptResult:

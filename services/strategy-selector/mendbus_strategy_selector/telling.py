@@ -82,9 +82,7 @@ class Teller:
         await self._idle.wait()
 
     async def _store(self, outcome: RecoveryOutcome, traceparent: str) -> None:
-        headers = {HEADER_CONTENT_TYPE: CONTENT_TYPE}
-        if traceparent:
-            headers["traceparent"] = traceparent
+        headers = codec.headers(traceparent)
         subject = self._subjects.outcome(outcome.agent.kind, outcome.agent.id)
         body = codec.encode(outcome)
         while True:
