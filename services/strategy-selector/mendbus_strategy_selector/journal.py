@@ -91,15 +91,16 @@ class Journal:
         self._alarm: asyncio.TimerHandle | None = None
         self.position = position
 
-    def append(self, *entries: Entry, cut: bool = False, lazy: bool = False) -> asyncio.Future[Position]:
+    def append(self, *entries: Entry | bytes, cut: bool = False, lazy: bool = False) -> asyncio.Future[Position]:
         """Puts entries into the next record, together; the future is done, with the position, when they are on disk.
 
-        `cut`: nothing that is appended later goes into the same record. `lazy`: nobody waits for it but the disk, so
-        it may wait up to 10 ms for company; each write that this saves is an fsync less.
+        An entry may be packed already. `cut`: nothing that is appended later goes into the same record. `lazy`: nobody
+        waits for it but the disk, so it may wait up to 10 ms for company; each write that this saves is an fsync less.
         """
         loop = asyncio.get_running_loop()
         commit: asyncio.Future[Position] = loop.create_future()
-        self._waiting.append(_Waiting([codec.encode(entry) for entry in entries], commit, cut))
+        packed = [entry if isinstance(entry, bytes) else codec.encode(entry) for entry in entries]
+        self._waiting.append(_Waiting(packed, commit, cut))
         if not lazy:
             self._wake.set()
         elif self._alarm is None:
