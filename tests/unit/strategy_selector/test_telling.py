@@ -1,7 +1,7 @@
 """Telling outcomes: many at once, those of one incident in order, and each until the server has it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import cast
 
@@ -41,12 +41,12 @@ class SlowBus:
 
     async def store(
         self,
-        subject: str,  # noqa: ARG002 - the shape of the bus
+        subject: str,
         body: bytes,
-        headers: Mapping[str, str],  # noqa: ARG002
+        headers: Mapping[str, str],
         *,
         id: str,  # noqa: A002 - the wire's own word
-        timeout: float,  # noqa: ARG002
+        timeout: float,
     ) -> Stored:
         self.begun.append(id)
         await self.may.wait()
@@ -59,7 +59,7 @@ class SlowBus:
 
 
 @asynccontextmanager
-async def telling(bus: SlowBus) -> AsyncIterator[Teller]:
+async def telling(bus: SlowBus) -> AsyncGenerator[Teller]:
     """A teller at work."""
     teller = Teller(cast("Bus", bus), Subjects())
     running = asyncio.create_task(teller.run())
