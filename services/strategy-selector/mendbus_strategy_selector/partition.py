@@ -38,6 +38,8 @@ _BATCH = 250
 OPEN_AT_MOST = 2000
 """Open incidents of a partition above which no more errors are pulled; they wait in the stream."""
 _CHORES_SECONDS = 0.5
+_UNSYNCED_NANO = 10 * _NANO
+"""How old an outcome is at least that a killed server has on disk: RECOVERIES is acknowledged before it is written."""
 
 Job = Callable[[], Awaitable[None]]
 _Commit = tuple[asyncio.Future[Position] | None, Taken, Sequence[Delivery]]
@@ -287,8 +289,15 @@ class Partition:
     # Two tasks: a snapshot may have to wait for the server, and telling must not.
 
     async def _keep_telling(self) -> None:
+        bus = self._runtime.bus
+        reconnects, reached = bus.reconnects, self._runtime.now()
         while True:
             await asyncio.sleep(_CHORES_SECONDS)
+            if bus.reconnects != reconnects:
+                reconnects = bus.reconnects
+                self._tell_again(reached - _UNSYNCED_NANO)
+            if bus.connected:
+                reached = self._runtime.now()
             await self._tell_late()
             self._take_up_due()
 
@@ -297,6 +306,11 @@ class Partition:
             await asyncio.sleep(_CHORES_SECONDS)
             await self._heads.publish(self._journal.position, self._runtime.now())
             await self._tidying.tidy_when_due()
+
+    def _tell_again(self, since_unix_nano: int) -> None:
+        for incident in self._state.incidents.values():
+            if incident.outcome is not None and incident.outcome_unix_nano >= since_unix_nano:
+                self._teller.tell(incident.outcome)
 
     async def _tell_late(self) -> None:
         for incident in list(self._dirty.values()):

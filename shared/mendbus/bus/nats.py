@@ -162,6 +162,7 @@ class Link:
         self._inbox = ""
         self._requests: Requests | None = None
         self._echoes = 0
+        self._reconnects = 0
         self._echoed = asyncio.Event()
         self._watchdog: asyncio.Task[None] | None = None
 
@@ -192,6 +193,11 @@ class Link:
     def connected(self) -> bool:
         """Whether the server is reachable now."""
         return not self._over and self._client.is_connected
+
+    @property
+    def reconnects(self) -> int:
+        """See `Wire`."""
+        return self._reconnects
 
     @property
     def over(self) -> str:
@@ -316,6 +322,7 @@ class Link:
 
     async def _reconnected(self) -> None:
         self._lost = asyncio.get_running_loop().create_future()
+        self._reconnects += 1
         self._up.set()
         _log.info("connected to NATS again")
         for watcher in list(self.watchers):
