@@ -188,6 +188,24 @@ async def test_a_real_agent_is_restarted_warm(
             print("", *times, done.detail, sep="\n")
 
 
+async def test_failover_fences_the_former_and_takes_a_standby_only(system: System) -> None:
+    """One that was stopped is dead before its standby serves; without a standby, or to another agent, it has failed."""
+    async with supervised(system, standby=True) as stage:
+        await eventually(beating(stage))
+        former, standby = stage.supervisor.process, await eventually(lambda: stage.supervisor.standby)
+        assert former is not None
+        wrong = await system.command("failover", parameters={"to": "b2"})
+        assert (wrong.status, wrong.code, stage.pid) == ("failed", "no_standby", former.pid)
+        former.signal(signal.SIGSTOP)
+        done = await system.command("failover", parameters={"to": None}, timeout_ms=5000)
+        assert (done.status, stage.pid, former.status) == ("done", standby.pid, -signal.SIGKILL)
+        assert (await system.probe()).healthy
+        early = await system.command("failover")
+        assert (early.status, early.code, stage.pid) == ("failed", "no_standby", standby.pid)
+        assert (await system.command("failover", "restore")).status == "done"
+        assert (stage.pid, await system.errors()) == (standby.pid, [])
+
+
 async def test_isolate_stops_and_restore_goes_on(system: System) -> None:
     """An isolated process is stopped, which is healthy as ordered and no hang, and goes on when it is lifted."""
     async with supervised(system) as stage:

@@ -98,6 +98,9 @@ class Life:
                 _ = group.create_task(self._for_ever(self.sender.tend), name="outbox")
                 heartbeat = group.create_task(Heartbeat().run(self._core.caller.user_loop_answers), name="heartbeat")
                 _ = group.create_task(self._for_ever(self._stay_connected), name="connection")
+                standby = self._core.standby
+                if standby is not None:
+                    _ = group.create_task(self._for_ever(standby.tend), name="standby")
                 _ = await self._stop.wait()
                 # A sample after the goodbye would raise the agent from the dead.
                 _ = samples.cancel(), heartbeat.cancel()
@@ -157,7 +160,7 @@ class Life:
             except* Exception:
                 log.exception("agent %s connects anew after a fault", self._ref.key)
             finally:
-                self._bus = self._core.checkpoints.bus = None
+                self._carry(None)
                 self._listening = []
                 self._core.connected.clear()
                 with contextlib.suppress(TimeoutError, BusError):
@@ -185,7 +188,7 @@ class Life:
         _ = await bus.subscribe(subjects.everyone("notice"), self._core.peers.notice)
         # Once the hello is out, commands may come: the server must know of the subscriptions by then.
         await bus.barrier()
-        self._bus = self._core.checkpoints.bus = bus
+        self._carry(bus)
         self._core.connected.set()
         self._hello_needed.set()
         async with asyncio.TaskGroup() as group:
@@ -194,6 +197,11 @@ class Life:
             _ = group.create_task(self._greet(bus), name="hello")
             _ = group.create_task(self._core.checkpoints.upload(bus, self._upload_needed), name="checkpoints")
             _ = group.create_task(self._watch(bus, gone), name="watch")
+
+    def _carry(self, bus: Bus | None) -> None:
+        self._bus = self._core.checkpoints.bus = bus
+        if self._core.standby is not None:
+            self._core.standby.bus = bus
 
     async def _watch(self, bus: Bus, gone: "asyncio.Future[str]") -> None:
         """Notices that the connection was lost, came back, or is gone for good."""
@@ -231,6 +239,7 @@ class Life:
             operations=core.operations.described()[:256],
             features=core.strategies.features[:256],
             depends_on=list(identity.depends_on),
+            standby_for=None if core.standby is None or core.standby.primary else core.standby.of,
             limits=dict(identity.limits),
             interval_ms=identity.interval_ms,
             sdk=SDK,
@@ -251,6 +260,8 @@ class Life:
         with contextlib.suppress(TimeoutError, BusError):
             # What is under way may take long, and must not cost the errors their way out.
             async with asyncio.timeout(self._stop_seconds / 4):
+                if self._core.standby is not None:
+                    await self._core.standby.stop()
                 for subscription in self._listening:
                     await subscription.stop()
         try:

@@ -29,6 +29,14 @@ class Isolated(MendbusError):
         super().__init__(f"this agent is isolated: {reason}")
 
 
+class StandsBy(Isolated):
+    """The agent stands by and takes no work: it is another's turn. Attribute: `reason`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.args = (f"this agent takes no work: {reason}",)
+
+
 REMEMBERED_CALLS: Final = 256
 """Most failed calls whose arguments are kept; the oldest is let go of first."""
 CALLS_PER_EVENT: Final = 16
@@ -146,6 +154,8 @@ class Operations:
         self._runs = Runs()
         self.isolated: str | None = None
         """Why no work is taken; None while it is."""
+        self.turn: Callable[[], str | None] = lambda: None
+        """Why it is the turn of another agent; None when it is not."""
 
     # -- registration
 
@@ -281,9 +291,16 @@ class Operations:
 
         return run
 
+    def check_turn(self) -> None:
+        """Raises `StandsBy`."""
+        why = self.turn()
+        if why is not None:
+            raise StandsBy(why)
+
     def _admit(self) -> None:
-        if self.isolated is not None:
-            error = Isolated(self.isolated)
+        why = self.turn()
+        if self.isolated is not None or why is not None:
+            error = StandsBy(why) if why is not None else Isolated(self.isolated or "")
             nest = _nest.get()
             if nest is not None:
                 # Ordered, so it is no failure for those further out to report.

@@ -47,6 +47,8 @@ class Strategies:
         self._handlers: dict[Strategy, Callable[..., Any]] = {}
         self._features: dict[str, Feature] = {}
         self._levels = Levels(caller)
+        self.failover: Handler | None = None
+        """Hands the work over to a standby, where there are any."""
 
     def add_handler(self, strategy: Strategy, function: Callable[..., Any]) -> None:
         """Registers the user's own handler, which takes the RecoveryCommand. Raises `ValueError`."""
@@ -93,6 +95,8 @@ class Strategies:
             return self._levels.handle
         if strategy == "graceful_degradation" and self._features:
             return self._degrade
+        if strategy == "failover":
+            return self.failover
         return None
 
     def _own(self, function: Callable[..., Any]) -> Handler:
@@ -214,6 +218,7 @@ async def run_again(call: Call, operations: Operations, caller: Caller) -> None:
 
     Whoever asks learns of the failure from the answer: reporting it as well would count one failure twice.
     """
+    operations.check_turn()
     loop = asyncio.get_running_loop()
     begun = loop.time()
     try:
