@@ -11,6 +11,7 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast
 
 from mendbus.contracts.errors import MendbusError
 from mendbus.contracts.messages import Operation as OperationRef
+from mendbus.sdk.budget import RetryBudget
 from mendbus.sdk.loop import is_async
 from mendbus.sdk.reports import Words
 from mendbus.sdk.texts import SHORT, cut, message_of, type_name
@@ -152,6 +153,7 @@ class Operations:
         self._calls: OrderedDict[str, list[Call]] = OrderedDict()
         self._kept = 0
         self._runs = Runs()
+        self.retries = RetryBudget()
         self.isolated: str | None = None
         """Why no work is taken; None while it is."""
         self.turn: Callable[[], str | None] = lambda: None
@@ -322,8 +324,10 @@ class Operations:
         attributes = None if operation.active is None else {"mendbus.alternative": operation.active}
         return Words(words.severity, words.category, operation.name, attributes)
 
-    def note(self, operation: Operation, error: BaseException | None, seconds: float) -> None:
-        """Counts a real execution and keeps how it ended."""
+    def note(self, operation: Operation, error: BaseException | None, seconds: float, *, again: bool = False) -> None:
+        """Counts a real execution and keeps how it ended; `again`: it was made again, which earns no retries."""
+        if not again:
+            self.retries.deposit()
         failure = None if error is None else f"{type_name(type(error))}: {message_of(error)}"
         with self._lock:
             operation.has_run = True
