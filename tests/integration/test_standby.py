@@ -12,10 +12,8 @@ from pathlib import Path
 import pytest
 from tests.integration.sdk_system import ID, KIND, System
 
-from mendbus.bus.nats import connect
 from mendbus.contracts.messages import AgentHello
 from mendbus.sdk.standby import LEASE_SECONDS
-from mendbus.server import NatsServer
 from mendbus.testing import eventually
 
 WORKER = """
@@ -76,23 +74,7 @@ class Pair:
 
 
 @pytest.fixture
-async def system(
-    nats_server: NatsServer, root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[System]:
-    """A root of its own on the shared server."""
-    monkeypatch.setenv("MENDBUS_TRACE_DIR", str(tmp_path / "traces"))
-    monkeypatch.setenv("NATS_URL", nats_server.url)
-    monkeypatch.setenv("MENDBUS_ROOT", root)
-    monkeypatch.chdir(tmp_path)
-    bus = await connect(nats_server.url, name="system")
-    system = System(bus, nats_server.url, root)
-    await system.prepare()
-    yield system
-    await bus.close()
-
-
-@pytest.fixture
-async def pair(system: System, tmp_path: Path) -> AsyncIterator[Pair]:
+async def pair(around: System, tmp_path: Path) -> AsyncIterator[Pair]:
     """The primary acts, and one stands by."""
     (tmp_path / "worker.py").write_text(WORKER)
     pair = Pair(tmp_path, {})
@@ -100,7 +82,7 @@ async def pair(system: System, tmp_path: Path) -> AsyncIterator[Pair]:
         await pair.start(ID)
         await pair.start("b2", f"{KIND}/{ID}")
         await pair.acts(ID)
-        await eventually(lambda: len({hello.agent.id for hello in system.told(AgentHello)}) == 2)
+        await eventually(lambda: len({hello.agent.id for hello in around.told(AgentHello)}) == 2)
         yield pair
     finally:
         for process in pair.processes.values():

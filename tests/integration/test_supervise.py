@@ -13,9 +13,7 @@ import pytest
 from tests.integration.sdk_system import ID, KIND, System
 
 from mendbus import Agent
-from mendbus.bus.nats import connect
 from mendbus.contracts.messages import ErrorReported
-from mendbus.server import NatsServer
 from mendbus.supervise.program import Program
 from mendbus.supervise.supervisor import Supervisor
 from mendbus.testing import eventually
@@ -51,21 +49,11 @@ asyncio.run(main())
 
 
 @pytest.fixture
-async def system(
-    nats_server: NatsServer, root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[System]:
+def system(around: System, tmp_path: Path) -> System:
     """A root of its own on the shared server, and a folder with a program in it."""
-    monkeypatch.setenv("MENDBUS_TRACE_DIR", str(tmp_path / "traces"))
-    monkeypatch.setenv("NATS_URL", nats_server.url)
-    monkeypatch.setenv("MENDBUS_ROOT", root)
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "tale.py").write_text(TALE)
     (tmp_path / "helper.py").write_text("import decimal, time\ntime.sleep(0.1)\n")
-    bus = await connect(nats_server.url, name="system")
-    system = System(bus, nats_server.url, root)
-    await system.prepare()
-    yield system
-    await bus.close()
+    return around
 
 
 @dataclass

@@ -142,7 +142,7 @@ class TimelessBudget(RetryBudget):
 
 
 async def test_retry_stays_within_its_budget() -> None:
-    """Beyond the tries that an agent's operations allow a retry is refused under a code of its own, with the failure."""
+    """Beyond the tries that an agent's operations allow a retry is refused, under a code of its own."""
     setup, flaky = Setup(), Flaky(1000)
     setup.operations.retries = TimelessBudget()
     fetch = setup.operation("fetch", flaky)
