@@ -11,7 +11,6 @@ from mendbus.bus import Bus, Message, Subscription
 from mendbus.contracts.errors import BusClosed, BusError, Refused
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.messages import AgentGoodbye, AgentHello, HelloReply
-from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE
 from mendbus.sdk.commands import CommandDesk
 from mendbus.sdk.core import Core
 from mendbus.sdk.entries import Keeper
@@ -28,7 +27,6 @@ Connect = Callable[[Callable[[str], None]], Awaitable[Bus]]
 """Connects to the bus; what it is given is called when the connection is gone for good. Raises `BusError`."""
 
 SDK: Final = "mendbus-python/1"
-_HEADERS: Final = {HEADER_CONTENT_TYPE: CONTENT_TYPE}
 _HELLO_SECONDS: Final = 1.0
 _WATCH_SECONDS: Final = 0.25
 _CLOSE_SECONDS: Final = 2.0
@@ -246,7 +244,7 @@ class Life:
         )
         subject = self._subjects.hello(self._ref.kind, self._ref.id)
         try:
-            reply = await bus.request(subject, codec.encode(hello), _HEADERS, timeout=_HELLO_SECONDS)
+            reply = await bus.request(subject, codec.encode(hello), codec.headers(), timeout=_HELLO_SECONDS)
             return codec.decode(HelloReply, reply.body).stored
         except BusClosed:
             raise
@@ -295,7 +293,7 @@ class Life:
         goodbye = AgentGoodbye(
             id=new_id(self._core.now()), time_unix_nano=self._core.now(), agent=self._ref, reason=_LAST_WORDS
         )
-        await bus.publish(self._subjects.goodbye(self._ref.kind, self._ref.id), codec.encode(goodbye), _HEADERS)
+        await bus.publish(self._subjects.goodbye(self._ref.kind, self._ref.id), codec.encode(goodbye), codec.headers())
         await bus.barrier()
 
     # -- health
@@ -312,7 +310,7 @@ class Life:
             if bus is not None and bus.connected:
                 try:
                     async with asyncio.timeout(interval):
-                        await bus.publish(subject, codec.encode(sample), _HEADERS)
+                        await bus.publish(subject, codec.encode(sample), codec.headers())
                 except (BusError, TimeoutError) as error:
                     log.debug("a health sample was not sent: %s", error)
             due = max(due + interval, loop.time())
