@@ -8,9 +8,8 @@ before that by *its* own clock, which a process that was stopped cannot argue wi
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from mendbus import codec
@@ -19,6 +18,7 @@ from mendbus.contracts.errors import BusError, Refused, WrongSequence
 from mendbus.contracts.messages import AgentRef, Probe, ProbeResult
 from mendbus.contracts.subjects import Subjects
 from mendbus.sdk.commands import Done, Order, StrategyError
+from mendbus.sdk.lease import Lease, Member, boot_seconds
 from mendbus.sdk.loop import Caller
 from mendbus.sdk.probes import Probes
 
@@ -30,47 +30,8 @@ _MARGIN: Final = 0.8
 _LATER: Final = 1.5
 """Leases that others wait at the very start, so that the one they stand by for comes first."""
 _BUCKET: Final = "leases"
-
-
-def boot_seconds() -> float:
-    """Seconds since the machine started, those included in which it or this process slept."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The last writing of the key. `holder`: key of an agent, empty when it was handed on to `to`."""
-
-    sequence: int
-    holder: str
-    instance: str
-    fence: int
-    serving: bool
-    to: str = ""
-
-    def body(self) -> bytes:
-        """As it is stored."""
-        fields = ("holder", "instance", "fence", "serving", "to")
-        return codec.pack({name: getattr(self, name) for name in fields})
-
-    @classmethod
-    def read(cls, message: StoredMessage) -> "Lease":
-        """Raises `Refused`."""
-        body = codec.unpack(message.body)
-        texts = [str(body.get(name) or "") for name in ("holder", "instance", "to")]
-        fence = body.get("fence")
-        if not isinstance(fence, int):
-            raise Refused("bad_lease", f"the lease {message.subject} has no fence")
-        return cls(message.sequence, texts[0], texts[1], fence, body.get("serving") is True, texts[2])
-
-
-@dataclass(frozen=True, slots=True)
-class _Member:
-    """One who stands by; `heard`: when, in seconds since boot. `load`: per cent of a core."""
-
-    healthy: bool
-    load: float
-    heard: float
+_KEPT_SECONDS: Final = 3600.0
+"""How long what is written is kept, so that those who never come back leave nothing behind."""
 
 
 class Standby:
@@ -114,7 +75,7 @@ class Standby:
         self._lease: Lease | None = None
         self._fence = 0
         self._changed_at = 0.0
-        self._members: dict[str, _Member] = {}
+        self._members: dict[str, Member] = {}
         self._healthy = False
         self._announced_at = -lease_seconds
         self._until = 0.0
@@ -171,7 +132,7 @@ class Standby:
                     load = body.get("load")
                     known = float(load) if isinstance(load, int | float) else 0.0
                     age = max(0, self._now() - message.time_unix_nano) / 1e9
-                    self._members[f"{kind}/{agent}"] = _Member(body.get("healthy") is True, known, self._clock() - age)
+                    self._members[f"{kind}/{agent}"] = Member(body.get("healthy") is True, known, self._clock() - age)
                 case _:
                     pass
         self._woken.set()
@@ -212,7 +173,7 @@ class Standby:
         self._healthy = (await self._well()).healthy
         body = codec.pack({"healthy": self._healthy, "load": self._load()})
         kind, agent = self._agent.kind, self._agent.id
-        _ = await bus.store(f"{self._subject}.member.{kind}.{agent}", body, timeout=self._seconds)
+        _ = await bus.store(f"{self._subject}.member.{kind}.{agent}", body, ttl=_KEPT_SECONDS, timeout=self._seconds)
 
     async def _well(self) -> ProbeResult:
         """Whether this agent itself is fit to act."""
@@ -244,7 +205,11 @@ class Standby:
         sent = self._clock()
         try:
             stored = await bus.store(
-                f"{self._subject}.lease", lease.body(), expected_last=expected, timeout=self._seconds / 2
+                f"{self._subject}.lease",
+                lease.body(),
+                expected_last=expected,
+                ttl=_KEPT_SECONDS,
+                timeout=self._seconds / 2,
             )
         except WrongSequence:
             found = await bus.last(self._stream, f"{self._subject}.lease", timeout=self._seconds / 2)
@@ -372,7 +337,7 @@ class Standby:
         bus, lease = self.bus, self._lease
         if bus is not None and lease is not None and lease.holder:
             body = codec.pack({"to": self._agent.key, "fence": lease.fence})
-            _ = await bus.store(f"{self._subject}.wanted", body, timeout=self._seconds)
+            _ = await bus.store(f"{self._subject}.wanted", body, ttl=_KEPT_SECONDS, timeout=self._seconds)
         await self._until_served(order, self._agent.key)
         return Done(f"{self._agent.key} acts as {self.of} again")
 
