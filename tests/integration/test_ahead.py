@@ -83,6 +83,21 @@ async def test_without_a_server_a_standby_gets_warm_all_the_same(monkeypatch: py
     assert await in_thread(found.thread.join, 5.0)
 
 
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1", "nonsense"])
+async def test_a_standby_exports_no_spans(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, endpoint: str
+) -> None:
+    """What tracing needs is loaded ahead, silently; a wrong endpoint is the agent's to complain of."""
+    monkeypatch.setenv("NATS_URL", nats_server.url)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    await in_thread(ahead.prepare)
+    found = ahead.take(nats_server.url)
+    assert found is not None
+    found.thread.start("test", found.close)
+    assert await in_thread(found.thread.join, 5.0)
+    assert not caplog.records
+
+
 async def test_wrong_settings_prepare_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The program itself is to fail on them, in its own words."""
     monkeypatch.setenv("MENDBUS_NO_SUCH_THING", "1")

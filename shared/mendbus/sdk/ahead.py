@@ -1,11 +1,12 @@
 """What a warm standby does for an agent before there is one: its thread and, on that, its connection to NATS."""
 
 import asyncio
+import contextlib
 import os
 import threading
 from typing import TYPE_CHECKING, Final
 
-from mendbus.contracts.errors import BusError, MendbusError
+from mendbus.contracts.errors import BusError, MendbusError, SettingsError
 from mendbus.contracts.messages import (
     AgentGoodbye,
     AgentHello,
@@ -20,7 +21,8 @@ from mendbus.contracts.messages import (
 )
 from mendbus.sdk.loop import LoopThread
 from mendbus.sdk.pauses import BackOff
-from mendbus.settings import from_environment
+from mendbus.settings import Settings, from_environment
+from mendbus.telemetry import open_tracer
 
 if TYPE_CHECKING:
     from mendbus.bus.nats import Early
@@ -44,8 +46,9 @@ _MODELS: Final = (
 class Ahead:
     """A thread with an open connection that is silent: nothing is sent, nothing is listened to."""
 
-    def __init__(self, nats_url: str) -> None:
-        self.nats_url = nats_url
+    def __init__(self, settings: Settings) -> None:
+        self.nats_url = settings.nats_url
+        self._settings = settings
         self.thread = LoopThread()
         self._early: Early | None = None
         self._tried = threading.Event()
@@ -58,6 +61,10 @@ class Ahead:
     async def _connect(self) -> None:
         import mendbus.bus.nats as nats_bus
 
+        if self._settings.otlp_endpoint:
+            # The first one loads the HTTP client and whatever describes this host; nothing is sent without a span.
+            with contextlib.suppress(SettingsError):
+                await open_tracer("standby", self._settings).close()
         back_off = BackOff(0.1, 2.0)
         while self._early is None:
             try:
@@ -87,7 +94,7 @@ def prepare() -> None:
         _ = model.model_rebuild()
     global _ready  # noqa: PLW0603
     try:
-        _ready = Ahead(from_environment().nats_url)
+        _ready = Ahead(from_environment())
     except MendbusError:
         return
     _ready.begin()

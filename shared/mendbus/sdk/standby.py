@@ -29,6 +29,8 @@ _MARGIN: Final = 0.8
 """The part of the lease for which its holder acts."""
 _LATER: Final = 1.5
 """Leases that others wait at the very start, so that the one they stand by for comes first."""
+_BARRED_LEASES: Final = 20
+"""So long one does not try again that could not take over."""
 _BUCKET: Final = "leases"
 _KEPT_SECONDS: Final = 3600.0
 """How long what is written is kept, so that those who never come back leave nothing behind."""
@@ -82,6 +84,7 @@ class Standby:
         self._serving = False
         self._handing_to: str | None = None
         self._stopped = False
+        self._barred_until = 0.0
         self._woken = asyncio.Event()
         self._renew_now = asyncio.Event()
         self._resting = asyncio.Event()
@@ -170,7 +173,7 @@ class Standby:
         if self._clock() - self._announced_at < self._seconds / 2:
             return
         self._announced_at = self._clock()
-        self._healthy = (await self._well()).healthy
+        self._healthy = (await self._well()).healthy and self._clock() >= self._barred_until
         body = codec.pack({"healthy": self._healthy, "load": self._load()})
         kind, agent = self._agent.kind, self._agent.id
         _ = await bus.store(f"{self._subject}.member.{kind}.{agent}", body, ttl=_KEPT_SECONDS, timeout=self._seconds)
@@ -182,12 +185,12 @@ class Standby:
 
     def _may_take(self) -> bool:
         lease, silent = self._lease, self._clock() - self._changed_at
-        if not self._healthy or self._stopped:
+        if not self._healthy or self._stopped or self._clock() < self._barred_until:
             return False
         if lease is None:
             # Nothing was written, or it was lost with the server: whoever held it has stopped after this time.
             return silent >= self._seconds * (1.0 if self.primary else _LATER)
-        return silent >= self._seconds or (not lease.holder and lease.to == self._agent.key)
+        return silent >= self._seconds or (not lease.holder and lease.to in ("", self._agent.key))
 
     async def _acquire(self, bus: Bus) -> bool:
         before = self._lease
@@ -246,8 +249,8 @@ class Standby:
                     await self._wait(self._seconds / 4)
             except Exception:
                 log.exception("%s could not take over as %s", self._agent.key, self.of)
-                self._healthy = False
-                self._handing_to = ""
+                self._healthy, self._barred_until = False, self._clock() + _BARRED_LEASES * self._seconds
+                self._handing_to = self._best(None) or ""
             finally:
                 self._serving = False
             try:

@@ -170,7 +170,7 @@ async def test_one_that_is_not_well_does_not_take_over(bus: Bus) -> None:
 
 
 async def test_a_takeover_that_fails_is_given_up(bus: Bus) -> None:
-    """Whose `activate` raises does not act; another takes its turn."""
+    """Whose `activate` raises does not act and does not try again soon; another takes its turn."""
 
     def fail() -> None:
         raise OSError("no disk")
@@ -179,8 +179,10 @@ async def test_a_takeover_that_fails_is_given_up(bus: Bus) -> None:
     async with living(a):
         await eventually(lambda: a.told)
         assert not a.standby.active
+        await asyncio.sleep(2 * LEASE)
         async with living(b):
             await eventually(lambda: b.standby.active)
+    assert a.told == ["deactivate"]
 
 
 async def test_a_lease_lost_with_the_server_is_written_anew(bus: Bus) -> None:
