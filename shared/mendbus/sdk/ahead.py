@@ -88,6 +88,12 @@ _ready: Ahead | None = None
 """What the first agent of this process takes: made by the launcher, which knows nothing of the agent to come."""
 
 
+def build_models() -> None:
+    """Has what an agent reads and writes ready, before there is any hurry."""
+    for model in _MODELS:
+        _ = model.model_rebuild()
+
+
 def prepare() -> None:
     """Connects as the environment says; for the launcher of a standby. Does nothing where the settings are wrong."""
     for model in _MODELS:

@@ -1,4 +1,4 @@
-"""Waits warm in place of a Python program: imports what it imports, blocks before its first line, then becomes it.
+"""Waits warm in place of a Python program: imports what it imports, connects, blocks before its first line, becomes it.
 
 Run by path, `python LAUNCHER -m package ARGS` or `python LAUNCHER script.py ARGS`, so that the interpreter of the
 program need not have Mendbus: nothing but the standard library here. A byte on the descriptor in `MENDBUS_STANDBY_FD`
