@@ -157,7 +157,6 @@ async def test_a_dead_one_is_replaced_and_one_that_ends_hands_on(pair: Pair) -> 
     pair.send(ID, signal.SIGKILL)
     await pair.acts("b2")
     await pair.start(ID)
-    await asyncio.sleep(LEASE_SECONDS)
     (pair.folder / "stop-b2").touch()
     await pair.acts(ID)
     assert ["b2", "deactivate"] in pair.log()
