@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
-from tests.bench import alone, floor, life, load, report, together
+from tests.bench import alone, floor, life, load, report, restoring, together
 from tests.bench.figures import ROWS, Book, Mode
 from tests.bench.plan import QUICK, Plan
 
@@ -26,6 +26,8 @@ _SINGLE: dict[str, Callable[[Plan, Book, Mode, Path], Awaitable[None]]] = {
     "distinct": together.measure_distinct,
     "memory": life.measure_memory,
     "start": life.measure_start,
+    "warm": restoring.measure_warm,
+    "rollback": restoring.measure_rollback,
 }
 
 

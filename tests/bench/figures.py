@@ -10,7 +10,19 @@ from typing import Any, Literal, cast
 Mode = Literal["traced", "untraced"]
 """With tracing to a live OTLP receiver, which is what counts, or without."""
 
-ROWS = ("floor", "selection", "recovery", "burst", "sustained", "storm", "distinct", "memory", "start")
+ROWS = (
+    "floor",
+    "selection",
+    "recovery",
+    "burst",
+    "sustained",
+    "storm",
+    "distinct",
+    "memory",
+    "start",
+    "warm",
+    "rollback",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +166,19 @@ FIGURES: tuple[Figure, ...] = (
     Figure("start.report.p99", "SDK report() call, p99", "ms"),
     Figure("start.status.p50", "health status on the bus after a sample, p50", "ms", _less(20.0), _less(9.0)),
     Figure("start.status.p99", "health status on the bus after a sample, p99", "ms"),
+    *(
+        figure
+        for key, what, must, aim in (
+            ("warm", "warm restart, command -> healthy probe", 48.9, 15.0),
+            ("warm.agent", "warm restart, command -> the agent answers itself", 48.9, 15.0),
+            ("rollback", "rollback of 1 MiB, command -> healthy probe", 25.0, 10.0),
+            ("rollback.bucket", "the same from the bucket", 25.0, 10.0),
+        )
+        for figure in (
+            Figure(f"{key}.p50", f"{what}, p50", aim=_less(aim)),
+            Figure(f"{key}.p99", f"{what}, p99", must=_less(must)),
+        )
+    ),
 )
 BY_KEY = {figure.key: figure for figure in FIGURES}
 

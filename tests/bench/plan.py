@@ -35,6 +35,8 @@ class Plan:
     """Calls of report() whose cost is measured."""
     samples: int = 100
     """Health samples of which each changes a status."""
+    restarts: int = 10
+    rollbacks: int = 20
 
 
 QUICK = Plan(
@@ -52,6 +54,8 @@ QUICK = Plan(
     under_way=10,
     calls=100,
     samples=20,
+    restarts=3,
+    rollbacks=5,
 )
 
 

@@ -4,36 +4,20 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.integration.sdk_system import System, in_thread
 
 from mendbus import RecoveryCommand
-from mendbus.bus.nats import connect
 from mendbus.contracts.messages import AgentGoodbye, AgentHello, HealthSample, SettledQuery, SettledReply
 from mendbus.otlp_sink import OtlpSink
-from mendbus.server import NatsServer
 from mendbus.testing import eventually
 
 MIB = 1 << 20
 
 
-@pytest.fixture(autouse=True)
-def _traces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("MENDBUS_TRACE_DIR", str(tmp_path / "traces"))
-
-
-@pytest.fixture
-async def system(nats_server: NatsServer, root: str) -> AsyncIterator[System]:
-    """A root of its own on the shared server."""
-    bus = await connect(nats_server.url, name="system")
-    system = System(bus, nats_server.url, root)
-    await system.prepare()
-    yield system
-    await bus.close()
+pytestmark = pytest.mark.usefixtures("traces")
 
 
 async def test_an_agent_from_hello_to_goodbye(system: System) -> None:

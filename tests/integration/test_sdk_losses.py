@@ -4,7 +4,6 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,20 +15,7 @@ from mendbus.contracts.messages import AgentGoodbye, AgentHello
 from mendbus.server import NatsServer
 from mendbus.testing import eventually
 
-
-@pytest.fixture(autouse=True)
-def _traces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("MENDBUS_TRACE_DIR", str(tmp_path / "traces"))
-
-
-@pytest.fixture
-async def system(nats_server: NatsServer, root: str) -> AsyncIterator[System]:
-    """A root of its own on the shared server."""
-    bus = await connect(nats_server.url, name="system")
-    system = System(bus, nats_server.url, root)
-    await system.prepare()
-    yield system
-    await bus.close()
+pytestmark = pytest.mark.usefixtures("traces")
 
 
 async def test_nats_away_and_back(doomed_server: NatsServer, root: str) -> None:

@@ -13,9 +13,7 @@ import pytest
 from tests.integration.sdk_system import ID, KIND, System
 
 from mendbus import Agent
-from mendbus.bus.nats import connect
 from mendbus.contracts.messages import ErrorReported
-from mendbus.server import NatsServer
 from mendbus.supervise.program import Program
 from mendbus.supervise.supervisor import Supervisor
 from mendbus.testing import eventually
@@ -51,21 +49,11 @@ asyncio.run(main())
 
 
 @pytest.fixture
-async def system(
-    nats_server: NatsServer, root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[System]:
+def system(around: System, tmp_path: Path) -> System:
     """A root of its own on the shared server, and a folder with a program in it."""
-    monkeypatch.setenv("MENDBUS_TRACE_DIR", str(tmp_path / "traces"))
-    monkeypatch.setenv("NATS_URL", nats_server.url)
-    monkeypatch.setenv("MENDBUS_ROOT", root)
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "tale.py").write_text(TALE)
     (tmp_path / "helper.py").write_text("import decimal, time\ntime.sleep(0.1)\n")
-    bus = await connect(nats_server.url, name="system")
-    system = System(bus, nats_server.url, root)
-    await system.prepare()
-    yield system
-    await bus.close()
+    return around
 
 
 @dataclass
@@ -186,6 +174,24 @@ async def test_a_real_agent_is_restarted_warm(
         done = await system.command("restart", parameters={"mode": "cold", "grace_ms": 0}, timeout_ms=5000)
         with capsys.disabled():
             print("", *times, done.detail, sep="\n")
+
+
+async def test_failover_fences_the_former_and_takes_a_standby_only(system: System) -> None:
+    """One that was stopped is dead before its standby serves; without a standby, or to another agent, it has failed."""
+    async with supervised(system, standby=True) as stage:
+        await eventually(beating(stage))
+        former, standby = stage.supervisor.process, await eventually(lambda: stage.supervisor.standby)
+        assert former is not None
+        wrong = await system.command("failover", parameters={"to": "b2"})
+        assert (wrong.status, wrong.code, stage.pid) == ("failed", "no_standby", former.pid)
+        former.signal(signal.SIGSTOP)
+        done = await system.command("failover", parameters={"to": None}, timeout_ms=5000)
+        assert (done.status, stage.pid, former.status) == ("done", standby.pid, -signal.SIGKILL)
+        assert (await system.probe()).healthy
+        early = await system.command("failover")
+        assert (early.status, early.code, stage.pid) == ("failed", "no_standby", standby.pid)
+        assert (await system.command("failover", "restore")).status == "done"
+        assert (stage.pid, await system.errors()) == (standby.pid, [])
 
 
 async def test_isolate_stops_and_restore_goes_on(system: System) -> None:

@@ -47,11 +47,17 @@ async def connect(
     The user must be allowed to publish and to subscribe below `prefix_inbox`. Raises `BusError` when there is no
     connection after `connect_timeout` seconds.
     """
+    early = await connect_early(url, name=name, connect_timeout=connect_timeout)
+    return await early.take(prefix_inbox=prefix_inbox, on_dead=on_dead)
+
+
+async def connect_early(url: str, *, name: str, connect_timeout: float = 5.0) -> "Early":
+    """Connects as `connect` does, and neither sends nor listens: whoever it is for takes it when its time has come."""
     servers = [part.strip() for part in url.split(",") if part.strip()]
-    link = Link(_ToughClient(), on_dead)
+    link = Link(_ToughClient())
     try:
         async with asyncio.timeout(connect_timeout):
-            await link.open(servers, name, prefix_inbox)
+            await link.open(servers, name)
     except BaseException as error:
         await link.close()
         if isinstance(error, (nats.errors.Error, OSError, TimeoutError)):
@@ -62,7 +68,32 @@ async def connect(
             )
             raise BusError(msg) from None
         raise
-    return NatsBus(link)
+    return Early(link)
+
+
+class Early:
+    """A connection ahead of its use; kept, like any other, through the loss of a server."""
+
+    def __init__(self, link: "Link") -> None:
+        self._link = link
+
+    @property
+    def connected(self) -> bool:
+        """Whether it could be taken now."""
+        return self._link.connected
+
+    async def take(self, *, prefix_inbox: str = "_INBOX", on_dead: Callable[[str], None] | None = None) -> NatsBus:
+        """Makes it a bus, see `connect`; to be called once. Raises `BusError` when it is gone."""
+        try:
+            await self._link.begin(prefix_inbox, on_dead)
+        except BaseException:
+            await self._link.close()
+            raise
+        return NatsBus(self._link)
+
+    async def close(self) -> None:
+        """Closes it; raises nothing."""
+        await self._link.close()
 
 
 def _without_credentials(server: str) -> str:
@@ -190,11 +221,11 @@ class _Parser:
 class Link:
     """One connection, with its watchdog, its requests and its pings. Implements `Wire`."""
 
-    def __init__(self, client: Client, on_dead: Callable[[str], None] | None) -> None:
+    def __init__(self, client: Client) -> None:
         self.watchers: set[Watcher] = set()
         self.last_error: Exception | None = None
         self._client = client
-        self._on_dead = on_dead
+        self._on_dead: Callable[[str], None] | None = None
         self._over = ""
         self._up = asyncio.Event()
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -205,12 +236,11 @@ class Link:
         self._echoed = asyncio.Event()
         self._watchdog: asyncio.Task[None] | None = None
 
-    async def open(self, servers: list[str], name: str, prefix_inbox: str) -> None:
-        """Connects, for as long as it takes, and starts the watchdog."""
+    async def open(self, servers: list[str], name: str) -> None:
+        """Connects, for as long as it takes."""
         await self._client.connect(
             servers=servers,
             name=name,
-            inbox_prefix=prefix_inbox,
             error_cb=self._error,
             disconnected_cb=self._disconnected,
             reconnected_cb=self._reconnected,
@@ -221,8 +251,14 @@ class Link:
             ping_interval=_PING_SECONDS,
             max_outstanding_pings=2,
         )
-        self._inbox = self._client.new_inbox()
         self._up.set()
+
+    async def begin(self, prefix_inbox: str, on_dead: Callable[[str], None] | None) -> None:
+        """Listens for answers and starts the watchdog."""
+        self._on_dead = on_dead
+        # The client library takes it with the connection, when it may not be known yet whose that is.
+        cast("Any", self._client)._inbox_prefix = bytearray(prefix_inbox.encode())
+        self._inbox = self._client.new_inbox()
         self._requests = Requests(f"{self._inbox}.answer", self.send)
         _ = await self.listen(f"{self._inbox}.answer.*", self._requests.answered)
         _ = await self.listen(f"{self._inbox}.echo", self._echo)

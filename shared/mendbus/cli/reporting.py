@@ -12,7 +12,7 @@ from mendbus.cli.output import clean, document, say
 from mendbus.contracts.errors import MendbusError
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.messages import ErrorReported, RecoveryOutcome, Settlement
-from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_SERVICE_BODY, Subjects
+from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects
 from mendbus.contracts.vocabulary import Severity
 from mendbus.settings import Settings
 
@@ -141,9 +141,8 @@ async def _store(bus: "Bus", settings: Settings, error: ErrorReported) -> Stored
         "error.type": error.exception.type,
     }
     span = tracer.start(f"publish error.{error.severity or 'unknown'}", "producer", None, attributes)
-    headers = {HEADER_CONTENT_TYPE: CONTENT_TYPE} | ({"traceparent": span.traceparent} if span.traceparent else {})
     try:
-        return await bus.store(subject, codec.encode(error), headers, id=error.id)
+        return await bus.store(subject, codec.encode(error), codec.headers(span.traceparent), id=error.id)
     finally:
         span.end()
         await tracer.close(_CLOSE_SECONDS)

@@ -16,7 +16,7 @@ def supervise(
     agent: Annotated[str, typer.Option("--agent", metavar="KIND/ID", help="The agent that the program is.")],
     command: Annotated[list[str], typer.Argument(help="The program and its arguments, after `--`.")],
     standby: Annotated[
-        bool, typer.Option("--standby", help="Keep a second process waiting with its imports done.")
+        bool, typer.Option("--standby", help="Keep a second process waiting, imported and connected.")
     ] = False,
     heartbeat_ms: Annotated[
         int, typer.Option("--heartbeat-ms", metavar="N", min=10, help="Longest time between two heartbeats.")

@@ -15,6 +15,8 @@ from mendbus.contracts.errors import SettingsError
 from mendbus.contracts.ids import is_token, new_id
 from mendbus.contracts.messages import AgentRef
 from mendbus.contracts.vocabulary import CATEGORIES, SEVERITIES, Category, Severity
+from mendbus.sdk import ahead
+from mendbus.sdk.ahead import Ahead
 from mendbus.sdk.core import Core, Identity
 from mendbus.sdk.declare import Declarations
 from mendbus.sdk.disk import DiskKeeper
@@ -107,7 +109,8 @@ class Agent(Declarations):
         )
         self._outbox_dir = None if outbox_dir is None else Path(outbox_dir)
         super().__init__(Core(identity, Outbox(keeping=outbox_dir is not None), time.time_ns))
-        self._thread = LoopThread(f"mendbus {ref.key}")
+        self._thread = LoopThread()
+        self._ahead: Ahead | None = None
         self._life: Life | None = None
         self._stopped = False
 
@@ -144,7 +147,10 @@ class Agent(Declarations):
                 if keeper is not None:
                     keeper.close()
 
-        self._thread.start(main)
+        self._ahead = ahead.take(self._settings.nats_url)
+        if self._ahead is not None:
+            self._thread = self._ahead.thread
+        self._thread.start(f"mendbus {ref.key}", main)
         _ = atexit.register(self.stop, _EXIT_SECONDS)
         return self
 
@@ -152,11 +158,12 @@ class Agent(Declarations):
         import mendbus.bus.nats as nats_bus
 
         ref = self._core.identity.ref
+        prefix = f"_INBOX_{ref.kind}_{ref.id}"
+        early = None if self._ahead is None else self._ahead.connection()
+        if early is not None:
+            return await early.take(prefix_inbox=prefix, on_dead=on_dead)
         return await nats_bus.connect(
-            self._settings.nats_url,
-            name=f"{ref.key}/{self.instance}",
-            prefix_inbox=f"_INBOX_{ref.kind}_{ref.id}",
-            on_dead=on_dead,
+            self._settings.nats_url, name=f"{ref.key}/{self.instance}", prefix_inbox=prefix, on_dead=on_dead
         )
 
     def stop(self, timeout: float = _STOP_SECONDS) -> None:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 from mendbus.contracts.messages import AgentRef
 from mendbus.contracts.subjects import Subjects
@@ -16,6 +17,7 @@ from mendbus.sdk.peers import Peers
 from mendbus.sdk.probes import Probes
 from mendbus.sdk.reports import Words, capture, key_of
 from mendbus.sdk.stacks import innermost
+from mendbus.sdk.standby import Standby
 from mendbus.sdk.strategies import Strategies
 from mendbus.sdk.texts import message_of, type_name
 
@@ -48,6 +50,7 @@ class Core:
         self.checkpoints = Checkpoints(subjects.bucket("checkpoints"), ref.kind, ref.id, self.caller, now)
         self.strategies = Strategies(self.operations, self.checkpoints, self.caller, self.changed)
         self.peers = Peers()
+        self.standby: Standby | None = None
         self.probes = Probes(self.operations, self.caller, now)
         self.sampler = Sampler(
             ref,
@@ -59,6 +62,40 @@ class Core:
             lambda: outbox.waiting + outbox.unsettled,
             now,
         )
+
+    def stand_by(
+        self,
+        of: str,
+        activate: Callable[[], Any] | None,
+        deactivate: Callable[[], Any] | None,
+        lease_seconds: float,
+    ) -> Standby:
+        """Makes this agent one of those of which one acts. Raises `RuntimeError` when it is one already."""
+        if self.standby is not None:
+            msg = f"this agent stands by for {self.standby.of} already"
+            raise RuntimeError(msg)
+        standby = self.standby = Standby(
+            of,
+            self.identity.ref,
+            self.identity.subjects,
+            self.caller,
+            self.probes,
+            lambda: self.sampler.latest.get("cpu_percent", 0.0),
+            lambda holder: self._took_over(of, holder),
+            self.now,
+            activate=activate,
+            deactivate=deactivate,
+            lease_seconds=lease_seconds,
+        )
+        self.operations.turn = standby.refusal
+        self.probes.elsewhere = standby.elsewhere
+        self.strategies.failover = standby.handle
+        self.changed()
+        return standby
+
+    def _took_over(self, of: str, holder: str) -> None:
+        text = f"took over as {of} from {holder}, which had stopped renewing its lease"
+        _ = self.report(None, Words(severity="warning"), type_="TookOver", message=text)
 
     def changed(self) -> None:
         """The hello says something else than before."""

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, overload
 
+from mendbus.contracts.ids import is_token
 from mendbus.contracts.vocabulary import CATEGORIES, SEVERITIES, Category, Severity, Strategy
 from mendbus.sdk.checkpoints import check_restore
 from mendbus.sdk.core import Core
@@ -12,6 +13,7 @@ from mendbus.sdk.levels import Level
 from mendbus.sdk.operations import Watch
 from mendbus.sdk.peers import Breaker
 from mendbus.sdk.reports import Words
+from mendbus.sdk.standby import LEASE_SECONDS, Standby
 from mendbus.sdk.strategies import Feature
 from mendbus.sdk.texts import SHORT, cut
 
@@ -155,6 +157,31 @@ class Declarations:
     def level(self, name: str, get: Callable[[], Any], set: Callable[[int], Any]) -> None:  # noqa: A002 - reads best
         """Declares a number, such as one of workers, that `scale_down` lowers and sets back."""
         self._core.strategies.add_level(cut(name, SHORT), Level(get, set))
+
+    def standby(
+        self,
+        of: str | None = None,
+        *,
+        activate: Callable[[], Any] | None = None,
+        deactivate: Callable[[], Any] | None = None,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> Standby:
+        """Declares that of several agents one acts: this one, or that for which it stands by, `kind/id`.
+
+        All of them call it before their start, the one that the others stand by for without `of`. Whoever holds the
+        lease acts; in all others operations raise `Isolated`. When its holder dies, hangs or is cut off, a healthy
+        standby takes over within about the length of the lease, and a holder that wakes up late finds that it may not
+        act any more. `failover` hands over to the standby that is healthy and has least to do, `restore` takes it
+        back. `activate` and `deactivate` are called as this agent takes and loses its turn. An operation that has
+        begun is not stopped: have what it writes to elsewhere refuse a lower `fence` than the last.
+        Raises `ValueError` for what is no `kind/id`, and `RuntimeError` when it was called before.
+        """
+        ref = self._core.identity.ref
+        key = ref.key if of is None else of
+        if key.count("/") != 1 or not all(map(is_token, key.split("/"))) or key.partition("/")[0] != ref.kind:
+            msg = f"{key!r} is no agent of the kind {ref.kind!r}: kind/id is expected"
+            raise ValueError(msg)
+        return self._core.stand_by(key, activate, deactivate, lease_seconds)
 
     def breaker(self, peer: str) -> Breaker:
         """A context manager and a decorator around calls to another agent, `kind/id`.

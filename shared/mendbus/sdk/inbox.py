@@ -11,8 +11,6 @@ from mendbus.contracts.errors import BusError, Refused
 from mendbus.contracts.ids import is_token
 from mendbus.contracts.messages import AgentRef, CommandResult, Probe, RecoveryCommand
 from mendbus.contracts.subjects import (
-    CONTENT_TYPE,
-    HEADER_CONTENT_TYPE,
     HEADER_SERVICE_ERROR,
     HEADER_SERVICE_ERROR_CODE,
     MAX_SERVICE_BODY,
@@ -90,10 +88,7 @@ class Inbox:
         await self._reply(bus, message, result, span.traceparent)
 
     async def _reply(self, bus: Bus, message: Message, answer: BaseModel, traceparent: str = "") -> None:
-        headers = {HEADER_CONTENT_TYPE: CONTENT_TYPE}
-        if traceparent:
-            headers["traceparent"] = traceparent
-        await self._send(bus, message, codec.encode(answer), headers)
+        await self._send(bus, message, codec.encode(answer), codec.headers(traceparent))
 
     async def _refuse(self, bus: Bus, message: Message, refused: Refused) -> None:
         log.warning("refused a message on %s: %s", message.subject, refused)

@@ -11,7 +11,6 @@ from mendbus.bus import Bus, Message, Subscription
 from mendbus.contracts.errors import BusClosed, BusError, Refused
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.messages import AgentGoodbye, AgentHello, HelloReply
-from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE
 from mendbus.sdk.commands import CommandDesk
 from mendbus.sdk.core import Core
 from mendbus.sdk.entries import Keeper
@@ -28,7 +27,6 @@ Connect = Callable[[Callable[[str], None]], Awaitable[Bus]]
 """Connects to the bus; what it is given is called when the connection is gone for good. Raises `BusError`."""
 
 SDK: Final = "mendbus-python/1"
-_HEADERS: Final = {HEADER_CONTENT_TYPE: CONTENT_TYPE}
 _HELLO_SECONDS: Final = 1.0
 _WATCH_SECONDS: Final = 0.25
 _CLOSE_SECONDS: Final = 2.0
@@ -98,6 +96,9 @@ class Life:
                 _ = group.create_task(self._for_ever(self.sender.tend), name="outbox")
                 heartbeat = group.create_task(Heartbeat().run(self._core.caller.user_loop_answers), name="heartbeat")
                 _ = group.create_task(self._for_ever(self._stay_connected), name="connection")
+                standby = self._core.standby
+                if standby is not None:
+                    _ = group.create_task(self._for_ever(standby.tend), name="standby")
                 _ = await self._stop.wait()
                 # A sample after the goodbye would raise the agent from the dead.
                 _ = samples.cancel(), heartbeat.cancel()
@@ -157,7 +158,7 @@ class Life:
             except* Exception:
                 log.exception("agent %s connects anew after a fault", self._ref.key)
             finally:
-                self._bus = self._core.checkpoints.bus = None
+                self._carry(None)
                 self._listening = []
                 self._core.connected.clear()
                 with contextlib.suppress(TimeoutError, BusError):
@@ -185,7 +186,7 @@ class Life:
         _ = await bus.subscribe(subjects.everyone("notice"), self._core.peers.notice)
         # Once the hello is out, commands may come: the server must know of the subscriptions by then.
         await bus.barrier()
-        self._bus = self._core.checkpoints.bus = bus
+        self._carry(bus)
         self._core.connected.set()
         self._hello_needed.set()
         async with asyncio.TaskGroup() as group:
@@ -194,6 +195,11 @@ class Life:
             _ = group.create_task(self._greet(bus), name="hello")
             _ = group.create_task(self._core.checkpoints.upload(bus, self._upload_needed), name="checkpoints")
             _ = group.create_task(self._watch(bus, gone), name="watch")
+
+    def _carry(self, bus: Bus | None) -> None:
+        self._bus = self._core.checkpoints.bus = bus
+        if self._core.standby is not None:
+            self._core.standby.bus = bus
 
     async def _watch(self, bus: Bus, gone: "asyncio.Future[str]") -> None:
         """Notices that the connection was lost, came back, or is gone for good."""
@@ -231,13 +237,14 @@ class Life:
             operations=core.operations.described()[:256],
             features=core.strategies.features[:256],
             depends_on=list(identity.depends_on),
+            standby_for=None if core.standby is None or core.standby.primary else core.standby.of,
             limits=dict(identity.limits),
             interval_ms=identity.interval_ms,
             sdk=SDK,
         )
         subject = self._subjects.hello(self._ref.kind, self._ref.id)
         try:
-            reply = await bus.request(subject, codec.encode(hello), _HEADERS, timeout=_HELLO_SECONDS)
+            reply = await bus.request(subject, codec.encode(hello), codec.headers(), timeout=_HELLO_SECONDS)
             return codec.decode(HelloReply, reply.body).stored
         except BusClosed:
             raise
@@ -251,6 +258,8 @@ class Life:
         with contextlib.suppress(TimeoutError, BusError):
             # What is under way may take long, and must not cost the errors their way out.
             async with asyncio.timeout(self._stop_seconds / 4):
+                if self._core.standby is not None:
+                    await self._core.standby.stop()
                 for subscription in self._listening:
                     await subscription.stop()
         try:
@@ -284,7 +293,7 @@ class Life:
         goodbye = AgentGoodbye(
             id=new_id(self._core.now()), time_unix_nano=self._core.now(), agent=self._ref, reason=_LAST_WORDS
         )
-        await bus.publish(self._subjects.goodbye(self._ref.kind, self._ref.id), codec.encode(goodbye), _HEADERS)
+        await bus.publish(self._subjects.goodbye(self._ref.kind, self._ref.id), codec.encode(goodbye), codec.headers())
         await bus.barrier()
 
     # -- health
@@ -301,7 +310,7 @@ class Life:
             if bus is not None and bus.connected:
                 try:
                     async with asyncio.timeout(interval):
-                        await bus.publish(subject, codec.encode(sample), _HEADERS)
+                        await bus.publish(subject, codec.encode(sample), codec.headers())
                 except (BusError, TimeoutError) as error:
                     log.debug("a health sample was not sent: %s", error)
             due = max(due + interval, loop.time())

@@ -27,34 +27,52 @@ class ExitedError(MendbusError):
     """A callable tried to end the process from a worker thread or task, where that is not possible."""
 
 
+Main = Callable[[], Coroutine[Any, Any, None]]
+
+
 class LoopThread:
     """One daemon thread with an event loop of its own; it ends when its main coroutine does."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
+        self._main: asyncio.Future[Main]
 
-    def start(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Starts the thread and returns once its loop runs."""
+    def begin(self, ahead: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
+        """Starts the thread, where `ahead` runs until `start`, and returns once its loop runs."""
 
         async def run() -> None:
             self._loop = asyncio.get_running_loop()
+            self._main = self._loop.create_future()
+            early = None if ahead is None else self._loop.create_task(ahead())
             self._ready.set()
+            main = await self._main
+            if early is not None:
+                _ = early.cancel()
+                _ = await asyncio.wait((early,))
             await main()
 
         def body() -> None:
             try:
-                asyncio.run(run())
+                with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                    runner.run(run())
             except Exception:
-                log.exception("the agent's thread %r ended", self._name)
+                log.exception("the thread %r ended", threading.current_thread().name)
             finally:
                 self._ready.set()
 
-        self._thread = threading.Thread(target=body, name=self._name, daemon=True)
+        self._thread = threading.Thread(target=body, name="mendbus", daemon=True)
         self._thread.start()
         self._ready.wait()
+
+    def start(self, name: str, main: Main) -> None:
+        """Has the thread, begun before or now, run `main`; under a name of its own."""
+        if self._thread is None:
+            self.begin()
+        if self._thread is not None:
+            self._thread.name = name
+        self.call(lambda: self._main.set_result(main))
 
     def call(self, function: Callable[[], object]) -> None:
         """Runs a plain function on the loop, soon; nothing happens when it has ended."""
@@ -90,6 +108,15 @@ class LoopThread:
     def alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread is not None and self._thread.is_alive()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The fastest loop there is."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 class Caller:

@@ -11,6 +11,7 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast
 
 from mendbus.contracts.errors import MendbusError
 from mendbus.contracts.messages import Operation as OperationRef
+from mendbus.sdk.budget import RetryBudget
 from mendbus.sdk.loop import is_async
 from mendbus.sdk.reports import Words
 from mendbus.sdk.texts import SHORT, cut, message_of, type_name
@@ -27,6 +28,14 @@ class Isolated(MendbusError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(f"this agent is isolated: {reason}")
+
+
+class StandsBy(Isolated):
+    """The agent stands by and takes no work: it is another's turn. Attribute: `reason`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.args = (f"this agent takes no work: {reason}",)
 
 
 REMEMBERED_CALLS: Final = 256
@@ -144,8 +153,11 @@ class Operations:
         self._calls: OrderedDict[str, list[Call]] = OrderedDict()
         self._kept = 0
         self._runs = Runs()
+        self.retries = RetryBudget()
         self.isolated: str | None = None
         """Why no work is taken; None while it is."""
+        self.turn: Callable[[], str | None] = lambda: None
+        """Why it is the turn of another agent; None when it is not."""
 
     # -- registration
 
@@ -281,9 +293,16 @@ class Operations:
 
         return run
 
+    def check_turn(self) -> None:
+        """Raises `StandsBy`."""
+        why = self.turn()
+        if why is not None:
+            raise StandsBy(why)
+
     def _admit(self) -> None:
-        if self.isolated is not None:
-            error = Isolated(self.isolated)
+        why = self.turn()
+        if self.isolated is not None or why is not None:
+            error = StandsBy(why) if why is not None else Isolated(self.isolated or "")
             nest = _nest.get()
             if nest is not None:
                 # Ordered, so it is no failure for those further out to report.
@@ -305,8 +324,10 @@ class Operations:
         attributes = None if operation.active is None else {"mendbus.alternative": operation.active}
         return Words(words.severity, words.category, operation.name, attributes)
 
-    def note(self, operation: Operation, error: BaseException | None, seconds: float) -> None:
-        """Counts a real execution and keeps how it ended."""
+    def note(self, operation: Operation, error: BaseException | None, seconds: float, *, again: bool = False) -> None:
+        """Counts a real execution and keeps how it ended; `again`: it was made again, which earns no retries."""
+        if not again:
+            self.retries.deposit()
         failure = None if error is None else f"{type_name(type(error))}: {message_of(error)}"
         with self._lock:
             operation.has_run = True

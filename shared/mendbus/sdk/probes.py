@@ -28,9 +28,16 @@ class Probes:
         self._caller = caller
         self._now = now
         self.general: Callable[[], Any] | None = None
+        self.elsewhere: Callable[[], tuple[bool, str] | None] = lambda: None
+        """What is to be said while another agent does the work of this one; None when none does."""
 
     async def answer(self, probe: Probe) -> ProbeResult:
         """The result, within the probe's deadline."""
+        found = self.elsewhere()
+        return self._result(probe, *found) if found is not None else await self.of_its_own(probe)
+
+    async def of_its_own(self, probe: Probe) -> ProbeResult:
+        """The same, whoever does the work."""
         left = (probe.deadline_unix_nano - self._now()) / 1e9
         if left <= 0:
             return self._result(probe, False, "the deadline of this probe had passed by this agent's clock")

@@ -5,10 +5,11 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from mendbus import codec
 from mendbus.bus import Bus, ToStore
 from mendbus.contracts.errors import BusClosed, BusError, MendbusError, StoreRefused
 from mendbus.contracts.messages import AgentRef
-from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, Subjects
+from mendbus.contracts.subjects import Subjects
 from mendbus.sdk.entries import ENTRY_SIZE, Entry, Keeper
 from mendbus.sdk.outbox import Outbox
 from mendbus.sdk.pauses import BackOff, Complaints
@@ -176,10 +177,8 @@ class Sender:
         return True
 
     def _message(self, entry: Entry, body: bytes) -> ToStore:
-        headers = {HEADER_CONTENT_TYPE: CONTENT_TYPE}
-        if entry.traceparent:
-            headers["traceparent"] = entry.traceparent
-        return ToStore(self._subjects.error(entry.severity, self._agent.kind, self._agent.id), body, headers, entry.id)
+        subject = self._subjects.error(entry.severity, self._agent.kind, self._agent.id)
+        return ToStore(subject, body, codec.headers(entry.traceparent), entry.id)
 
     def _acknowledged(self, entry: Entry, sequence: int) -> None:
         span = self._spans.pop(entry.id, None)

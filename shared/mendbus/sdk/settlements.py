@@ -9,7 +9,7 @@ from mendbus import codec
 from mendbus.bus import Bus, Message
 from mendbus.contracts.errors import BusError, Refused
 from mendbus.contracts.messages import AgentRef, SettledQuery, SettledReply
-from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_SERVICE_BODY, Subjects
+from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects
 from mendbus.sdk.entries import Entry
 from mendbus.sdk.outbox import ASK_AFTER, Outbox
 from mendbus.sdk.pauses import BackOff, Complaints
@@ -20,6 +20,7 @@ _ASK_SECONDS: Final = 2.0
 _ASK_AT_ONCE: Final = 700
 """Ids of one question: with their sequences they fit into a body of 64 KiB."""
 _TICK_SECONDS: Final = 1.0
+_REJECTED: Final = b"rejected"
 
 
 class Settlements:
@@ -64,8 +65,7 @@ class Settlements:
             event_ids=[entry.id for entry in asked],
             sequences={entry.id: entry.sequence for entry in asked if entry.sequence},
         )
-        headers = {HEADER_CONTENT_TYPE: CONTENT_TYPE}
-        answer = await bus.request(self._subject, codec.encode(query), headers, timeout=_ASK_SECONDS)
+        answer = await bus.request(self._subject, codec.encode(query), codec.headers(), timeout=_ASK_SECONDS)
         reply = codec.decode(SettledReply, answer.body, MAX_SERVICE_BODY)
         time = asyncio.get_running_loop().time()
         ids = set(query.event_ids)
@@ -83,6 +83,9 @@ class Settlements:
 
     async def outcome(self, message: Message) -> None:
         """Takes a RecoveryOutcome; only `rejected` matters here: its incident id is the id of the event."""
+        # Outcomes are many and large, and few of them are rejections: most need not be unpacked.
+        if _REJECTED not in message.body:
+            return
         body = self._read(message)
         if body.get("outcome") == "rejected":
             self._settle([str(body.get("incident_id"))], rejected=True, reason=str(body.get("reason") or ""))

@@ -14,6 +14,8 @@ from mendbus.sdk.loop import Caller
 from mendbus.sdk.operations import Call, Operation, Operations
 from mendbus.sdk.texts import message_of, type_name
 
+RETRY_BUDGET: Final = "retry_budget"
+"""Code of a retry that is refused because there were too many."""
 _TRIES: Final = 3
 _BASE_MS: Final = 10
 _MAX_MS: Final = 1000
@@ -47,6 +49,8 @@ class Strategies:
         self._handlers: dict[Strategy, Callable[..., Any]] = {}
         self._features: dict[str, Feature] = {}
         self._levels = Levels(caller)
+        self.failover: Handler | None = None
+        """Hands the work over to a standby, where there are any."""
 
     def add_handler(self, strategy: Strategy, function: Callable[..., Any]) -> None:
         """Registers the user's own handler, which takes the RecoveryCommand. Raises `ValueError`."""
@@ -93,6 +97,8 @@ class Strategies:
             return self._levels.handle
         if strategy == "graceful_degradation" and self._features:
             return self._degrade
+        if strategy == "failover":
+            return self.failover
         return None
 
     def _own(self, function: Callable[..., Any]) -> Handler:
@@ -120,9 +126,13 @@ class Strategies:
         parameters = order.command.parameters
         most = max(1, _number(parameters.get("max_tries"), _TRIES))
         base, longest = _number(parameters.get("base_ms"), _BASE_MS), _number(parameters.get("max_ms"), _MAX_MS)
-        number = 0
+        number, failure = 0, None
         while True:
             number += 1
+            if not self._operations.retries.take(asyncio.get_running_loop().time()):
+                last = "" if failure is None else f"; it failed last with {message_of(failure)}"
+                said = f"{call.operation.name!r} may not be tried again now: too many retries for its operations{last}"
+                raise StrategyError(RETRY_BUDGET, said)
             try:
                 await run_again(call, self._operations, self._caller)
             except Exception as error:
@@ -214,14 +224,15 @@ async def run_again(call: Call, operations: Operations, caller: Caller) -> None:
 
     Whoever asks learns of the failure from the answer: reporting it as well would count one failure twice.
     """
+    operations.check_turn()
     loop = asyncio.get_running_loop()
     begun = loop.time()
     try:
         _ = await caller.call(call.operation.current(), *call.arguments, **call.named)
     except Exception as error:
-        operations.note(call.operation, error, loop.time() - begun)
+        operations.note(call.operation, error, loop.time() - begun, again=True)
         raise
-    operations.note(call.operation, None, loop.time() - begun)
+    operations.note(call.operation, None, loop.time() - begun, again=True)
 
 
 def _number(value: object, default: int) -> int:

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from mendbus import Agent
+from mendbus.sdk.ahead import build_models
 from mendbus.supervise.program import Program
 from mendbus.supervise.supervisor import Supervisor
 
@@ -21,6 +22,8 @@ async def supervise(agent: Agent, program: Program, stop: asyncio.Event) -> int:
 
 async def main(options: dict[str, Any]) -> int:
     """Until SIGTERM or Ctrl-C, or the program ends well."""
+    # The first command comes when something has died already.
+    build_models()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

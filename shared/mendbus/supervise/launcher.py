@@ -1,4 +1,4 @@
-"""Waits warm in place of a Python program: imports what it imports, blocks before its first line, then becomes it.
+"""Waits warm in place of a Python program: imports what it imports, connects, blocks before its first line, becomes it.
 
 Run by path, `python LAUNCHER -m package ARGS` or `python LAUNCHER script.py ARGS`, so that the interpreter of the
 program need not have Mendbus: nothing but the standard library here. A byte on the descriptor in `MENDBUS_STANDBY_FD`
@@ -7,6 +7,7 @@ lets it go; the end of it means that the supervisor is gone, and ends it.
 
 import ast
 import contextlib
+import gc
 import importlib
 import importlib.util
 import os
@@ -73,9 +74,8 @@ def warm_module(name: str) -> None:
             warm(source if isinstance(source, str) else "", name.rpartition(".")[0])
 
 
-def wait() -> None:
+def wait(descriptor: int) -> None:
     """Returns when it is let go, and ends the process when the supervisor is gone."""
-    descriptor = int(os.environ.pop(_STANDBY))
     os.write(descriptor, b"w")
     if os.read(descriptor, 1) != b"g":
         os._exit(0)
@@ -90,7 +90,8 @@ def main() -> None:
     sys.argv = arguments[1:] if is_module else arguments
     if not sys.flags.safe_path:
         sys.path[0] = os.getcwd() if is_module else os.path.dirname(os.path.realpath(target))
-    preload = os.environ.pop(_PRELOAD, "")
+    # Taken out of the environment, which is the program's own, before anything of it is imported.
+    descriptor, preload = int(os.environ.pop(_STANDBY)), os.environ.pop(_PRELOAD, "")
     if is_module:
         warm_module(target)
     else:
@@ -99,9 +100,15 @@ def main() -> None:
     for name in filter(None, preload.split(",")):
         _ = _load(name)
     if "mendbus" in sys.modules:
-        # What an agent imports no sooner than it connects would be waited for after the takeover.
+        # What an agent imports no sooner than it connects would be waited for after the takeover; so would connecting.
         _ = _load("mendbus.sdk.agent"), _load("mendbus.bus.nats")
-    wait()
+        ahead = _load("mendbus.sdk.ahead")
+        if ahead is not None:
+            ahead.prepare()
+    # A collection during the takeover would look through all that was imported.
+    gc.collect()
+    gc.freeze()
+    wait(descriptor)
     if is_module:
         _ = runpy.run_module(target, run_name="__main__", alter_sys=True)
     else:

@@ -71,6 +71,8 @@ async def run_probe(argv: Sequence[str]) -> None:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        # Also when it is cancelled: nobody else would reap it.
+        _ = await process.wait()
     if process.returncode:
         last = said.decode("utf-8", "replace").strip().rpartition("\n")[2][:200]
         raise ProbeFailed(f"the probe ended with status {process.returncode}: {last}")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from mendbus import Agent, RecoveryCommand
+from mendbus.sdk.commands import StrategyError
 from mendbus.supervise.commands import warm_argv
 from mendbus.supervise.process import Process
 from mendbus.supervise.program import ProcessDied, ProcessHung, Program, run_probe
@@ -40,6 +41,8 @@ class Supervisor:
             log.warning("%s can only be started cold: it is no Python module or script", program.argv[0])
         agent.handler("restart")(self._restart)
         agent.handler("isolate")(self._isolate)
+        if self._warm_argv is not None:
+            agent.handler("failover")(self._failover)
         if program.scale_down is not None and program.scale_up is not None:
             agent.handler("scale_down")(self._scale)
         _ = agent.probe()(self._probe)
@@ -141,25 +144,39 @@ class Supervisor:
 
     async def _restart(self, command: RecoveryCommand) -> str:
         """A standby takes over, or a new process when there is none or a cold start is asked for."""
-        begun = time.perf_counter()
         grace = command.parameters.get("grace_ms")
         seconds = grace / 1000 if isinstance(grace, int) and not isinstance(grace, bool) else 0.0
+        standby = self.standby if command.parameters.get("mode") != "cold" else None
+        return await self._replace("restart", standby, seconds, command.timeout_ms / 1000)
+
+    async def _failover(self, command: RecoveryCommand) -> str:
+        """A standby takes over from one that is killed first, stopped or not, so that it cannot wake up late."""
+        if command.action != "apply":
+            return "the successor stays: it is all that its predecessor was"
+        standby, to = self.standby, command.parameters.get("to")
+        if standby is None or to is not None:
+            raise StrategyError("no_standby", "no standby waits warm" if to is None else f"{to} is no standby here")
+        return await self._replace("failover", standby, 0.0, command.timeout_ms / 1000)
+
+    async def _replace(self, what: str, standby: Process | None, grace_seconds: float, timeout: float) -> str:
+        begun = time.perf_counter()
         old, self._process = self._process, None
-        standby, self._standby = (self.standby, None) if command.parameters.get("mode") != "cold" else (None, None)
+        if standby is not None:
+            self._standby = None
         self._changed.set()
         if old is not None and old.status is None:
             # Who does not beat would let the grace pass, too.
-            _ = await old.stop(0.0 if self._hung(old) or self._isolated else seconds)
+            _ = await old.stop(0.0 if self._hung(old) or self._isolated else grace_seconds)
         stopped = time.perf_counter()
         process, way = self._successor(standby)
         try:
-            await self._taken_over(process, command.timeout_ms / 1000)
+            await self._taken_over(process, timeout)
         finally:
             if process.status is None:
                 self._set(process)
             self._standby_wanted.set()
         now = time.perf_counter()
-        said = f"{way} restart in {(now - begun) * 1000:.1f} ms ({(stopped - begun) * 1000:.1f} ms to end the former)"
+        said = f"{way} {what} in {(now - begun) * 1000:.1f} ms ({(stopped - begun) * 1000:.1f} ms to end the former)"
         log.info("%s, process %d", said, process.pid)
         return f"{said}, process {process.pid}"
 

@@ -60,6 +60,7 @@ def test_the_public_names_are_pinned() -> None:
         "operation",
         "probe",
         "report",
+        "standby",
         "start",
         "state",
         "stats",

@@ -102,7 +102,7 @@ def test_coroutine_functions_are_recognised() -> None:
 
 def test_the_thread_runs_what_it_is_given() -> None:
     """Plain functions and coroutines reach the loop from outside; it says so when it is not running."""
-    thread = LoopThread("test")
+    thread = LoopThread()
     assert thread.join(0.0)
     with pytest.raises(RuntimeError, match="start"):
         thread.wait(asyncio.sleep(0), 1.0)
@@ -113,7 +113,7 @@ def test_the_thread_runs_what_it_is_given() -> None:
         stop.append(asyncio.Event())
         await stop[0].wait()
 
-    thread.start(main)
+    thread.start("test", main)
 
     async def answer() -> int:
         return 42
@@ -131,7 +131,7 @@ def test_the_thread_runs_what_it_is_given() -> None:
 
 def test_the_thread_cannot_wait_for_itself() -> None:
     """Waiting for the loop on the loop is an error, not a deadlock."""
-    thread = LoopThread("test")
+    thread = LoopThread()
     seen: list[str] = []
 
     async def main() -> None:
@@ -142,6 +142,6 @@ def test_the_thread_cannot_wait_for_itself() -> None:
             seen.append(str(error))
         raise ValueError("logged, not lost")
 
-    thread.start(main)
+    thread.start("test", main)
     assert thread.join(5.0)
     assert "wait for itself" in seen[0]

@@ -13,8 +13,9 @@ from tests.unit.sdk.scripted import RecordingTracer, ScriptedBus
 from mendbus import codec
 from mendbus.bus import Bus, Message
 from mendbus.contracts.errors import BusClosed, BusTimeout, NoResponders, StoreRefused
+from mendbus.contracts.ids import new_id
 from mendbus.contracts.messages import AgentRef, ErrorReported, SettledQuery, SettledReply, Settlement
-from mendbus.contracts.subjects import Subjects
+from mendbus.contracts.subjects import MAX_BODY, Subjects
 from mendbus.sdk import outbox as outbox_module
 from mendbus.sdk import sender as module
 from mendbus.sdk import settlements as settlements_module
@@ -247,8 +248,39 @@ async def test_settlements_and_rejections_end_events(caplog: pytest.LogCaptureFi
     await settle(Message("s", b"\xc1", {}))
     await settle(Message("s", codec.pack({}), {}))
     await settle(Message("s", codec.pack(OURS), {}))
-    await setup.settlements.outcome(Message("o", b"\xc1", {}))
     assert "not understood" in caplog.text
+    caplog.clear()
+    await setup.settlements.outcome(Message("o", b"\xc1 rejected", {}))
+    assert "not understood" in caplog.text
+
+
+async def test_an_outcome_is_unpacked_only_if_it_may_be_a_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outcomes are large and nearly all of them say something else; the word elsewhere in one is no rejection."""
+    setup = Setup()
+    unpacked: list[bytes] = []
+
+    def unpack(body: bytes, limit: int) -> dict[str, Any]:
+        unpacked.append(body)
+        return msgpack_unpack(body, limit)
+
+    msgpack_unpack = codec.unpack
+    monkeypatch.setattr(settlements_module.codec, "unpack", unpack)
+    event = setup.report()
+    setup.outbox.take(setup.now_ns, 1.0)
+    told = OURS | {"incident_id": event, "outcome": "recovered"}
+    await setup.settlements.outcome(Message("o", codec.pack(told), {}))
+    assert not unpacked
+    await setup.settlements.outcome(Message("o", codec.pack(told | {"reason": "the call was rejected"}), {}))
+    assert len(unpacked) == 1
+    assert setup.outbox.holds(event)
+
+
+def test_the_longest_question_fits_into_a_body() -> None:
+    """As many ids as are asked at once, with the largest sequences there are, are within the bound of the wire."""
+    ids = [new_id() for _ in range(settlements_module._ASK_AT_ONCE)]
+    query = SettledQuery(agent=REF, event_ids=ids, sequences=dict.fromkeys(ids, 2**63 - 1))
+    assert len(codec.encode(query)) <= MAX_BODY
+    assert len(ids) <= 700
 
 
 async def test_an_overdue_settlement_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mendbus.contracts.messages import AgentRef, Probe, RecoveryCommand
+from mendbus.sdk.budget import RetryBudget
 from mendbus.sdk.checkpoints import Checkpoints
 from mendbus.sdk.commands import Done, Order, StrategyError
 from mendbus.sdk.levels import Level
@@ -131,6 +132,38 @@ async def test_retry_gives_up_after_its_tries_and_within_its_time() -> None:
     assert len(flaky.calls) == 6
     with pytest.raises(StrategyError, match="call_forgotten"):
         await setup.order("retry", event_ids=["unheard-of"], operation="other")
+
+
+class TimelessBudget(RetryBudget):
+    """One for which no time passes."""
+
+    def take(self, now: float) -> bool:
+        return super().take(0.0 * now)
+
+
+async def test_retry_stays_within_its_budget() -> None:
+    """Beyond the tries that an agent's operations allow a retry is refused, under a code of its own."""
+    setup, flaky = Setup(), Flaky(1000)
+    setup.operations.retries = TimelessBudget()
+    fetch = setup.operation("fetch", flaky)
+    with pytest.raises(ConnectionError):
+        fetch("a")
+
+    async def refused(saying: str) -> int:
+        before = len(flaky.calls)
+        with pytest.raises(StrategyError, match=saying) as caught:
+            await setup.order(
+                "retry", timeout=60.0, event_ids=["event-1"], parameters={"max_tries": 1000, "base_ms": 0}
+            )
+        assert caught.value.code == "retry_budget"
+        return len(flaky.calls) - before
+
+    assert await refused("too many retries.*failed last with down") == 10
+    assert await refused("too many retries for its operations$") == 0
+    for _ in range(50):
+        with pytest.raises(ConnectionError):
+            fetch("b")
+    assert await refused("too many retries") == 10
 
 
 async def test_retry_works_for_asynchronous_operations() -> None:
