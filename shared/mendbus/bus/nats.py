@@ -125,6 +125,25 @@ class _ToughClient(Client):
             flushed.set_result(None)
             return flushed
 
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg:
+        return Msg(
+            _client=cast("Any", self),
+            subject=subject.decode("utf-8", "replace"),
+            reply=reply.decode("utf-8", "replace"),
+            data=data,
+            headers=headers,
+            _sid=sid,
+        )
+
+    async def _process_headers(self, headers: Any) -> dict[str, str] | None:
+        try:
+            return await cast("Any", super())._process_headers(headers)
+        except (ValueError, IndexError) as error:
+            _log.warning("headers that are none were left out: %r", error)
+            return None
+
 
 class _ToughTransport(TcpTransport):
     """Says as usual that its socket has gone: uvloop raises `RuntimeError`, which the client takes for a bug."""
@@ -144,25 +163,6 @@ class _ToughTransport(TcpTransport):
             super().writelines(payload)
         except RuntimeError as error:
             raise ConnectionResetError(str(error)) from None
-
-    def _build_message(
-        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
-    ) -> Msg:
-        return Msg(
-            _client=cast("Any", self),
-            subject=subject.decode("utf-8", "replace"),
-            reply=reply.decode("utf-8", "replace"),
-            data=data,
-            headers=headers,
-            _sid=sid,
-        )
-
-    async def _process_headers(self, headers: Any) -> dict[str, str] | None:
-        try:
-            return await cast("Any", super())._process_headers(headers)
-        except (ValueError, IndexError) as error:
-            _log.warning("headers that are none were left out: %r", error)
-            return None
 
 
 class _Parser:
