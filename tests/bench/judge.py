@@ -3,13 +3,14 @@
 The spread of a figure is the median absolute deviation of its runs, times 1.4826 (which makes it the standard deviation
 where the runs are normally distributed), as a share of their median. The machine's noise in a figure is
 
-    noise = median of the figure's runs * min(spread of the figure, spread of the floor)
+    noise = median of the figure's runs * min(spread of the figure, spread of the floor, 0.1)
 
 The floor is bare nats-py, measured first and last in the same session: none of its spread is ours. That of the figure
 may be: where we scatter more than the machine does, the excess is no excuse, and where the figure is steadier than the
 floor, neither is the floor. A figure of fewer than three runs has no spread of its own, and the floor's alone counts; a
-floor of fewer than three excuses nothing. A figure that is not measured beside the floor (a count, memory, a ratio) has
-no noise.
+floor of fewer than three excuses nothing. Beyond a tenth nothing is excused either: a machine that scatters more is too
+busy to be judged on, and the session is to be repeated on a quieter one. A figure that is not measured beside the floor
+(a count, memory, a ratio) has no noise.
 """
 
 import statistics
@@ -22,6 +23,7 @@ from tests.bench.figures import FIGURES, Book, Figure, Mode
 Verdict = Literal["", "aim", "in noise", "MISSED"]
 
 _FEWEST_RUNS = 3
+_MOST = 0.1
 _MAD_TO_SIGMA = 1.4826
 
 
@@ -65,7 +67,7 @@ def judge(figure: Figure, runs: Sequence[float], floor: Sequence[float]) -> Judg
         return Judged(figure, None, 0.0)
     value = statistics.median(runs)
     below, own = spread(floor), spread(runs)
-    share = 0.0 if below is None else below if own is None else min(below, own)
+    share = 0.0 if below is None else min(below, below if own is None else own, _MOST)
     return Judged(figure, value, abs(value) * share)
 
 

@@ -37,6 +37,7 @@ def test_the_spread_is_the_scaled_median_deviation_as_a_share() -> None:
         ([20.0, 35.0, 38.0, 41.0, 60.0], RESTLESS, "in noise"),
         ([20.0, 39.0, 45.0, 51.0, 60.0], RESTLESS, "MISSED"),  # further off than noise explains
         ([38.0], RESTLESS, "in noise"),  # too few runs for a spread of its own: the floor's
+        ([42.0], RESTLESS, "MISSED"),  # more than a tenth is no noise
         ([38.0], [1.0, 3.0], "MISSED"),  # nor has the floor one
         ([], RESTLESS, "MISSED"),
     ],
