@@ -47,6 +47,7 @@ class ServiceProcess:
     name: str
     process: asyncio.subprocess.Process
     log: Path
+    http_port: int = 0
 
     def send(self, number: int) -> None:
         """Sends it a signal, if it is still there."""
@@ -107,6 +108,7 @@ class Installation:
         finally:
             transport.close()
         assert line.startswith(b"ready"), f"{name} did not become ready:\n{log.read_text()[-4000:]}"
+        service.http_port = int(line.split()[1])
         return service
 
     def named(self, name: str) -> list[ServiceProcess]:
