@@ -40,6 +40,14 @@ READY_SECONDS = 20.0
 SETTLE_SECONDS = 0.5
 
 
+def unmeasured() -> dict[str, str]:
+    """This process's environment for children whose coverage is not taken: most are killed, which leaves none.
+
+    Measuring costs them up to half of their speed; what ends in order is measured where `mendbus up` is tried.
+    """
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+
+
 @dataclass
 class ServiceProcess:
     """One service as a process of its own."""
@@ -89,7 +97,7 @@ class Installation:
                 "-m",
                 "mendbus.service",
                 name,
-                env={**os.environ, **self.environment, "MENDBUS_READY_FD": str(writing)},
+                env={**unmeasured(), **self.environment, "MENDBUS_READY_FD": str(writing)},
                 pass_fds=(writing,),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=errors,

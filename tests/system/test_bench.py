@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.harness import unmeasured
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,6 +18,7 @@ async def test_a_quick_bench_measures_and_prints_json() -> None:
         str(Path(sys.executable).parent / "mendbus"),
         *("bench", "--quick", "--only", "floor,selection", "--json"),
         cwd=ROOT,
+        env=unmeasured(),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
