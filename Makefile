@@ -9,7 +9,7 @@ MEMBERS := shared services/classifier services/predictor services/strategy-selec
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements.txt $(addsuffix /pyproject.toml,$(MEMBERS))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
@@ -47,6 +47,12 @@ coverage: $(STAMP) ## line coverage, listed by file
 bench: $(STAMP) ## measured figures beside a floor measured in the same run
 	$(BIN)/python -m tests.bench
 
+validate-recovery-time: $(STAMP) ## must / aim / measured of recovery and selection; fails when short by more than the machine's noise
+	$(BIN)/python -m tests.bench --validate recovery-time
+
+stress-test: $(STAMP) ## the same for 1000 errors/s over 10 s and over 60 s, counted one by one
+	$(BIN)/python -m tests.bench --validate stress
+
 chaos: $(STAMP) ## kills services and servers under load, from a seed
 	$(BIN)/python -m pytest -q -m chaos --timeout=900 tests/chaos
 
@@ -74,4 +80,4 @@ test-compose: $(STAMP) ## brings docker-compose.yml up for real and kills servic
 test-debug: $(STAMP) ## tests with asyncio's debug mode, first failure stops
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -X dev -m pytest -x -vv --timeout=300
 
-.PHONY: help setup all demo test check format coverage bench chaos simulate proto test-node locks check-k8s test-compose test-debug
+.PHONY: help setup all demo test check format coverage bench validate-recovery-time stress-test chaos simulate proto test-node locks check-k8s test-compose test-debug

@@ -6,6 +6,7 @@
 import asyncio
 import gc
 import importlib.metadata
+import itertools
 import logging
 import os
 import signal
@@ -19,6 +20,7 @@ from mendbus import http, micro, streams
 from mendbus.bus import Bus
 from mendbus.contracts.errors import BusError, MendbusError, SettingsError
 from mendbus.contracts.ids import new_id
+from mendbus.contracts.subjects import Subjects
 from mendbus.contracts.vocabulary import SERVICES
 from mendbus.logs import configure_logging
 from mendbus.profiling import serving as profiling
@@ -33,6 +35,9 @@ ENTRY_POINTS = "mendbus.services"
 _CONNECT_SECONDS = 5.0
 _CONNECT_PAUSE_SECONDS = 1.0
 _CLOSE_SECONDS = 5.0
+_WATCH_SECONDS = 0.5
+_STREAMS_EVERY = 4
+"""In so many looks at the connection one at the streams."""
 
 
 class Died(MendbusError):
@@ -139,7 +144,7 @@ async def _live(
         runtime.subscriptions += await micro.announce(bus, identity)
         await bus.barrier()
         readiness.set("started", True)
-        watch = tasks.create_task(_watch(bus, readiness), name="watch")
+        watch = tasks.create_task(_watch(bus, settings.subjects, readiness), name="watch")
         _settle_memory()
         ready.set()
         log.info("%s %s is ready", service.name, instance)
@@ -207,10 +212,23 @@ async def _prepare(bus: Bus, settings: Settings, readiness: Readiness) -> None:
         readiness.set("sync", False, "NATS does not sync every write: set jetstream { sync_interval: always }")
 
 
-async def _watch(bus: Bus, readiness: Readiness) -> None:
-    while True:
-        await asyncio.sleep(0.5)
+async def _watch(bus: Bus, subjects: Subjects, readiness: Readiness) -> None:
+    for turn in itertools.count(1):
+        await asyncio.sleep(_WATCH_SECONDS)
         readiness.set("bus", bus.connected, "" if bus.connected else "NATS is out of reach; reconnecting")
+        if bus.connected and turn % _STREAMS_EVERY == 0:
+            with suppress(BusError):  # whatever keeps the answer from us, the condition above tells
+                await _look_at_streams(bus, subjects, readiness)
+
+
+async def _look_at_streams(bus: Bus, subjects: Subjects, readiness: Readiness) -> None:
+    """A server may come back with another volume. Nothing is created here: the right one may still be found."""
+    missing = await streams.missing(bus, subjects)
+    reason = (
+        f"NATS has lost {len(missing)} streams ({', '.join(missing[:3])}{', ...' if missing[3:] else ''}): give it its "
+        "volume back, or restart a service, which creates them, empty"
+    )
+    readiness.set("streams", not missing, reason if missing else "")
 
 
 async def _wait(event: asyncio.Event) -> None:

@@ -101,6 +101,11 @@ def lane_consumer(subjects: Subjects, partition: int, lane: str) -> ConsumerSpec
     )
 
 
+async def missing(bus: Bus, subjects: Subjects) -> list[str]:
+    """Names of the streams above that are not on the server."""
+    return await bus.missing(streams(subjects, -1))
+
+
 async def ensure(bus: Bus, subjects: Subjects, max_bytes: int) -> list[str]:
     """Creates or updates all of the above; returns what is there with other settings, in words."""
     consumers = [lane_consumer(subjects, partition, lane) for partition in range(PARTITIONS) for lane in LANES]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -158,6 +159,13 @@ def per_unit(before: dict[str, float], after: dict[str, float], units: float) ->
 def of_services(cpu: dict[str, float]) -> float:
     """The sum over the five services."""
     return sum(cpu[service] for service in SERVICES)
+
+
+def outcomes_of(heard: Iterable[Heard]) -> dict[str, int]:
+    """How many ended in which way."""
+    return Counter(
+        found.outcome if found.outcome == "recovered" else f"{found.outcome}: {found.reason}" for found in heard
+    )
 
 
 @asynccontextmanager

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
+from mendbus.contracts.vocabulary import SERVICES
+
 Mode = Literal["traced", "untraced"]
 """With tracing to a live OTLP receiver, which is what counts, or without."""
 
@@ -117,6 +119,23 @@ def _distinct(key: str, whose: str) -> tuple[Figure, ...]:
     )
 
 
+def _sustained(length: str) -> tuple[Figure, ...]:
+    key, what = f"sustained.{length}", f"sustained, {length}"
+    meanwhile = f"{what}: meanwhile, of other agents"
+    return (
+        Figure(f"{key}.rate", f"{what}: errors counted", "/s", _least(1000.0), floor="floor.rate"),
+        Figure(f"{key}.wrong", f"{what}: errors lost or counted twice", "", _NONE),
+        Figure(f"{key}.lag", f"{what}: not yet acknowledged when the last was reported", ""),
+        Figure(f"{key}.drain", f"{what}: until the last is counted", "s"),
+        Figure(f"{key}.recovered", f"{meanwhile}, recoveries verified", ""),
+        Figure(f"{key}.failed", f"{meanwhile}, failures that ended otherwise", "", _NONE),
+        Figure(f"{key}.p50", f"{meanwhile}, error -> recovery verified, p50", floor="floor.p50"),
+        Figure(f"{key}.p99", f"{meanwhile}, error -> recovery verified, p99", floor="floor.p99"),
+        Figure(f"{key}.cpu", f"{what}: CPU per error, five services", "ms"),
+        Figure(f"{key}.server", f"{what}: CPU per error, nats-server", "ms"),
+    )
+
+
 FIGURES: tuple[Figure, ...] = (
     Figure("floor.mean", "bare nats-py, four stages, mean"),
     Figure("floor.p50", "bare nats-py, four stages, p50"),
@@ -131,12 +150,13 @@ FIGURES: tuple[Figure, ...] = (
     *_RECOVERY,
     Figure("burst.p50", "50 errors at once, 16 parallel, p50", floor="floor.p50"),
     Figure("burst.p99", "50 errors at once, 16 parallel, p99", must=_less(100.0), aim=_less(48.9), floor="floor.p99"),
-    Figure("sustained.rate", "sustained: errors counted", "/s", _least(1000.0), floor="floor.rate"),
-    Figure("sustained.wrong", "sustained: errors lost or counted twice", "", _NONE),
-    Figure("sustained.lag", "sustained: not yet acknowledged when the last was reported", ""),
-    Figure("sustained.drain", "sustained: until the last is counted", "s"),
-    Figure("sustained.cpu", "sustained: CPU per error, five services", "ms"),
-    Figure("sustained.server", "sustained: CPU per error, nats-server", "ms"),
+    *_sustained("short"),
+    *_sustained("long"),
+    *(
+        Figure(f"sustained.{when}.{service}", f"sustained: private memory of {service}, {when}", "MB")
+        for service in SERVICES
+        for when in ("before", "after")
+    ),
     Figure("sustained.more", "sustained, 2500/s wanted: counted", "/s", None, _least(2500.0), floor="floor.rate"),
     Figure("storm.rate", "storm of one fingerprint at report()", "/s", _least(5000.0), _least(20000.0)),
     Figure("storm.wrong", "storm: errors lost or counted twice", "", _NONE),
@@ -209,9 +229,13 @@ class Book:
         """Keeps facts about one run of a row."""
         self.details[row][mode].append(cast("dict[str, Any]", facts))
 
+    def runs(self, key: str, mode: Mode) -> Sequence[float]:
+        """What each run of a figure found."""
+        return self.values[key][mode] if key in self.values else ()
+
     def median(self, key: str, mode: Mode) -> float | None:
         """The median of the runs of a figure; None when there was none."""
-        runs = self.values[key][mode] if key in self.values else []
+        runs = self.runs(key, mode)
         return statistics.median(runs) if runs else None
 
     def ratio(self, figure: Figure, mode: Mode) -> float | None:
@@ -219,19 +243,6 @@ class Book:
         value = self.median(figure.key, mode)
         floor = self.median(figure.floor, "untraced") if figure.floor else None
         return value / floor if value is not None and floor else None
-
-    def missed(self, rows: Sequence[str]) -> list[str]:
-        """One sentence for each must of these rows that was missed; what was not measured is missed too."""
-        found: list[str] = []
-        for figure in FIGURES:
-            if figure.row not in rows or figure.must is None:
-                continue
-            value = self.median(figure.key, "traced")
-            if value is None:
-                found.append(f"{figure.what}: not measured, must be {figure.must} {figure.unit}".strip())
-            elif not figure.must.holds(value):
-                found.append(f"{figure.what}: {value:.4g}, must be {figure.must} {figure.unit}".strip())
-        return found
 
 
 def quantile(values: Sequence[float], percent: float) -> float:

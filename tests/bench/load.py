@@ -1,57 +1,82 @@
 """Much at once: a sustained rate of errors, and a storm of one; and whether each was counted exactly once."""
 
 import asyncio
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.bench.agents import letters
-from tests.bench.bed import Bed, bed, of_services, per_unit, warm_up
+from tests.bench.bed import Bed, Heard, bed, of_services, outcomes_of, per_unit, warm_up
 from tests.bench.figures import Book, Mode
-from tests.bench.plan import Plan
+from tests.bench.plan import Plan, pause
 from tests.harness import read_ledger
 
-AGENTS = 10
+from mendbus.contracts.vocabulary import SERVICES
+
+AGENTS = 24
+"""Of the SDK, in as many processes as there are for them."""
 MUST_RATE = 1000.0
 MORE_RATE = 2500.0
-_MARGIN = 1.02
+_MARGIN = 1.05
 """A little more is offered than must be counted, else no rate could ever be reached."""
 _PATIENCE_SECONDS = 60.0
 _COUNTED_SECONDS = 0.02
 
 
 async def measure_sustained(plan: Plan, book: Book, mode: Mode, folder: Path) -> None:
-    """Real SDK agents report at a fixed rate; each report is an event of its own."""
+    """Some agents report at a fixed rate, each report an event of its own; the others fail one after the other.
+
+    First for a short time, then for a long one, then at a higher rate.
+    """
     async with bed(folder, plan, mode, AGENTS) as made:
         await warm_up(made, plan.warm_up)
-        reported_before = (await made.flushed())["reported"]
-        found = await _load(made, plan, MUST_RATE, plan.load_seconds)
-        acknowledged = found.pop("acknowledged")
-        wrong, facts = await _wrong(made, reported_before + found["reported"], acknowledged)
-        book.note("sustained.rate", mode, found["rate"])
-        book.note("sustained.lag", mode, found["lag"])
-        book.note("sustained.drain", mode, found["drain"])
-        book.note("sustained.wrong", mode, wrong)
-        book.note("sustained.cpu", mode, of_services(found["cpu_ms_each"]))
-        book.note("sustained.server", mode, found["cpu_ms_each"]["nats-server"])
-        book.describe("sustained", mode, offered=MUST_RATE * _MARGIN, **found, **facts)
+        before = made.memory()
+        for length, seconds in (("short", plan.short_seconds), ("long", plan.long_seconds)):
+            found = await _load(made, plan, MUST_RATE, seconds)
+            wrong, facts = await _wrong(made, found.pop("reported_ever"), found.pop("acknowledged"))
+            heard: list[Heard] = found.pop("heard")
+            recovered = [one.milliseconds for one in heard if one.outcome == "recovered"]
+            key = f"sustained.{length}"
+            book.note(f"{key}.wrong", mode, wrong)
+            for name in ("rate", "lag", "drain"):
+                book.note(f"{key}.{name}", mode, found[name])
+            book.note(f"{key}.recovered", mode, len(recovered))
+            book.note(f"{key}.failed", mode, len(heard) - len(recovered))
+            if recovered:
+                book.note_times(key, mode, recovered)
+            book.note(f"{key}.cpu", mode, of_services(found["cpu_ms_each"]))
+            book.note(f"{key}.server", mode, found["cpu_ms_each"]["nats-server"])
+            book.describe(key, mode, offered=MUST_RATE * _MARGIN, outcomes=outcomes_of(heard), **found, **facts)
+        after = made.memory()
+        for service in SERVICES:
+            book.note(f"sustained.before.{service}", mode, before[service])
+            book.note(f"sustained.after.{service}", mode, after[service])
         more = await _load(made, plan, MORE_RATE, plan.more_seconds)
-        del more["acknowledged"]
         book.note("sustained.more", mode, more["rate"])
-        book.describe("sustained", mode, offered=MORE_RATE * _MARGIN, **more)
+        kept = {name: more[name] for name in ("reported", "seconds", "lag", "drain", "shed", "cpu_ms_each")}
+        book.describe("sustained", mode, offered=MORE_RATE * _MARGIN, **kept)
 
 
 async def _load(made: Bed, plan: Plan, rate: float, seconds: float) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
+    # Fewer than half of the agents, or healing would stop for all.
+    loading = made.children[: len(made.children) * 3 // 8]
+    quiet = [key for key, (child, _) in made.agents.items() if child not in loading]
+    over = asyncio.Event()
     before, begun = made.cpu(), loop.time()
-    share = rate * _MARGIN / len(made.children)
-    for number, child in enumerate(made.children):
-        mine = list(range(number, plan.fingerprints, len(made.children)))
-        child.tell(do="load", rate=share, seconds=seconds, fingerprints=mine)
-    answers = [await child.answer(seconds + _PATIENCE_SECONDS) for child in made.children]
+    share = rate * _MARGIN / len(loading)
+    for number, child in enumerate(loading):
+        child.tell(
+            do="load", rate=share, seconds=seconds, fingerprints=list(range(number, plan.fingerprints, len(loading)))
+        )
+    async with asyncio.TaskGroup() as tasks:
+        meanwhile = tasks.create_task(_recover(made, quiet, over))
+        answers = [await child.answer(seconds + _PATIENCE_SECONDS) for child in loading]
+        over.set()
+        offered_until = loop.time()
+        lag = sum(answer["unsent"] for answer in answers) + await made.lag()
     reported = sum(answer["reported"] for answer in answers)
-    offered_until = loop.time()
-    unsent = sum(answer["unsent"] for answer in answers)
-    lag = unsent + await made.lag()
     flushed = await made.flushed()
     assert flushed["flushed"], "agents could not send what they reported"
     while await made.lag():
@@ -59,15 +84,30 @@ async def _load(made: Bed, plan: Plan, rate: float, seconds: float) -> dict[str,
     ended = loop.time()
     return {
         "reported": reported,
+        "reported_ever": flushed["reported"],
         "rate": reported / (ended - begun),
         "seconds": round(ended - begun, 3),
         "lag": lag,
-        "unsent": unsent,
         "drain": ended - offered_until,
         "shed": flushed["shed"],
         "cpu_ms_each": per_unit(before, made.cpu(), reported),
         "acknowledged": flushed["acknowledged"],
+        "heard": meanwhile.result(),
     }
+
+
+async def _recover(made: Bed, keys: Sequence[str], over: asyncio.Event) -> list[Heard]:
+    """Has one agent after the other fail, each once the one before is recovered, until the load is over."""
+    heard: list[Heard] = []
+    for key in itertools.cycle(keys):
+        if over.is_set():
+            break
+        made.fail([key])
+        while (found := await made.outcomes.next()).agent != key:
+            pass
+        heard.append(found)
+        await pause()
+    return heard
 
 
 async def measure_storm(plan: Plan, book: Book, mode: Mode, folder: Path) -> None:

@@ -13,13 +13,14 @@ from urllib.request import urlopen
 
 from tests.bench.bed import DEFAULT_POLICY
 from tests.bench.figures import FIGURES, Book, Figure, Mode
+from tests.bench.judge import judged
 from tests.bench.plan import ROOT, Plan
 
 from mendbus.contracts.subjects import PARTITIONS
 from mendbus.server import NatsServer
 from mendbus_strategy_selector.policy import load_policy
 
-_HEAD = ("figure", "unit", "must", "aim", "measured", "untraced", "x floor", "")
+_HEAD = ("figure", "unit", "must", "aim", "measured", "noise", "untraced", "x floor", "")
 
 
 def conditions(plan: Plan, folder: Path) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def table(book: Book, rows: Sequence[str]) -> str:
     lines.insert(1, tuple("-" * width for width in widths))
     return "\n".join(
         "  ".join(
-            text.ljust(width) if column in (0, 1, 7) else text.rjust(width)
+            text.ljust(width) if column in (0, 1, len(_HEAD) - 1) else text.rjust(width)
             for column, (text, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
@@ -65,17 +66,18 @@ def table(book: Book, rows: Sequence[str]) -> str:
 
 
 def _line(book: Book, figure: Figure) -> tuple[str, ...]:
-    traced, untraced = book.median(figure.key, "traced"), book.median(figure.key, "untraced")
-    ratio = book.ratio(figure, "traced" if traced is not None else "untraced")
+    traced = judged(book, figure)
+    ratio = book.ratio(figure, "untraced" if traced.value is None else "traced")
     return (
         figure.what,
         figure.unit,
         str(figure.must or ""),
         str(figure.aim or ""),
-        _number(traced),
-        _number(untraced),
+        _number(traced.value),
+        f"{traced.noise:.2g}" if traced.noise else "",
+        _number(book.median(figure.key, "untraced")),
         "" if ratio is None else f"{ratio:.2f}",
-        _verdict(figure, traced),
+        traced.verdict,
     )
 
 
@@ -85,28 +87,23 @@ def _number(value: float | None) -> str:
     return f"{value:.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
 
 
-def _verdict(figure: Figure, value: float | None) -> str:
-    if figure.must and (value is None or not figure.must.holds(value)):
-        return "MISSED"
-    if value is None or not figure.aim:
-        return ""
-    return "aim" if figure.aim.holds(value) else ""
-
-
-def write(book: Book, rows: Sequence[str], found: dict[str, Any]) -> Path:
-    """Writes everything to `results/bench-<date>.json`; returns the file."""
-    file = ROOT / "results" / f"bench-{time.strftime('%Y-%m-%dT%H-%M-%S')}.json"
-    file.parent.mkdir(exist_ok=True)
-    figures = [_as_values(book, figure) for figure in FIGURES if figure.row in rows]
-    content = {
+def content(book: Book, rows: Sequence[str], found: dict[str, Any], missed: Sequence[str]) -> dict[str, Any]:
+    """Everything, for programs."""
+    return {
         "conditions": found,
         "rows": list(rows),
-        "figures": figures,
-        "missed": book.missed(rows),
+        "figures": [_as_values(book, figure) for figure in FIGURES if figure.row in rows],
+        "missed": missed,
         "failures": book.failures,
         "details": book.details,
     }
-    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def write(everything: dict[str, Any]) -> Path:
+    """Writes it to `results/bench-<date>.json`; returns the file."""
+    file = ROOT / "results" / f"bench-{time.strftime('%Y-%m-%dT%H-%M-%S')}.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
     return file
 
 
@@ -115,11 +112,12 @@ def _as_values(book: Book, figure: Figure) -> dict[str, Any]:
     values: dict[str, Any] = {
         mode: {
             "median": book.median(figure.key, mode),
+            "noise": judged(book, figure, mode).noise,
             "ratio_to_floor": book.ratio(figure, mode),
-            "runs": book.values[figure.key][mode],
+            "runs": runs,
         }
         for mode in modes
-        if figure.key in book.values and book.values[figure.key][mode]
+        if (runs := book.runs(figure.key, mode))
     }
     return {
         "key": figure.key,

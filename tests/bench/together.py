@@ -1,10 +1,10 @@
 """Many errors at once: a burst, and distinct failures as fast as they are recovered."""
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from pathlib import Path
 
-from tests.bench.bed import Bed, Heard, bed, of_services, per_unit, warm_up
+from tests.bench.bed import Bed, Heard, bed, of_services, outcomes_of, per_unit, warm_up
 from tests.bench.figures import Book, Mode, quantile
 from tests.bench.plan import Plan
 
@@ -19,7 +19,7 @@ async def measure_burst(plan: Plan, book: Book, mode: Mode, folder: Path) -> Non
             heard = [await made.outcomes.next() for _ in range(plan.burst)]
             recovered = [found.milliseconds for found in heard if found.outcome == "recovered"]
             book.note_times("burst", mode, recovered)
-            book.describe("burst", mode, recovered=len(recovered), outcomes=_outcomes(heard))
+            book.describe("burst", mode, recovered=len(recovered), outcomes=outcomes_of(heard))
             await asyncio.sleep(1.0)
 
 
@@ -47,7 +47,7 @@ async def _measure_distinct(plan: Plan, book: Book, mode: Mode, folder: Path, na
             book.note(f"{name}.cpu", mode, of_services(cpu))
             book.note(f"{name}.server", mode, cpu["nats-server"])
             book.note(f"{name}.failed", mode, len(heard) - len(recovered))
-            book.describe(name, mode, cpu_ms_each=cpu, outcomes=_outcomes(heard))
+            book.describe(name, mode, cpu_ms_each=cpu, outcomes=outcomes_of(heard))
 
 
 async def closed_loop(made: Bed, under_way: int, seconds: float) -> list[Heard]:
@@ -67,11 +67,3 @@ async def closed_loop(made: Bed, under_way: int, seconds: float) -> list[Heard]:
             made.fail([resting.popleft()])
             busy += 1
     return heard
-
-
-def _outcomes(heard: list[Heard]) -> dict[str, int]:
-    return dict(
-        Counter(
-            found.outcome if found.outcome == "recovered" else f"{found.outcome}: {found.reason}" for found in heard
-        )
-    )

@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import Connect
 from tests.integration.streams import bodies, fill, stored_stream, stream_of
 
-from mendbus.bus import Bus, ConsumerSpec, Message, ToStore
+from mendbus.bus import Bus, ConsumerSpec, Message, StreamSpec, ToStore
 from mendbus.contracts.errors import (
     BatchDuplicate,
     BusError,
@@ -32,6 +32,13 @@ async def test_store_counts_sequences(bus: Bus, root: str) -> None:
     assert kept.headers["traceparent"] == "00-a"
     assert kept.headers["Nats-Msg-Id"] == "one"
     assert kept.time_unix_nano > 0
+
+
+async def test_missing_streams_are_named(bus: Bus, root: str) -> None:
+    """Of the streams asked for, those are named that are not on the server."""
+    there = StreamSpec(await stored_stream(bus, root), ())
+    assert await bus.missing([there]) == []
+    assert await bus.missing([there, StreamSpec("elsewhere", ())]) == ["elsewhere"]
 
 
 async def test_store_without_stream_fails_at_once(bus: Bus, root: str) -> None:

@@ -271,7 +271,7 @@ async def test_settled_queries_are_answered_exactly(tmp_path: Path) -> None:
 
 
 @given(body=st.binary(max_size=200), severity=st.sampled_from(["unknown", "error", "fatal"]))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_what_is_no_error_becomes_a_dead_letter_and_the_next_is_processed(
     tmp_path: Path, body: bytes, severity: str
 ) -> None:

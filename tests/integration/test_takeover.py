@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from unittest.mock import patch
 
+import pytest
 from tests.harness import ProtocolAgent
 from tests.support import memory_runtime
 
@@ -12,6 +13,7 @@ import mendbus_strategy_selector
 from mendbus import codec, streams
 from mendbus.bus import Message
 from mendbus.bus.memory import MemoryServer, Packet
+from mendbus.contracts.errors import BusError
 from mendbus.contracts.journal import Claimed, Concluded, Counted, Entry, Opened
 from mendbus.contracts.messages import AgentRef, ErrorReported, ExceptionInfo, RecoveryCommand, RecoveryOutcome
 from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects, partition_of
@@ -59,6 +61,27 @@ async def test_a_parked_outcome_that_was_not_told_is_told_by_the_next_owner() ->
             return codec.decode(RecoveryOutcome, last.body, MAX_SERVICE_BODY) if last else None
 
         assert (await eventually(told)) == outcome
+    await bus.close()
+
+
+async def test_an_owner_that_cannot_store_its_last_snapshot_still_says_goodbye(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A snapshot spares the next owner reading; without it the end goes on, and nobody waits for the lease."""
+    server = MemoryServer()
+    bus = server.connect("test")
+    said: list[bytes] = []
+
+    async def hear(message: Message) -> None:
+        said.append(message.body)
+
+    await bus.subscribe(SUBJECTS.key("leases", ">"), hear)
+    full = patch.object(tidying.Tidying, "snapshot", side_effect=BusError("the disk is full"))
+    with full, caplog.at_level("WARNING"):
+        async with memory_runtime(mendbus_strategy_selector.build(), server):
+            pass
+    assert "no last snapshot" in caplog.text
+    await eventually(lambda: said[-1] == b"bye")
     await bus.close()
 
 

@@ -1,51 +1,56 @@
-"""Bugs that the simulation must find, planted from outside for the length of a block."""
+"""Bugs that the simulation must find, planted from outside for the length of a block.
 
-from collections.abc import Awaitable, Callable, Generator, Mapping
+Each is something put around the real code, which goes on running: a copy of it would stay as it was.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 from unittest.mock import patch
 
-from mendbus.bus import Consumption, Stored
+from mendbus.bus import Delivery, Stored
 from mendbus.bus.client import BusClient
-from mendbus.contracts.errors import BusClosed
 from mendbus.contracts.journal import Entry
-from mendbus_strategy_selector.intake import Intake
-from mendbus_strategy_selector.partition import _BATCH, Partition
+from mendbus_strategy_selector.intake import Intake, Taken
+from mendbus_strategy_selector.journal import Journal, Position
 from mendbus_strategy_selector.state import Lane, PartitionState
 from mendbus_strategy_selector.steps import Steps
 
 
 def _acknowledge_first() -> AbstractContextManager[Any]:
     """Errors are acknowledged before the record that counts them is on disk."""
+    take = Intake.take
 
-    async def pull(self: Partition, lane: Lane, consumption: Consumption) -> None:
-        while not self._stopping:
-            await self._room.wait()
-            try:
-                deliveries = await consumption.take(_BATCH)
-            except BusClosed:
-                return
-            for delivery in deliveries:
-                await delivery.ack()
-            taken = await self._intake.take(lane, deliveries)
-            if taken.entries:
-                commit = self._journal.append(*taken.entries)
-                self._begin(taken)
-                await commit
-                await self._told(taken)
+    async def hasty(self: Intake, lane: Lane, deliveries: Sequence[Delivery]) -> Taken:
+        for delivery in deliveries:
+            await delivery.ack()
+        return await take(self, lane, deliveries)
 
-    return patch.object(Partition, "_pull", pull)
+    return patch.object(Intake, "take", hasty)
 
 
 def _act_first() -> AbstractContextManager[Any]:
     """A command goes out while its intent is still on its way to the disk."""
+    write = Steps.write
 
-    async def write(self: Steps, *entries: Entry) -> None:
-        for entry in entries:
-            self.state.apply(entry, self.now())
-        self._journal.append(*entries)
+    class Unwaited:
+        """The journal, as one sees it who does not wait for the disk."""
 
-    return patch.object(Steps, "write", write)
+        def __init__(self, journal: Journal) -> None:
+            self._journal = journal
+
+        def append(self, *entries: Entry) -> asyncio.Future[Position]:
+            self._journal.append(*entries)
+            done: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+            done.set_result(self._journal.position)
+            return done
+
+    async def hasty(self: Steps, *entries: Entry) -> None:
+        with patch.object(self, "_journal", Unwaited(self._journal)):
+            await write(self, *entries)  # which waits for nothing now, so nobody else sees that journal
+
+    return patch.object(Steps, "write", hasty)
 
 
 def _count_again() -> AbstractContextManager[Any]:

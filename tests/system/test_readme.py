@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.harness import unmeasured
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
@@ -24,7 +25,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     """What a reader's shell has after set-up, in an empty folder, with the README's own `mendbus up` running."""
     folder = tmp_path_factory.mktemp("readme")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    values = {**os.environ, "PATH": path, "NO_COLOR": "1", "PWD": str(folder)}
+    values = {**unmeasured(), "PATH": path, "NO_COLOR": "1", "PWD": str(folder)}
     (up,) = (text for text in SHELL if text.startswith("mendbus up"))
     # Ports of our own: the defaults may be taken on this machine.
     command = [*up.strip().removesuffix("&").split(), "--nats-port", "0", "--http-port", "0"]
@@ -93,7 +94,7 @@ async def test_the_python_agent_is_recovered(environment: dict[str, str], tmp_pa
 def test_the_demo_works(tmp_path: Path) -> None:
     """`make demo` recovers its four faults and ends with status 0."""
     done = subprocess.run(
-        ["make", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=150, check=False, env={**os.environ}
+        ["make", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=150, check=False, env=unmeasured()
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 of 4 faults recovered" in done.stdout

@@ -26,7 +26,7 @@ def test_seeds_differ() -> None:
 
 def test_nothing_is_wrong() -> None:
     """Under crashes, stops, lost, doubled and delayed messages no promise is broken."""
-    for seed in range(1, 9):
+    for seed in range(1, 6):
         result = simulate(seed)
         assert not result.wrong, f"replay it: python -m tests.simulation --seed {seed}\n{draw(seed)}\n{result.wrong}"
 

@@ -19,7 +19,7 @@ from mendbus.contracts.messages import (
     HelloReply,
     RecoveryOutcome,
 )
-from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, HEADER_ID, MAX_SERVICE_BODY
+from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, HEADER_ID, MAX_BODY, MAX_SERVICE_BODY
 from mendbus.runtime import Drain, Runtime, store_dead_letter
 from mendbus.telemetry import Span
 from mendbus_health_monitor.agents import Agents
@@ -69,9 +69,9 @@ class Monitor:
         )
         await runtime.listen(subjects.everyone("health"), HealthSample, self._sample)
         await runtime.listen(subjects.everyone("agent.goodbye"), AgentGoodbye, self._goodbye)
-        await runtime.serve("hello", subjects.everyone("agent.hello"), AgentHello, self._hello)
-        await runtime.serve("agents", subjects.control("agents"), Control, self._list_agents)
-        await runtime.serve("alerts", subjects.control("alerts"), Control, self._list_alerts)
+        await runtime.serve("hello", subjects.everyone("agent.hello"), AgentHello, self._hello, limit=MAX_BODY)
+        await runtime.serve("agents", subjects.control("agents"), Control, self._list_agents, limit=MAX_BODY)
+        await runtime.serve("alerts", subjects.control("alerts"), Control, self._list_alerts, limit=MAX_BODY)
         runtime.spawn(self._look(), "look for silent agents")
         runtime.spawn(self._store_alerts(), "store alerts")
         # From the stream, not as it flies by: what was told while no monitor ran is judged too.

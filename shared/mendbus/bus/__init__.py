@@ -222,6 +222,10 @@ class Bus(Protocol):
         """Creates or updates; returns one sentence for each thing that is there with other settings than asked."""
         ...
 
+    async def missing(self, streams: Sequence[StreamSpec], *, timeout: float = 2.0) -> list[str]:
+        """Names of those of the streams that are not on the server."""
+        ...
+
     async def consume(self, spec: ConsumerSpec) -> Consumption:
         """Starts pulling from a durable consumer that exists."""
         ...

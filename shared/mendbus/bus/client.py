@@ -139,6 +139,10 @@ class BusClient:
         self._restoring.remember(streams, consumers)
         return drift
 
+    async def missing(self, streams: Sequence[StreamSpec], *, timeout: float = 2.0) -> list[str]:
+        """See `Bus`."""
+        return await topology.missing(self._link, streams, timeout)
+
     async def consume(self, spec: ConsumerSpec) -> PullConsumption:
         """See `Bus`."""
         consumption = PullConsumption(self._link, spec)

@@ -110,6 +110,7 @@ class MemoryJetStream:
             ("STREAM", "CREATE"): self._create_stream,
             ("STREAM", "UPDATE"): self._update_stream,
             ("STREAM", "INFO"): self._stream_info,
+            ("STREAM", "NAMES"): lambda _, __: {"streams": list(self._streams), "total": len(self._streams)},
             ("STREAM", "PURGE"): self._purge_stream,
             ("CONSUMER", "CREATE"): self._create_consumer,
             ("CONSUMER", "INFO"): lambda name, _: self._consumer(name).info(),

@@ -33,6 +33,17 @@ async def ensure(wire: Wire, streams: Sequence[StreamSpec], consumers: Sequence[
     return drift
 
 
+async def missing(wire: Wire, streams: Sequence[StreamSpec], timeout: float) -> list[str]:
+    """See `Bus.missing`."""
+    there: list[str] = []
+    while True:
+        page = await ask_api(wire, "STREAM.NAMES", {"offset": len(there)}, timeout=timeout)
+        names: list[str] = page.get("streams") or []
+        there += names
+        if not names or len(there) >= page["total"]:
+            return [spec.name for spec in streams if spec.name not in there]
+
+
 async def _check_level(wire: Wire) -> None:
     try:
         info = await ask_api(wire, "INFO", timeout=_TIMEOUT)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mendbus.cli.connect import connected, run, settings_of
-from mendbus.cli.options import AsJson, DataDir, NatsUrl, Root
+from mendbus.cli.connect import connected, run
+from mendbus.cli.options import AsJson, with_settings
 from mendbus.cli.output import ago, document, say, table
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ def _group() -> None:
     """Verify the audit trail: the journal and its hash chains."""
 
 
+@with_settings
 def verify(
+    settings: "Settings",
     heads: Annotated[Path | None, typer.Option(metavar="FILE", help="Heads that an earlier run saved.")] = None,
     save_heads: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Save the heads for later; keep them off the server.")
@@ -37,9 +39,6 @@ def verify(
     partition: Annotated[
         str | None, typer.Option(metavar="N", help="This partition only (a number, or `control`).")
     ] = None,
-    nats_url: NatsUrl = None,
-    root: Root = None,
-    data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Check that no record of the journal was changed, removed, moved or rewritten.
@@ -51,7 +50,6 @@ def verify(
     from mendbus.audit_reading import load_heads
     from mendbus.audit_reading import save_heads as keep
 
-    settings = settings_of(nats_url, root, data_dir)
     if partition is not None and not (partition == "control" or partition.isdecimal()):
         raise typer.BadParameter(f"{partition!r} is no partition: a number, or `control`")
     earlier = load_heads(heads, settings.root) if heads else []

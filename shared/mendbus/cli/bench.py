@@ -19,7 +19,9 @@ def checkout() -> Path | None:
 def bench(context: typer.Context) -> None:
     """Measure the figures; needs a source checkout.
 
-    Beside a floor measured in the same run. Arguments are handed on to the bench.
+    Beside a floor measured in the same run. Arguments are handed on to the bench: --only ROW,... for some of them,
+    --validate recovery-time or stress to judge one promise beyond the machine's noise, --quick for a short look,
+    --json for JSON on standard output.
     """
     root = checkout()
     if root is None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mendbus.cli.connect import connected, run, settings_of
-from mendbus.cli.options import AsJson, DataDir, NatsUrl, Root, agent_of
+from mendbus.cli.connect import connected, run
+from mendbus.cli.options import AsJson, agent_of, with_settings
 from mendbus.cli.output import document, say, table
 
 if TYPE_CHECKING:
@@ -15,13 +15,12 @@ if TYPE_CHECKING:
     from mendbus.settings import Settings
 
 
+@with_settings
 def conformance(
+    settings: "Settings",
     agent: Annotated[str, typer.Option("--agent", metavar="KIND/ID", help="The agent to drive.")],
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for each of its answers.")] = 5.0,
     error_wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for it to report an error.")] = 0.0,
-    nats_url: NatsUrl = None,
-    root: Root = None,
-    data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Drive a live agent through its duties.
@@ -29,7 +28,6 @@ def conformance(
     Prints which of them it keeps; exit status 1 when it breaks one. Safe on an agent at work: what it is sent must be
     refused, or asks for nothing.
     """
-    settings = settings_of(nats_url, root, data_dir)
     checks = run(_drive(settings, agent_of(agent), timeout, error_wait))
     broken = [check for check in checks if check.verdict == "fail"]
     if as_json:

@@ -1,12 +1,15 @@
 """Orders of an operator: `pause`, `resume`, `approve`, `close`, `replay`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mendbus.cli.connect import run, settings_of
-from mendbus.cli.options import AsJson, DataDir, NatsUrl, Root, Since, seconds_of
+from mendbus.cli.connect import run
+from mendbus.cli.options import AsJson, Since, seconds_of, with_settings
 from mendbus.contracts.ids import is_token
+
+if TYPE_CHECKING:
+    from mendbus.settings import Settings
 
 Target = Annotated[str | None, typer.Argument(metavar="KIND[/ID]", help="A kind of agents, or one agent.")]
 Everything = Annotated[bool, typer.Option("--all", help="Everything.")]
@@ -15,15 +18,14 @@ By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who wants 
 Incident = Annotated[str, typer.Argument(metavar="INCIDENT", help="Its id, or the beginning of it.")]
 
 
+@with_settings
 def pause(
+    settings: "Settings",
     target: Target = None,
     everything: Everything = False,
     length: Annotated[str, typer.Option("--for", metavar="TIME", help="How long, such as 30m, 2h; 7d at most.")] = "1h",
     reason: Reason = None,
     by: By = None,
-    nats_url: NatsUrl = None,
-    root: Root = None,
-    data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Decide and record, but act on nothing for a time.
@@ -36,17 +38,16 @@ def pause(
     if not 0 < seconds <= 7 * 86400:
         raise typer.BadParameter(f"{length!r} is no length for a pause: up to 7d", param_hint="--for")
     order = Order("pause", _target(target, everything=everything), reason, by, seconds=seconds)
-    run(send(settings_of(nats_url, root, data_dir), order, as_json=as_json))
+    run(send(settings, order, as_json=as_json))
 
 
+@with_settings
 def resume(
+    settings: "Settings",
     target: Target = None,
     everything: Everything = False,
     reason: Reason = None,
     by: By = None,
-    nats_url: NatsUrl = None,
-    root: Root = None,
-    data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """End a pause.
@@ -56,17 +57,16 @@ def resume(
     from mendbus.cli.ordering import Order, send
 
     order = Order("resume", _target(target, everything=everything), reason, by)
-    run(send(settings_of(nats_url, root, data_dir), order, as_json=as_json))
+    run(send(settings, order, as_json=as_json))
 
 
+@with_settings
 def approve(
+    settings: "Settings",
     incident: Incident,
     reject: Annotated[bool, typer.Option("--reject", help="Say no: the incident is escalated.")] = False,
     reason: Reason = None,
     by: By = None,
-    nats_url: NatsUrl = None,
-    root: Root = None,
-    data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Let a strategy that waits for a person go on.
@@ -76,22 +76,21 @@ def approve(
     from mendbus.cli.ordering import decide
 
     verb = "reject" if reject else "approve"
-    run(decide(settings_of(nats_url, root, data_dir), verb, incident, reason, by, as_json=as_json))
+    run(decide(settings, verb, incident, reason, by, as_json=as_json))
 
 
+@with_settings
 def close(
+    settings: "Settings",
     incident: Incident,
     reason: Reason = None,
     by: By = None,
-    nats_url: NatsUrl = None,
-    root: Root = None,
-    data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Close an incident that waits for a person."""
     from mendbus.cli.ordering import decide
 
-    run(decide(settings_of(nats_url, root, data_dir), "close", incident, reason, by, as_json=as_json))
+    run(decide(settings, "close", incident, reason, by, as_json=as_json))
 
 
 def _target(target: str | None, *, everything: bool) -> tuple[str | None, str | None]:
@@ -106,12 +105,11 @@ def _target(target: str | None, *, everything: bool) -> tuple[str | None, str | 
     return kind, agent or None
 
 
+@with_settings
 def replay(
+    settings: "Settings",
     policy: Annotated[str, typer.Option("--policy", metavar="FILE", help="The other policy, as a TOML file.")],
     since: Since = "24h",
-    nats_url: NatsUrl = None,
-    root: Root = None,
-    data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what another policy would have decided.
@@ -120,5 +118,4 @@ def replay(
     """
     from mendbus.cli.replaying import read, show
 
-    settings = settings_of(nats_url, root, data_dir)
     run(show(settings, read(policy), seconds_of(since), as_json=as_json))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from mendbus.cli.connect import connected, run, settings_of
-from mendbus.cli.options import AsJson, DataDir, NatsUrl, Root
+from mendbus.cli.connect import connected, run
+from mendbus.cli.options import AsJson, with_settings
 from mendbus.cli.output import ago, clean, document, moment, say, table
 from mendbus.contracts.errors import MendbusError, NoResponders, Refused
 from mendbus.contracts.subjects import HEADER_CODE, HEADER_REASON, HEADER_SIZE, HEADER_SUBJECT
@@ -51,15 +51,14 @@ def build() -> typer.Typer:
     return group
 
 
+@with_settings
 def list_(
+    settings: "Settings",
     limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
-    nats_url: NatsUrl = None,
-    root: Root = None,
-    data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """List refused messages, the newest last."""
-    letters = run(_read_all(settings_of(nats_url, root, data_dir)))[-limit:]
+    letters = run(_read_all(settings))[-limit:]
     if as_json:
         document([_facts(letter) for letter in letters])
     elif letters:
@@ -69,11 +68,10 @@ def list_(
         say("no dead letters")
 
 
-def show(
-    seq: Sequence, nats_url: NatsUrl = None, root: Root = None, data_dir: DataDir = None, as_json: AsJson = False
-) -> None:
+@with_settings
+def show(settings: "Settings", seq: Sequence, as_json: AsJson = False) -> None:
     """Show one refused message: why, its headers, and its body as far as it can be read."""
-    letter = run(_read_one(settings_of(nats_url, root, data_dir), seq))
+    letter = run(_read_one(settings, seq))
     body = _readable(letter.body)
     if as_json:
         document(_facts(letter) | {"headers": letter.headers, "body_hex": letter.body.hex(), "body": body})
@@ -95,19 +93,17 @@ def show(
         say(f"    ... {len(letter.body) - _DUMP_BYTES} bytes more: --json has them all")
 
 
+@with_settings
 def replay(
+    settings: "Settings",
     seq: Sequence,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    nats_url: NatsUrl = None,
-    root: Root = None,
-    data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Send a refused message again, as it was, to the subject as its sender wrote it.
 
     It gets no message id, so that the server does not take it for the repeat that it is.
     """
-    settings = settings_of(nats_url, root, data_dir)
     letter = run(_read_one(settings, seq))
     if letter.cut:
         raise MendbusError(f"dead letter {seq} has {letter.size} bytes, of which {len(letter.body)} were kept")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
-from mendbus.cli.connect import connected, run, settings_of
-from mendbus.cli.options import DataDir, NatsUrl, Root, seconds_of
+from mendbus.cli.connect import connected, run
+from mendbus.cli.options import seconds_of, with_settings
 from mendbus.contracts.errors import MendbusError
 
 if TYPE_CHECKING:
@@ -43,14 +43,13 @@ def _group() -> None:
     """Export the audit trail or incidents as JSON lines or CSV."""
 
 
+@with_settings
 def audit(
+    settings: "Settings",
     since: Since = None,
     until: Until = None,
     format_: As = "json",
     output: Output = None,
-    nats_url: NatsUrl = None,
-    root: Root = None,
-    data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Export the journal, one row an entry.
@@ -58,17 +57,16 @@ def audit(
     Events, decisions, approvals, attempts, undos, restores, outcomes and what operators did, in the order in which
     they were written. The whole entry stands in the column `details`.
     """
-    _export("audit", since, until, "json" if as_json else format_, output, settings_of(nats_url, root, data_dir))
+    _export("audit", since, until, "json" if as_json else format_, output, settings)
 
 
+@with_settings
 def incidents(
+    settings: "Settings",
     since: Since = None,
     until: Until = None,
     format_: As = "json",
     output: Output = None,
-    nats_url: NatsUrl = None,
-    root: Root = None,
-    data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Export incidents, one row each, as they stand.
@@ -76,7 +74,7 @@ def incidents(
     The time is that of an incident's last outcome in the range. Where one incident has several rows, which happens
     when very much lies between its outcomes, that with the highest `sequence` counts.
     """
-    _export("incidents", since, until, "json" if as_json else format_, output, settings_of(nats_url, root, data_dir))
+    _export("incidents", since, until, "json" if as_json else format_, output, settings)
 
 
 def moment_of(text: str, now: int) -> int:

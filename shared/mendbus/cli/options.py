@@ -1,11 +1,20 @@
 """Options that several commands share, and how their values are read."""
 
+import functools
+import inspect
 import re
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, ParamSpec
 
 import typer
 
+from mendbus.cli.connect import settings_of
 from mendbus.contracts.ids import is_token
+
+if TYPE_CHECKING:
+    from mendbus.settings import Settings
+
+P = ParamSpec("P")
 
 NatsUrl = Annotated[str | None, typer.Option("--nats-url", metavar="URL", help="Address of the NATS server.")]
 Root = Annotated[str | None, typer.Option("--root", metavar="ROOT", help="First tokens of all subjects.")]
@@ -13,8 +22,28 @@ DataDir = Annotated[str | None, typer.Option("--data-dir", metavar="DIR", help="
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 Since = Annotated[str, typer.Option("--since", metavar="AGO", help="Look back so far, such as 90s, 30m, 1h, 7d.")]
 
+_REACH: Final = {"nats_url": NatsUrl, "root": Root, "data_dir": DataDir}
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def with_settings(command: "Callable[Concatenate[Settings, P], None]") -> Callable[..., None]:
+    """Gives a command the options that say which installation is meant; it gets the settings that follow from them."""
+
+    @functools.wraps(command)
+    def reached(*, nats_url: str | None, root: str | None, data_dir: str | None, **own: Any) -> None:
+        command(settings_of(nats_url, root, data_dir), **own)  # pyright: ignore[reportCallIssue]
+
+    signature = inspect.signature(command)
+    own = list(signature.parameters.values())[1:]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in _REACH.items()
+    ]
+    # What typer reads to know a command's options.
+    reached.__signature__ = signature.replace(parameters=[*own, *added])  # pyright: ignore[reportAttributeAccessIssue]
+    reached.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *added)}
+    return reached
 
 
 def agent_of(text: str) -> tuple[str, str]:

@@ -1,17 +1,22 @@
 """Commands about errors and incidents: `report`, `watch`, `incidents`, `explain`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mendbus.cli.connect import run, settings_of
-from mendbus.cli.options import AsJson, DataDir, NatsUrl, Root, Since, agent_of, seconds_of
+from mendbus.cli.connect import run
+from mendbus.cli.options import AsJson, Since, agent_of, seconds_of, with_settings
 from mendbus.contracts.vocabulary import Severity
+
+if TYPE_CHECKING:
+    from mendbus.settings import Settings
 
 Agent = Annotated[str, typer.Argument(metavar="KIND/ID", help="The agent, such as runtime/r1.")]
 
 
+@with_settings
 def report(
+    settings: "Settings",
     agent: Agent,
     error_type: Annotated[str, typer.Option("--type", help="Type of the error, such as ValueError.")],
     message: Annotated[str, typer.Option("--message", help="What went wrong.")],
@@ -19,9 +24,6 @@ def report(
     operation: Annotated[str | None, typer.Option(help="Name of the operation that failed.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcome and print it.")] = False,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the outcome.")] = 30.0,
-    nats_url: NatsUrl = None,
-    root: Root = None,
-    data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Report an error in the name of an agent.
@@ -31,43 +33,41 @@ def report(
     from mendbus.cli.reporting import Draft, send
 
     draft = Draft(*agent_of(agent), error_type, message, severity, operation)
-    run(send(settings_of(nats_url, root, data_dir), draft, timeout if wait else None, as_json=as_json))
+    run(send(settings, draft, timeout if wait else None, as_json=as_json))
 
 
-def watch(nats_url: NatsUrl = None, root: Root = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+@with_settings
+def watch(settings: "Settings", as_json: AsJson = False) -> None:
     """Show outcomes, alerts and statuses live.
 
     One a line, as they come, until Ctrl-C.
     """
     from mendbus.cli.watching import follow
 
-    run(follow(settings_of(nats_url, root, data_dir), as_json=as_json))
+    run(follow(settings, as_json=as_json))
 
 
+@with_settings
 def incidents(
+    settings: "Settings",
     limit: Annotated[int, typer.Option(min=1, help="Show the newest so many.")] = 50,
     since: Since = "24h",
     agent: Annotated[str | None, typer.Option(metavar="KIND/ID", help="Of this agent only.")] = None,
     only_open: Annotated[bool, typer.Option("--open", help="Only those not done with, those under way too.")] = False,
-    nats_url: NatsUrl = None,
-    root: Root = None,
-    data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """List incidents and how they stand, the newest last."""
     from mendbus.cli.listing import show
 
     who = agent_of(agent) if agent else None
-    settings = settings_of(nats_url, root, data_dir)
     run(show(settings, limit, seconds_of(since), who, only_open=only_open, as_json=as_json))
 
 
+@with_settings
 def explain(
+    settings: "Settings",
     incident: Annotated[str, typer.Argument(metavar="INCIDENT", help="Its id, or the beginning of it.")],
     audit: Annotated[bool, typer.Option("--audit", help="With every entry of the journal on it.")] = False,
-    nats_url: NatsUrl = None,
-    root: Root = None,
-    data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell everything about one incident.
@@ -76,4 +76,4 @@ def explain(
     """
     from mendbus.cli.explaining import tell
 
-    run(tell(settings_of(nats_url, root, data_dir), incident, audit=audit, as_json=as_json))
+    run(tell(settings, incident, audit=audit, as_json=as_json))

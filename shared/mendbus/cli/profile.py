@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mendbus.cli.connect import connected, run, settings_of
-from mendbus.cli.options import AsJson, DataDir, NatsUrl, Root
+from mendbus.cli.connect import connected, run
+from mendbus.cli.options import AsJson, with_settings
 from mendbus.cli.output import document, say, table
 from mendbus.contracts.errors import MendbusError
 from mendbus.contracts.vocabulary import SERVICES
@@ -25,7 +25,9 @@ _SHOWN = 25
 _JSON_FUNCTIONS = 500
 
 
+@with_settings
 def profile(
+    settings: "Settings",
     target: Annotated[str, typer.Argument(metavar="SERVICE|INCIDENT", help="A service's name, or an incident's id.")],
     seconds: Annotated[
         float, typer.Option(min=0.1, max=_MAX_SECONDS, help="How long a service looks at itself.")
@@ -36,9 +38,6 @@ def profile(
         Path | None, typer.Option(metavar="FILE", help="Write the stacks, one a line, as flame graph tools read them.")
     ] = None,
     wall: Annotated[bool, typer.Option("--wall", help="Flame graph and stacks of wall time, not of CPU.")] = False,
-    nats_url: NatsUrl = None,
-    root: Root = None,
-    data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Show where the time goes, in a service or in one recovery.
@@ -46,7 +45,6 @@ def profile(
     A live service samples itself: CPU and wall time by function, and how late its event loop is. Of an incident: how
     long each stage took, with the wait in the queue, and each span of its trace.
     """
-    settings = settings_of(nats_url, root, data_dir)
     if target in SERVICES:
         facts, picture = run(_service(settings, target, seconds, instance, wall=wall))
         title = f"{target}: {'wall' if wall else 'CPU'} time"

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mendbus.cli.connect import connected, run, settings_of
-from mendbus.cli.options import AsJson, DataDir, NatsUrl, Root
+from mendbus.cli.connect import connected, run
+from mendbus.cli.options import AsJson, with_settings
 from mendbus.cli.output import ago, document, say, table
 from mendbus.contracts.errors import MendbusError
 
@@ -20,16 +20,15 @@ _ALL = 1_000_000
 _WIDTH_WITHOUT_TERMINAL = 160
 
 
+@with_settings
 def trace(
+    settings: "Settings",
     trace_id: Annotated[str | None, typer.Argument(metavar="[TRACE]", help="Its id, or the beginning of it.")] = None,
     incident: Annotated[
         str | None,
         typer.Option("--incident", metavar="INCIDENT", help="The trace of this incident (or its beginning)."),
     ] = None,
     last: Annotated[int, typer.Option("--last", min=0, help="The newest so many traces.")] = 0,
-    nats_url: NatsUrl = None,
-    root: Root = None,
-    data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Draw recoveries as waterfalls, or list them.
@@ -40,7 +39,6 @@ def trace(
     """
     from mendbus.traces import read_trace, recent_traces
 
-    settings = settings_of(nats_url, root, data_dir)
     if incident is not None:
         wanted = [_trace_of(settings, incident)]
     elif trace_id is not None:

@@ -24,7 +24,7 @@ from mendbus.contracts.messages import (
     HelloReply,
     RecoveryOutcome,
 )
-from mendbus.contracts.subjects import Subjects
+from mendbus.contracts.subjects import HEADER_CODE, MAX_BODY, Subjects
 from mendbus.runtime import Runtime
 from mendbus.testing import eventually
 from mendbus_health_monitor import build, handlers
@@ -132,6 +132,18 @@ async def test_a_hello_for_somebody_else_is_refused() -> None:
         assert refused.value.code == 400
         assert await bus.last(SUBJECTS.stream("DEAD"), SUBJECTS.dead("health-monitor")) is not None
         assert (await control(bus, "agents"))["agents"] == []
+
+
+async def test_a_hello_longer_than_an_agent_may_send_is_refused() -> None:
+    """What an agent sends has at most 64 KiB, also where it is asked for an answer."""
+    async with monitored() as (_, bus, _told):
+        body = codec.pack({**hello().model_dump(exclude_none=True), "to come": "x" * MAX_BODY})
+        with pytest.raises(ServiceFailed) as refused:
+            await bus.request(SUBJECTS.hello("runtime", "a1"), body, timeout=2.0)
+        assert refused.value.code == 400
+        dead = await bus.last(SUBJECTS.stream("DEAD"), SUBJECTS.dead("health-monitor"))
+        assert dead is not None
+        assert dead.headers[HEADER_CODE] == "too_large"
 
 
 async def test_changes_are_told_and_nothing_else() -> None:
