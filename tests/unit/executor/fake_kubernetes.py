@@ -76,12 +76,16 @@ class Cluster:
     def _evict(self, pod: dict[str, Any], name: str, body: dict[str, Any], dry: bool) -> tuple[int, dict[str, Any]]:
         if not self.budget:
             return 429, {"message": "it would violate the pod's disruption budget"}
-        if body["deleteOptions"]["preconditions"]["uid"] != pod["metadata"]["uid"]:
-            return 409, {"message": "the UID in the precondition does not match"}
+        for key, wanted in body["deleteOptions"]["preconditions"].items():
+            if wanted != pod["metadata"][key]:
+                return 409, {"message": f"the {key} in the precondition does not match"}
         if not dry:
             self.evictions += 1
             # As a StatefulSet does it: the same name, another pod.
-            self.add("pods", name)["metadata"]["uid"] = f"evicted-{self.evictions}"
+            self.add("pods", name)["metadata"] |= {
+                "uid": f"successor-{self.evictions}",
+                "resourceVersion": str(int(pod["metadata"]["resourceVersion"]) + 1),
+            }
         return 201, {}
 
     def _patch(self, known: dict[str, Any], body: dict[str, Any], dry: bool) -> tuple[int, dict[str, Any]]:
