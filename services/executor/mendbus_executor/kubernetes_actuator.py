@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
+from mendbus.abilities import POD_STRATEGIES, WORKLOAD_STRATEGIES
 from mendbus.contracts.messages import CommandResult, RecoveryCommand
 from mendbus.contracts.vocabulary import CommandStatus
 from mendbus.telemetry import Span
@@ -44,7 +45,7 @@ class KubernetesActuator:
     async def command(self, command: RecoveryCommand, seconds: float, span: Span) -> CommandResult:
         """Changes the workload, unless this command did so before. `accepted`: the rollout goes on."""
         kind = self._kinds[command.agent.kind]
-        supported = ("restart", "scale_down", "isolate", "failover") if kind.pod else ("restart", "scale_down")
+        supported = (*WORKLOAD_STRATEGIES, *(POD_STRATEGIES if kind.pod else ()))
         lifts = command.strategy in ("scale_down", "isolate")
         if command.strategy not in supported or (command.action != "apply" and not lifts):
             return _result(command, "unsupported", None, f"not done here: {command.action} of {command.strategy}")
@@ -71,7 +72,7 @@ class KubernetesActuator:
             _fenced(workload, command)
             again = part(workload, "metadata", "annotations").get(COMMAND) == command.command_id
             try:
-                if command.strategy in ("restart", "scale_down"):
+                if command.strategy in WORKLOAD_STRATEGIES:
                     if again:
                         return "was done before"
                     await self._fence_pod(command, kind, seconds)
