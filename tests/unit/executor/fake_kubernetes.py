@@ -12,7 +12,10 @@ from typing import Any
 from mendbus_executor.kubernetes_api import RULES
 
 TOKEN = "let-me-in"
-_PATH = re.compile(r"/(?:api|apis)/(?:(apps)/)?v1/namespaces/([^/]+)/([^/]+)/([^/?]+)(?:/(eviction))?(\?dryRun=All)?$")
+VERBS = {"GET": "get", "PATCH": "patch", "POST": "create", "PUT": "update", "DELETE": "delete"}
+_PATH = re.compile(
+    r"/(?:api|apis)/(?:(apps)/)?v1/namespaces/([^/]+)/([^/]+)/([^/?]+)(?:/(eviction|exec))?(\?dryRun=All)?$"
+)
 
 
 @dataclass
@@ -56,8 +59,8 @@ class Cluster:
         found = _PATH.match(path)
         assert found is not None, path
         group, namespace, resource, name, eviction, dry = found.groups()
-        verb = {"GET": "get", "PATCH": "patch", "POST": "create"}[method]
-        what = f"{resource}/eviction" if eviction else resource
+        verb = VERBS[method]
+        what = f"{resource}/{eviction}" if eviction else resource
         self.requests.append(f"{verb} {what}{' dry' if dry else ''}")
         if namespace != "shop" or not any(
             (group or "") in rule["apiGroups"] and what in rule["resources"] and verb in rule["verbs"]
