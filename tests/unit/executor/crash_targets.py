@@ -77,23 +77,25 @@ class AgentTarget:
     async def _run(self, process: str, bus: Bus) -> None:
         world = self.world
         ref = AgentRef(kind=KIND, id=ID, instance=process)
-        async with asyncio.TaskGroup() as group:
+        tasks: set[asyncio.Task[None]] = set()
 
-            def spawn(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-                return group.create_task(coroutine, name=name)
+        def spawn(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+            task = world.loop.create_task(coroutine, name=name)
+            tasks.add(task)
+            return task
 
-            desk = CommandDesk(ref, self.handlers(), world.loop.time_unix_nano, spawn)
-            inbox = Inbox(ref, desk, cast("Probes", self), open_tracer("agent", world.settings))
+        desk = CommandDesk(ref, self.handlers(), world.loop.time_unix_nano, spawn)
+        inbox = Inbox(ref, desk, cast("Probes", self), open_tracer("agent", world.settings))
 
-            async def command(message: Message) -> None:
-                await inbox.command(bus, message)
+        async def command(message: Message) -> None:
+            await inbox.command(bus, message)
 
-            async def probe(message: Message) -> None:
-                await inbox.probe(bus, message)
+        async def probe(message: Message) -> None:
+            await inbox.probe(bus, message)
 
-            await bus.subscribe(SUBJECTS.command(KIND, ID), command, concurrency=16)
-            await bus.subscribe(SUBJECTS.probe(KIND, ID), probe, concurrency=16)
-            _ = await asyncio.Event().wait()
+        await bus.subscribe(SUBJECTS.command(KIND, ID), command, concurrency=16)
+        await bus.subscribe(SUBJECTS.probe(KIND, ID), probe, concurrency=16)
+        _ = await asyncio.Event().wait()
 
     def handlers(self) -> Callable[[Strategy], Handler | None]:
         """What finds the handler of a strategy."""

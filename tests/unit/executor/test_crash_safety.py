@@ -3,20 +3,24 @@
 For each actuator, journal, fence and the target's memory of commands are driven together.
 """
 
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from tests.unit.executor.crash_targets import AgentTarget, ProgramTarget, SupervisorTarget, WorkloadTarget
 from tests.unit.executor.crash_world import REST_SECONDS, World
 
 from mendbus.contracts.vocabulary import UNDOABLE
+from mendbus.sdk.commands import CommandDesk
+from mendbus_executor import command_memory, kubernetes_actuator
 
-EXAMPLES = 10
+EXAMPLES = 15
 STEPS = 20
 QUICK = st.sampled_from((0.0005, 0.001, 0.002, 0.004, 0.006, 0.01, 0.03))
 
@@ -117,7 +121,8 @@ class Crashes(RuleBasedStateMachine):
     def once_and_in_order(self) -> None:
         """No command took effect twice, nor after a newer one."""
         truth = self.world.truth
-        assert not [c for c, times in truth.effects.items() if times > 1], truth.effects
+        twice = [command_id for command_id, times in truth.effects.items() if times > 1]
+        assert not twice, f"took effect twice: {twice}"
         assert truth.order == sorted(truth.order), "an older command took effect after a newer one"
         assert not self.world.said, self.world.said
 
@@ -164,3 +169,35 @@ def test_a_command_is_effective_once_and_finished_whatever_dies(target: type[Age
         lambda: Crashes(target()),
         settings=settings(max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None),
     )
+
+
+@pytest.mark.parametrize(
+    ("target", "planted"),
+    [
+        pytest.param(AgentTarget, lambda: patch.object(CommandDesk, "_remember"), id="an-agent-that-forgets"),
+        pytest.param(SupervisorTarget, lambda: patch.object(CommandDesk, "_remember"), id="a-supervisor-that-forgets"),
+        pytest.param(
+            ProgramTarget, lambda: patch.object(command_memory, "_read", return_value=b""), id="a-memory-that-forgets"
+        ),
+        pytest.param(
+            ProgramTarget,
+            lambda: patch.object(command_memory.os, "pread", return_value=b""),
+            id="a-memory-without-fence",
+        ),
+        pytest.param(
+            WorkloadTarget, lambda: patch.object(kubernetes_actuator, "_fenced"), id="a-workload-without-fence"
+        ),
+        pytest.param(
+            WorkloadTarget,
+            lambda: patch.object(kubernetes_actuator, "COMMAND", "x/other"),
+            id="a-workload-that-forgets",
+        ),
+    ],
+)
+def test_it_would_be_noticed(target: type[AgentTarget], planted: Callable[[], AbstractContextManager[object]]) -> None:
+    """Without the memory of commands, or without the fence, the same search finds an effect too many."""
+    noticed = settings(
+        max_examples=60, stateful_step_count=STEPS, deadline=None, derandomize=True, phases=[Phase.generate]
+    )
+    with planted(), pytest.raises(AssertionError, match="took effect"):
+        run_state_machine_as_test(lambda: Crashes(target()), settings=noticed)
