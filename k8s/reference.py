@@ -1,10 +1,11 @@
-"""Writes the tables of `k8s/README.md` that follow from the code: settings, and what each stream keeps.
+"""Writes what of `k8s/` follows from the code: the tables of `k8s/README.md`, and the executor's ClusterRole.
 
 `.venv/bin/python k8s/reference.py` rewrites them in place.
 """
 
 import ast
 import inspect
+import json
 import re
 import sys
 import textwrap
@@ -15,8 +16,11 @@ from typing import Final
 from mendbus import streams
 from mendbus.contracts.subjects import DEFAULT_ROOT, Subjects
 from mendbus.settings import Settings
+from mendbus_executor.kubernetes_api import RULES
 
 README: Final = Path(__file__).with_name("README.md")
+
+ROLE: Final = Path(__file__).parent / "components/kubernetes-actuator/role.yaml"
 
 _UNPREFIXED: Final = {"nats_url": "NATS_URL", "otlp_endpoint": "OTEL_EXPORTER_OTLP_ENDPOINT"}
 
@@ -50,6 +54,22 @@ def streams_table() -> str:
         for spec in specs
     ]
     return _table(("stream", "kept for", "at most", "when full", "where"), rows)
+
+
+def role() -> str:
+    """All that the Kubernetes actuator has to be allowed, as a ClusterRole."""
+    rules = "".join(
+        "  - " + "\n    ".join(f"{key}: {json.dumps(values)}" for key, values in rule.items()) + "\n" for rule in RULES
+    )
+    return f"""\
+# Written by k8s/reference.py from what the executor asks of the API server. It allows nothing until a RoleBinding
+# gives it to the executor's account in a namespace of agents.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: mendbus-executor
+rules:
+{rules}"""
 
 
 def render(text: str) -> str:
@@ -87,8 +107,9 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def main() -> int:
-    """Writes the page; returns the exit status."""
+    """Writes page and role; returns the exit status."""
     README.write_text(render(README.read_text(encoding="utf-8")), encoding="utf-8")
+    ROLE.write_text(role(), encoding="utf-8")
     return 0
 
 

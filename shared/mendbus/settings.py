@@ -37,7 +37,8 @@ class Settings(BaseModel):
     policy_file: Path | None = None
     """TOML file with the recovery policy; none: the policy of SPEC."""
     executor_file: Path | None = None
-    """TOML file that says which actuator recovers which kind of agent; none: the agent itself, always."""
+    """TOML file that says which actuator recovers which kind of agent; none: the agent itself, always. Read by the
+    executor, and by the strategy-selector, which decides among what can be done."""
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
     """Least level that is logged."""
     log_format: Annotated[str, Field(pattern="^(text|json)$")] = "text"

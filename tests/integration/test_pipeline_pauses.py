@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.integration.operating import ALL, order, pause, ref, until
-from tests.integration.test_pipeline import pipeline
+from tests.integration.test_pipeline import QUICK, Pipeline, pipeline
 
 from mendbus.bus.memory import MemoryServer
 from mendbus.contracts.errors import ServiceFailed
@@ -51,6 +51,61 @@ async def test_a_pause_ends_by_itself(tmp_path: Path) -> None:
         await agent.report("Held")
         await run.outcome(lambda o: o.outcome == "suppressed")
         await run.outcome(lambda o: o.outcome == "recovered")
+
+
+FALLBACK = QUICK + 'first = "fallback"\n'
+
+
+@pytest.mark.parametrize("named", [{"agent": ref("a1")}, {"kind": "runtime"}, {}], ids=["agent", "kind", "all"])
+async def test_nothing_is_restored_under_a_pause(tmp_path: Path, named: dict[str, Any]) -> None:
+    """A restore is an action too: it is held for hold time after hold time, and comes once the pause is lifted."""
+    async with pipeline(tmp_path, FALLBACK) as run:
+        agent = await run.agent(strategies=("fallback",))
+        await agent.report("Remote")
+        await run.outcome(lambda o: o.outcome == "recovered")
+        await pause(run, **named)
+        told = await run.outcome(lambda o: o.settled is True)
+        await _held(run, 2)
+        assert (told.incident_id, 1, "restore") not in agent.effects
+        assert (await order(run, "resume", **(named or ALL))).ok
+        await eventually(lambda: (told.incident_id, 1, "restore") in agent.effects)
+
+
+@pytest.mark.parametrize("switch", ["dry_run = true\n", "enable_automatic_recovery = false\n"])
+async def test_nothing_is_restored_while_recovery_is_switched_off(tmp_path: Path, switch: str) -> None:
+    """What limits an agent stays in force when the policy says meanwhile that nothing is to be done."""
+    async with pipeline(tmp_path, FALLBACK.replace("hold_seconds = 0.2", "hold_seconds = 1.5")) as run:
+        agent = await run.agent(strategies=("fallback",))
+        await agent.report("Remote")
+        await run.outcome(lambda o: o.outcome == "recovered")
+        (tmp_path / "policy.toml").write_text(FALLBACK + switch)
+        told = await run.outcome(lambda o: o.settled is True)
+        await _held(run, 3)
+        assert set(agent.effects) == {(told.incident_id, 1, "apply")}
+
+
+async def test_what_did_not_hold_is_undone_under_a_pause_and_nothing_new_begun(tmp_path: Path) -> None:
+    """A pause leaves nothing half done: a change that made things worse is taken back, the next rung waits."""
+    async with pipeline(tmp_path, 'settle_seconds = 30.0\nfirst = "fallback"\n') as run:
+        agent = await run.agent(strategies=("fallback", "retry", "restart"))
+        await agent.report("Worse")
+        first = await run.outcome(lambda o: o.outcome == "recovered")
+        await pause(run, agent=ref("a1"))
+        await agent.report("Worse")
+        told = await run.outcome(lambda o: o.outcome == "suppressed")
+        assert told.incident_id == first.incident_id
+        assert [(a.strategy, a.undone) for a in told.attempts] == [("fallback", True)]
+        assert set(agent.effects) == {(told.incident_id, 1, "apply"), (told.incident_id, 1, "undo")}
+
+
+async def _held(run: Pipeline, times: int) -> None:
+    """Returns when it has been written so often that a strategy stays in force."""
+
+    async def held() -> bool:
+        stored = run.bus.read(run.subjects.stream("JOURNAL"), run.subjects.everyone("journal"))
+        return sum([m.body.count(b"\xa4held") async for m in stored]) >= times
+
+    await eventually(held)
 
 
 @pytest.mark.parametrize(

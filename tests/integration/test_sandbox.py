@@ -1,6 +1,7 @@
 """The sandbox against programs that do not behave: nothing of them is left, and what they did is told."""
 
 import asyncio
+import fcntl
 import os
 import sys
 import time
@@ -178,3 +179,26 @@ async def test_what_a_run_costs(capsys: pytest.CaptureFixture[str]) -> None:
         times.append(time.perf_counter() - begun)
     with capsys.disabled():
         print(f"\nsandbox: {sorted(times)[2] * 1000:.0f} ms around a program that does nothing")
+
+
+async def test_a_lock_is_held_until_nothing_is_left(tmp_path: Path) -> None:
+    """Also when who asked is gone: the kernel closes its descriptor, the sandbox still has it, the program has not."""
+    file = tmp_path / "lock"
+    lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    begun = tmp_path / "begun"
+    source = (
+        f"import os, time; print(os.path.exists('/proc/self/fd/{lock}')); open({str(begun)!r}, 'w'); time.sleep(0.5)"
+    )
+    running = asyncio.create_task(run([sys.executable, "-I", "-S", "-c", source], {}, LIMITS, 5.0, lock))
+    await eventually(begun.exists)
+    os.close(lock)
+    other = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        ran = await running
+        assert (ran.ok, ran.head.strip()) == (True, "False")
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(other)

@@ -108,7 +108,7 @@ def until(predicate: Callable[[], object], seconds: float = READY_SECONDS) -> No
 
 
 @contextmanager
-def up(folder: Path, *words: str) -> Generator[Up]:
+def up(folder: Path, *words: str, **environment: str) -> Generator[Up]:
     """Starts everything, waits until it says that it is ready, and leaves nothing behind."""
     said, logged, policy = folder / "said", folder / "logged", folder / "policy.toml"
     policy.write_text(POLICY)  # agents that nobody runs are not waited for as long
@@ -118,7 +118,7 @@ def up(folder: Path, *words: str) -> Generator[Up]:
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
-            env=_environment() | {"MENDBUS_POLICY_FILE": str(policy)},
+            env=_environment() | {"MENDBUS_POLICY_FILE": str(policy)} | environment,
             start_new_session=True,
         )
     running = Up(process, folder / "data", said, logged)

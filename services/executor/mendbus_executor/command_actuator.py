@@ -1,6 +1,7 @@
 """Acts on an agent by programs of the user's own, inside the sandbox; each command once, however often it is asked."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Final
 
@@ -9,9 +10,11 @@ from mendbus.contracts.vocabulary import UNDOABLE, CommandStatus
 from mendbus.telemetry import Span
 from mendbus_executor.agent_actuator import Probed
 from mendbus_executor.attempt import Actuator
-from mendbus_executor.command_memory import Claim, CommandMemory
+from mendbus_executor.command_memory import Busy, Claim, CommandMemory
 from mendbus_executor.sandbox import Ran, run, seconds_within
 from mendbus_executor.table import CommandKind, fill
+
+log = logging.getLogger("mendbus")
 
 _POLL_SECONDS: Final = 0.02
 
@@ -37,7 +40,8 @@ class CommandActuator:
             argv = fill(template, _values(command))
         except ValueError as error:
             return _result(command, "failed", "unsafe_argument", str(error))
-        end = asyncio.get_running_loop().time() + seconds
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
         try:
             claim = await self._begin(command, end)
         except OSError as error:
@@ -45,21 +49,27 @@ class CommandActuator:
         if not isinstance(claim, Claim):
             return claim
         try:
-            time = min(kind.wall_ms / 1000, seconds_within(seconds))
-            ran = await run(argv, kind.environment, kind.limits, time)
+            time = min(kind.wall_ms / 1000, seconds_within(end - clock()))
+            ran = await run(argv, kind.environment, kind.limits, time, claim.lock)
             result = _said(command, ran)
-            await asyncio.to_thread(claim.finish, result)
+            try:
+                await asyncio.to_thread(claim.finish, result)
+            except OSError as error:
+                # Who asks again hears `interrupted`; who asked this time may as well hear what is known.
+                log.error("the result of command %s is not kept: %s", command.command_id, error)
         finally:
             claim.close()
         return result
 
     async def _begin(self, command: RecoveryCommand, end: float) -> Claim | CommandResult:
         while True:
-            claim = await asyncio.to_thread(self._memory.begin, command.command_id)
-            if claim is not None:
+            claim = await asyncio.to_thread(self._memory.begin, command)
+            if not isinstance(claim, Busy):
                 return claim
             if asyncio.get_running_loop().time() + _POLL_SECONDS >= end:
-                return CommandResult(command_id=command.command_id, status="accepted", detail="still at work")
+                if claim.same:
+                    return _result(command, "accepted", None, "still at work")
+                return _result(command, "failed", "busy", "another command for this agent is still at work")
             await asyncio.sleep(_POLL_SECONDS)
 
     async def probe(

@@ -1,6 +1,7 @@
 """Acts on workloads in Kubernetes: rollout restart, scale, evict, isolate by label; a repeat changes nothing.
 
-What was done last stands in annotations of the workload, written in the same patch as the change itself.
+What was done last stands in annotations of the workload, written in the same patch as the change itself. A pod that
+commands may act on carries the fence of the last one too: who comes late with an older command finds the pod changed.
 """
 
 import asyncio
@@ -8,6 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
+from mendbus.abilities import POD_STRATEGIES, WORKLOAD_STRATEGIES
 from mendbus.contracts.messages import CommandResult, RecoveryCommand
 from mendbus.contracts.vocabulary import CommandStatus
 from mendbus.telemetry import Span
@@ -43,7 +45,7 @@ class KubernetesActuator:
     async def command(self, command: RecoveryCommand, seconds: float, span: Span) -> CommandResult:
         """Changes the workload, unless this command did so before. `accepted`: the rollout goes on."""
         kind = self._kinds[command.agent.kind]
-        supported = ("restart", "scale_down", "isolate", "failover") if kind.pod else ("restart", "scale_down")
+        supported = (*WORKLOAD_STRATEGIES, *(POD_STRATEGIES if kind.pod else ()))
         lifts = command.strategy in ("scale_down", "isolate")
         if command.strategy not in supported or (command.action != "apply" and not lifts):
             return _result(command, "unsupported", None, f"not done here: {command.action} of {command.strategy}")
@@ -67,18 +69,17 @@ class KubernetesActuator:
     async def _do(self, command: RecoveryCommand, kind: KubernetesKind, seconds: float) -> str:
         for _ in range(_CONFLICTS):
             workload = await self._workload(kind, command.agent.kind, command.agent.id, seconds)
-            annotations = part(workload, "metadata", "annotations")
-            if int(annotations.get(FENCE, -1)) > command.fence:
-                raise _NotDone("stale", "stale", f"fence {command.fence} is lower than {annotations[FENCE]}")
-            again = annotations.get(COMMAND) == command.command_id
+            _fenced(workload, command)
+            again = part(workload, "metadata", "annotations").get(COMMAND) == command.command_id
             try:
-                if command.strategy in ("restart", "scale_down"):
+                if command.strategy in WORKLOAD_STRATEGIES:
                     if again:
                         return "was done before"
+                    await self._fence_pod(command, kind, seconds)
                     return await self._change(command, kind, workload, seconds)
                 return await self._act_on_pod(command, kind, workload, seconds, again=again)
             except ApiRefused as refused:
-                # Somebody else changed the workload in between: what is to be done depends on what it is now.
+                # Somebody else changed workload or pod in between: what is to be done depends on what they are now.
                 if refused.status != _CONFLICT:
                     raise
         raise _NotDone("failed", "conflict", "the workload changes all the time")
@@ -125,39 +126,72 @@ class KubernetesActuator:
         path = _path(kind, command.agent.kind, command.agent.id)
         _ = await self._api.patch(path, body, seconds, dry_run=kind.mode == "dry_run")
 
+    async def _fence_pod(self, command: RecoveryCommand, kind: KubernetesKind, seconds: float) -> None:
+        """Whoever still wants to change the pod for an older command is too late from now on."""
+        if kind.pod is None or kind.mode == "dry_run":
+            return
+        path, _ = _pod(kind, command)
+        try:
+            pod = await self._api.get(path, seconds)
+        except ApiRefused as refused:
+            if refused.status != _NOT_FOUND:
+                raise
+            return
+        if part(pod, "metadata", "labels").get(OPT_IN) == "enabled":
+            _fenced(pod, command)
+            _ = await self._mark(path, pod, command, kind, {}, seconds)
+
+    async def _mark(
+        self, path: str, pod: Object, command: RecoveryCommand, kind: KubernetesKind, labels: Object, seconds: float
+    ) -> Object:
+        """Patches the pod, if it is still the one that was read; the pod after that."""
+        metadata: Object = {
+            "resourceVersion": part(pod, "metadata").get("resourceVersion"),
+            "annotations": {COMMAND: command.command_id, FENCE: str(command.fence)},
+            "labels": labels,
+        }
+        return await self._api.patch(path, {"metadata": metadata}, seconds, dry_run=kind.mode == "dry_run")
+
     async def _act_on_pod(
         self, command: RecoveryCommand, kind: KubernetesKind, workload: Object, seconds: float, *, again: bool
     ) -> str:
-        dry_run = kind.mode == "dry_run"
-        [name] = fill([kind.pod or ""], _names(command.agent.kind, command.agent.id))
-        path = pod_path(kind.namespace, name)
-        if again and command.strategy == "failover":
-            pod: Object = {}
-        else:
-            pod = _opted_in(await self._api.get(path, seconds), f"pod {name}")
-        if command.strategy == "isolate":
-            if not again:
-                await self._note(command, kind, workload, {}, seconds)
-            value = "off" if command.action == "apply" else "on"
-            _ = await self._api.patch(
-                path, {"metadata": {"labels": {kind.traffic_label: value}}}, seconds, dry_run=dry_run
-            )
-            return f"pod {name} has {kind.traffic_label}={value}"
+        path, name = _pod(kind, command)
+        evicts = command.strategy == "failover"
         # A pod of the same name may be the successor already: only the one that was meant is evicted.
-        uid: Any = part(workload, "metadata", "annotations").get(EVICTED)
+        meant: Any = part(workload, "metadata", "annotations").get(EVICTED) if again and evicts else None
+        try:
+            pod = await self._api.get(path, seconds)
+        except ApiRefused as refused:
+            if refused.status != _NOT_FOUND or meant is None:
+                raise
+            pod = {}
+        uid: Any = part(pod, "metadata").get("uid")
+        if meant not in (None, uid):
+            return f"pod {name} was gone before"
+        _fenced(_opted_in(pod, f"pod {name}"), command)
         if not again:
-            uid = part(pod, "metadata").get("uid")
-            await self._note(command, kind, workload, {EVICTED: uid}, seconds)
+            await self._note(command, kind, workload, {EVICTED: uid} if evicts else {}, seconds)
+        if evicts:
+            return await self._evict(path, await self._mark(path, pod, command, kind, {}, seconds), kind, seconds)
+        value = "off" if command.action == "apply" else "on"
+        _ = await self._mark(path, pod, command, kind, {kind.traffic_label: value}, seconds)
+        return f"pod {name} has {kind.traffic_label}={value}"
+
+    async def _evict(self, path: str, pod: Object, kind: KubernetesKind, seconds: float) -> str:
+        metadata = part(pod, "metadata")
+        name = metadata.get("name")
         eviction: Object = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
             "metadata": {"name": name, "namespace": kind.namespace},
-            "deleteOptions": {"preconditions": {"uid": uid}},
+            "deleteOptions": {
+                "preconditions": {"uid": metadata.get("uid"), "resourceVersion": metadata.get("resourceVersion")}
+            },
         }
         try:
-            _ = await self._api.create(f"{path}/eviction", eviction, seconds, dry_run=dry_run)
+            _ = await self._api.create(f"{path}/eviction", eviction, seconds, dry_run=kind.mode == "dry_run")
         except ApiRefused as refused:
-            if refused.status not in (_NOT_FOUND, _CONFLICT):
+            if refused.status != _NOT_FOUND:
                 raise
             return f"pod {name} was gone before"
         return f"pod {name} is evicted"
@@ -198,6 +232,13 @@ def unfinished(workload: Object) -> str:
     return ""
 
 
+def _fenced(found: Object, command: RecoveryCommand) -> None:
+    """Raises `_NotDone` when a newer command than this one has been here."""
+    last = part(found, "metadata", "annotations").get(FENCE, -1)
+    if int(last) > command.fence:
+        raise _NotDone("stale", "stale", f"fence {command.fence} is lower than {last}")
+
+
 def _opted_in(found: Object, what: str) -> Object:
     if part(found, "metadata", "labels").get(OPT_IN) != "enabled":
         raise _NotDone("unauthorized", "not_opted_in", f"{what} has no label {OPT_IN}=enabled")
@@ -214,6 +255,11 @@ def _fewer(present: int, parameters: Mapping[str, object]) -> int:
 
 def _names(kind: str, agent: str) -> dict[str, str]:
     return {"kind": kind, "id": agent}
+
+
+def _pod(kind: KubernetesKind, command: RecoveryCommand) -> tuple[str, str]:
+    [name] = fill([kind.pod or ""], _names(command.agent.kind, command.agent.id))
+    return pod_path(kind.namespace, name), name
 
 
 def _path(kind: KubernetesKind, of_kind: str, agent: str) -> str:

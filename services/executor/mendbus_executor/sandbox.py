@@ -78,10 +78,13 @@ def seconds_within(seconds: float) -> float:
     return max(_SHORTEST_SECONDS, seconds - 2 * GRACE_SECONDS)
 
 
-async def run(argv: Sequence[str], environment: Mapping[str, str], limits: Limits, seconds: float) -> Ran:
+async def run(
+    argv: Sequence[str], environment: Mapping[str, str], limits: Limits, seconds: float, lock: int | None = None
+) -> Ran:
     """Runs a program without a shell in a session and a temporary folder of its own; never raises for what it does.
 
     When it is over, by itself, by time or by cancellation of this, all its processes are dead and its folder is gone.
+    Until then, also when this process is killed in between, the descriptor `lock` stays open.
     """
     spec = {
         "argv": list(argv),
@@ -91,7 +94,12 @@ async def run(argv: Sequence[str], environment: Mapping[str, str], limits: Limit
     }
     pipe = asyncio.subprocess.PIPE
     runner = await asyncio.create_subprocess_exec(
-        *(sys.executable, *FLAGS, str(RUNNER)), stdin=pipe, stdout=pipe, env=RUNNER_ENVIRONMENT, start_new_session=True
+        *(sys.executable, *FLAGS, str(RUNNER)),
+        stdin=pipe,
+        stdout=pipe,
+        env=RUNNER_ENVIRONMENT,
+        start_new_session=True,
+        pass_fds=() if lock is None else (lock,),
     )
     assert runner.stdin is not None
     assert runner.stdout is not None

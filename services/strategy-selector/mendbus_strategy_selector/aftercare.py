@@ -55,14 +55,17 @@ class Aftercare:
         await self._steps.conclude(incident, "recovered", reason, None, *entries, settled=True)
 
     async def lift(self, incident: Incident) -> bool:
-        """Ends a limiting strategy if its agent is healthy now; False when it must be held longer."""
+        """Ends a limiting strategy if its agent is healthy now; False when it must be held longer.
+
+        A restore is an action like any other: none is begun while recovery is paused, latched or switched off.
+        """
         span = self._steps.span("restore", "internal", None, incident)
         try:
             if self._context.agents.left(incident.agent.key):
                 await self._steps.write(Released(incident_id=incident.id, detail="the agent said goodbye"))
                 return True
             if incident.pending is None:
-                if not (await self._steps.probe(incident, span)).verified:
+                if self._hands_off(incident) or not (await self._steps.probe(incident, span)).verified:
                     until = self._steps.now() + int(self._context.policy.hold_seconds * _NANO)
                     await self._steps.write(Held(incident_id=incident.id, until_unix_nano=until))
                     return False
@@ -85,3 +88,10 @@ class Aftercare:
             return True
         finally:
             span.end()
+
+    def _hands_off(self, incident: Incident) -> bool:
+        policy, overview, now = self._context.policy, self._context.overview, self._steps.now()
+        if policy.dry_run or not policy.enable_automatic_recovery or overview.latched:
+            return True
+        both = self._steps.state.pauses, overview.pauses
+        return any(pauses.holding(incident.agent, now) is not None for pauses in both)

@@ -1,6 +1,7 @@
 """What the agents said of themselves: the last hello of each, kept current from the `agents` bucket."""
 
 import logging
+from collections.abc import Mapping, Sequence
 
 from mendbus import codec
 from mendbus.bus import Bus, Message, StoredMessage, Subscription
@@ -13,9 +14,10 @@ log = logging.getLogger("mendbus")
 
 
 class Agents:
-    """The directory of agents, by key (`kind/id`)."""
+    """The directory of agents, by key (`kind/id`). `actuated`: what can be done to kinds that others recover."""
 
-    def __init__(self) -> None:
+    def __init__(self, actuated: Mapping[str, Sequence[Strategy]] | None = None) -> None:
+        self._actuated = actuated or {}
         self._hellos: dict[str, AgentHello] = {}
         self._left: set[str] = set()
 
@@ -58,7 +60,13 @@ class Agents:
         return key in self._left
 
     def supported(self, key: str) -> list[Strategy]:
-        """The strategies an agent supports; one that never said hello is taken to support retry and restart."""
+        """The strategies that can be carried out; an agent that never said hello is taken to support retry and restart.
+
+        Where others recover agents of the kind, what they can do counts, and not what the agent says of itself.
+        """
+        actuated = self._actuated.get(key.partition("/")[0])
+        if actuated is not None:
+            return list(actuated)
         hello = self._hellos.get(key)
         return list(SILENT_AGENT_STRATEGIES) if hello is None else list(hello.strategies)
 

@@ -1,5 +1,6 @@
 """Puts the service together: everything it stands on is named here once."""
 
+from mendbus.abilities import abilities
 from mendbus.contracts.messages import AgentGoodbye, SettledQuery
 from mendbus.runtime import Drain, Runtime
 from mendbus_strategy_selector.agents import Agents
@@ -12,10 +13,10 @@ from mendbus_strategy_selector.steps import Context
 
 
 async def start(runtime: Runtime) -> Drain:
-    """Starts the service; it owns its partitions when this returns. Raises `SettingsError` for a wrong policy."""
+    """Starts the service; it owns its partitions when this returns. Raises `SettingsError` for wrong files."""
     policies = Policies(runtime.settings.policy_file)
     runtime.spawn(policies.watch(), "policy")
-    agents = Agents()
+    agents = Agents(abilities(runtime.settings.executor_file))
     subjects = runtime.subjects
     overview = Overview(runtime.now)
     runtime.subscriptions.append(await overview.follow(runtime.bus, subjects))

@@ -12,7 +12,10 @@ from typing import Any
 from mendbus_executor.kubernetes_api import RULES
 
 TOKEN = "let-me-in"
-_PATH = re.compile(r"/(?:api|apis)/(?:(apps)/)?v1/namespaces/([^/]+)/([^/]+)/([^/?]+)(?:/(eviction))?(\?dryRun=All)?$")
+VERBS = {"GET": "get", "PATCH": "patch", "POST": "create", "PUT": "update", "DELETE": "delete"}
+_PATH = re.compile(
+    r"/(?:api|apis)/(?:(apps)/)?v1/namespaces/([^/]+)/([^/]+)/([^/?]+)(?:/(eviction|exec))?(\?dryRun=All)?$"
+)
 
 
 @dataclass
@@ -56,8 +59,8 @@ class Cluster:
         found = _PATH.match(path)
         assert found is not None, path
         group, namespace, resource, name, eviction, dry = found.groups()
-        verb = {"GET": "get", "PATCH": "patch", "POST": "create"}[method]
-        what = f"{resource}/eviction" if eviction else resource
+        verb = VERBS[method]
+        what = f"{resource}/{eviction}" if eviction else resource
         self.requests.append(f"{verb} {what}{' dry' if dry else ''}")
         if namespace != "shop" or not any(
             (group or "") in rule["apiGroups"] and what in rule["resources"] and verb in rule["verbs"]
@@ -76,12 +79,16 @@ class Cluster:
     def _evict(self, pod: dict[str, Any], name: str, body: dict[str, Any], dry: bool) -> tuple[int, dict[str, Any]]:
         if not self.budget:
             return 429, {"message": "it would violate the pod's disruption budget"}
-        if body["deleteOptions"]["preconditions"]["uid"] != pod["metadata"]["uid"]:
-            return 409, {"message": "the UID in the precondition does not match"}
+        for key, wanted in body["deleteOptions"]["preconditions"].items():
+            if wanted != pod["metadata"][key]:
+                return 409, {"message": f"the {key} in the precondition does not match"}
         if not dry:
             self.evictions += 1
             # As a StatefulSet does it: the same name, another pod.
-            self.add("pods", name)["metadata"]["uid"] = f"evicted-{self.evictions}"
+            self.add("pods", name)["metadata"] |= {
+                "uid": f"successor-{self.evictions}",
+                "resourceVersion": str(int(pod["metadata"]["resourceVersion"]) + 1),
+            }
         return 201, {}
 
     def _patch(self, known: dict[str, Any], body: dict[str, Any], dry: bool) -> tuple[int, dict[str, Any]]:

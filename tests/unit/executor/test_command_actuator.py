@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.support import ask, memory_runtime
 
 import mendbus_executor
@@ -18,7 +21,7 @@ from mendbus.contracts.messages import CommandResult, RecoveryCommand
 from mendbus.contracts.subjects import Subjects
 from mendbus.settings import Settings
 from mendbus.testing import eventually
-from mendbus_executor.command_memory import Claim, CommandMemory
+from mendbus_executor.command_memory import Busy, Claim, CommandMemory
 from mendbus_executor.table import Table, fill, read_table
 
 SUBJECTS = Subjects()
@@ -50,6 +53,23 @@ def table_file(folder: Path) -> Path:
     return file
 
 
+def recovery_command(kind: str = "batch", **changes: Any) -> RecoveryCommand:
+    """A restart of agent `a1`."""
+    values: dict[str, Any] = {
+        "command_id": "c1",
+        "incident_id": "i1",
+        "attempt": 1,
+        "agent": {"kind": kind, "id": "a1"},
+        "action": "apply",
+        "strategy": "restart",
+        "parameters": {},
+        "timeout_ms": 5000,
+        "deadline_unix_nano": 2**62,
+        "fence": 1,
+    }
+    return RecoveryCommand.model_validate(values | changes)
+
+
 class Bench:
     """An executor with that table."""
 
@@ -65,30 +85,19 @@ class Bench:
 
     async def attempt(self, kind: str = "batch", **changes: Any) -> AttemptResult:
         """Has a command carried out."""
-        values: dict[str, Any] = {
-            "command_id": "c1",
-            "incident_id": "i1",
-            "attempt": 1,
-            "agent": {"kind": kind, "id": "a1"},
-            "action": "apply",
-            "strategy": "restart",
-            "parameters": {},
-            "timeout_ms": 5000,
-            "deadline_unix_nano": 2**62,
-            "fence": 1,
-        }
-        command = RecoveryCommand.model_validate(values | changes)
-        request = Execute(incident_id="i1", agent_kind=kind, agent_id="a1", command=command, timeout_ms=5000)
+        command = recovery_command(kind, **changes)
+        timeout = command.timeout_ms
+        request = Execute(incident_id="i1", agent_kind=kind, agent_id="a1", command=command, timeout_ms=timeout)
         return await ask(self.bus, SUBJECTS.execute, request, AttemptResult)
 
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     """On the memory bus."""
-    settings = Settings(trace=False, data_dir=tmp_path / "data", executor_file=table_file(tmp_path))
+    conditions = Settings(trace=False, data_dir=tmp_path / "data", executor_file=table_file(tmp_path))
     server = MemoryServer()
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(memory_runtime(mendbus_executor.build(), server, settings=settings))
+        await stack.enter_async_context(memory_runtime(mendbus_executor.build(), server, settings=conditions))
         bus = server.connect("test")
         stack.push_async_callback(bus.close)
         yield Bench(bus, tmp_path)
@@ -146,7 +155,7 @@ async def test_without_a_probe_program_the_agent_is_asked(bench: Bench) -> None:
 
 async def test_an_interrupted_command_is_not_done_again(bench: Bench, tmp_path: Path) -> None:
     """One that was begun and whose end nobody saw may have had its effect."""
-    claim = CommandMemory(tmp_path / "data" / "executor" / "commands").begin("c1")
+    claim = CommandMemory(tmp_path / "data" / "executor" / "commands").begin(recovery_command())
     assert isinstance(claim, Claim)
     asked = asyncio.create_task(bench.attempt())
     claim.close()
@@ -157,25 +166,85 @@ async def test_an_interrupted_command_is_not_done_again(bench: Bench, tmp_path: 
 def test_a_command_is_claimed_once(tmp_path: Path) -> None:
     """While one does it the others wait; then they have its result, also in another process."""
     one, other = CommandMemory(tmp_path), CommandMemory(tmp_path)
-    claim = one.begin("c1")
+    claim = one.begin(recovery_command())
     assert isinstance(claim, Claim)
-    assert other.begin("c1") is None
+    assert other.begin(recovery_command()) == Busy(same=True)
     result = CommandResult(command_id="c1", status="done", detail="x" * 900)
     claim.finish(result)
     claim.close()
-    assert other.begin("c1") == result
+    assert other.begin(recovery_command()) == result
+
+
+def test_one_command_at_a_time_and_none_after_a_newer_one(tmp_path: Path) -> None:
+    """Another command for the agent waits, not one for another agent; what is older than the last is `stale`."""
+    one, other = CommandMemory(tmp_path), CommandMemory(tmp_path)
+    claim = one.begin(recovery_command("batch", command_id="c5", fence=5))
+    assert isinstance(claim, Claim)
+    assert other.begin(recovery_command("batch", command_id="c6", fence=6)) == Busy(same=False)
+    free = other.begin(recovery_command("other", command_id="d1", fence=1))
+    assert isinstance(free, Claim)
+    free.close()
+    claim.close()
+    stale = other.begin(recovery_command("batch", command_id="c4", fence=4))
+    assert isinstance(stale, CommandResult)
+    assert stale.status == "stale"
+    again = other.begin(recovery_command("batch", command_id="c5", fence=5))
+    assert isinstance(again, CommandResult)
+    assert again.code == "interrupted"
+
+
+async def test_a_command_that_cannot_begin_in_time_is_not_begun(bench: Bench, tmp_path: Path) -> None:
+    """While another one for the agent is at work it waits, as long as it may; it is `busy`, and nothing was done."""
+    claim = CommandMemory(tmp_path / "data" / "executor" / "commands").begin(recovery_command())
+    assert isinstance(claim, Claim)
+    (bench.folder / "a1").touch()
+    waited = await bench.attempt(command_id="c2", fence=2, timeout_ms=150)
+    assert (waited.status, waited.code, waited.verified, bench.log) == ("failed", "busy", False, [])
+    same = await bench.attempt(timeout_ms=150)
+    assert (same.status, bench.log) == ("accepted", [])
+    claim.close()
+    assert (await bench.attempt(command_id="c2", fence=2)).verified
+
+
+@given(cut=st.integers(0, 200))
+@settings(max_examples=20, deadline=None)
+def test_a_torn_result_is_none(cut: int) -> None:
+    """A result of which not all bytes are on disk is no result: the command counts as interrupted."""
+    with TemporaryDirectory() as folder:
+        memory = CommandMemory(Path(folder))
+        claim = memory.begin(recovery_command())
+        assert isinstance(claim, Claim)
+        claim.finish(CommandResult(command_id="c1", status="done", detail="x" * 200))
+        claim.close()
+        file = Path(folder) / "c1"
+        file.write_bytes(file.read_bytes()[: len(b"begun\n") + cut])
+        found = memory.begin(recovery_command())
+        assert isinstance(found, CommandResult)
+        assert found.code == "interrupted"
+
+
+async def test_a_result_that_cannot_be_kept_is_told_all_the_same(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk costs the memory of the result, not the result."""
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "no space left on device")
+
+    monkeypatch.setattr(Claim, "finish", full)
+    assert (await bench.attempt()).verified
+    again = await bench.attempt()
+    assert (again.code, bench.log) == ("interrupted", ["a1 restart 1"])
 
 
 async def test_old_results_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a day the files go."""
-    claim = CommandMemory(tmp_path).begin("old")
+    claim = CommandMemory(tmp_path).begin(recovery_command(command_id="old"))
     assert isinstance(claim, Claim)
     claim.close()
     monkeypatch.setattr("mendbus_executor.command_memory._KEPT_SECONDS", -1.0)
-    fresh = CommandMemory(tmp_path).begin("new")
+    fresh = CommandMemory(tmp_path).begin(recovery_command("other", command_id="new"))
     assert isinstance(fresh, Claim)
     fresh.close()
-    assert await eventually(lambda: [file.name for file in tmp_path.iterdir()]) == ["new"]
+    assert await eventually(lambda: sorted(file.name for file in tmp_path.iterdir())) == ["new", "other.a1"]
 
 
 def test_a_wrong_table_is_refused_whole(tmp_path: Path) -> None:

@@ -124,11 +124,30 @@ async def test_an_isolated_pod_loses_its_traffic_label(bench: Bench, cluster: Cl
     assert labels["mendbus.dev/traffic"] == "on"
 
 
+async def test_a_pod_knows_the_last_command_too(bench: Bench, cluster: Cluster) -> None:
+    """Whatever is done to the workload, an older command finds its agent's pod changed; who has none goes without."""
+    metadata = cluster.objects["pods", "web"]["metadata"]
+    await bench.do("restart", fence=2)
+    assert metadata["annotations"]["mendbus.dev/fence"] == "2"
+    metadata["annotations"]["mendbus.dev/fence"] = "9"
+    assert (await bench.do("isolate", command_id="c2", fence=3)).status == "stale"
+    assert (await bench.do("restart", command_id="c3", fence=4)).status == "stale"
+    metadata["labels"].clear()
+    assert (await bench.do("restart", command_id="c4", fence=5)).status == "accepted"
+    assert metadata["annotations"]["mendbus.dev/fence"] == "9"
+    del cluster.objects["pods", "web"]
+    assert (await bench.do("restart", command_id="c5", fence=6)).status == "accepted"
+    assert (await bench.do("failover", command_id="c6", fence=7)).code == "not_found"
+
+
 async def test_a_pod_is_evicted_once(bench: Bench, cluster: Cluster) -> None:
     """Its successor of the same name is left alone by a repeat; a disruption budget is obeyed."""
     assert (await bench.do("failover")).detail == "pod web is evicted"
     assert (await bench.do("failover")).detail == "pod web was gone before"
     assert cluster.evictions == 1
+    successor = cluster.objects.pop(("pods", "web"))
+    assert (await bench.do("failover")).detail == "pod web was gone before"
+    cluster.objects["pods", "web"] = successor
     cluster.budget = False
     assert (await bench.do("failover", command_id="c2", fence=2)).code == "disruption_budget"
 
