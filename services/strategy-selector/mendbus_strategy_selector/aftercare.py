@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from mendbus.contracts.journal import Attempted, Commanded, Entry, Held, Released
 from mendbus.contracts.vocabulary import LIMITING
-from mendbus_strategy_selector.state import Incident
+from mendbus_strategy_selector.incident import Incident
 from mendbus_strategy_selector.steps import Steps
 
 _NANO = 1_000_000_000
@@ -26,7 +26,7 @@ class Aftercare:
 
     async def settle(self, incident: Incident) -> bool:
         """Watches a recovery until it settles; False when it did not hold and the next rung is due."""
-        ended = incident.attempts[-1].ended_unix_nano if incident.attempts else incident.concluded_unix_nano
+        ended = incident.ended_unix_nano or incident.concluded_unix_nano
         seconds = self._context.policy.settle_seconds - (self._steps.now() - ended) / _NANO
         repeat = self._repeats[incident.id] = asyncio.Event()
         try:
@@ -67,7 +67,7 @@ class Aftercare:
                     await self._steps.write(Held(incident_id=incident.id, until_unix_nano=until))
                     return False
                 restore = self._steps.command(
-                    incident, "restore", incident.strategy or "fallback", incident.classification
+                    incident, "restore", incident.strategy or "fallback", incident.details.classification
                 )
                 await self._steps.write(Commanded(incident_id=incident.id, command=restore))
             command = incident.pending

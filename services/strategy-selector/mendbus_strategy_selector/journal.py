@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from mendbus import codec
@@ -22,7 +23,8 @@ from mendbus.contracts.errors import (
     WrongSequence,
 )
 from mendbus.contracts.ids import new_id
-from mendbus.contracts.journal import Entry, JournalRecord
+from mendbus.contracts.journal import Concluded, Entry, JournalRecord
+from mendbus.contracts.messages import RecoveryOutcome
 from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_SERVICE_BODY, Subjects
 
 log = logging.getLogger("mendbus")
@@ -109,6 +111,19 @@ class Journal:
     async def write(self, *entries: Entry) -> None:
         """Writes one record at once, for a journal that nobody runs. Raises `Fenced`."""
         await self._write([codec.encode(entry) for entry in entries])
+
+    async def outcome(self, sequence: int, incident_id: str) -> RecoveryOutcome | None:
+        """The last outcome of an incident in a record that was written before, if it is still kept.
+
+        Raises `BusError`.
+        """
+        async for message in self._bus.read(self._stream, self._subject, start=sequence):
+            with suppress(Refused):
+                told = [e.outcome for e in read_record(message).entries if isinstance(e, Concluded)]
+                mine = [outcome for outcome in told if outcome.incident_id == incident_id]
+                return mine[-1] if mine else None
+            break
+        return None
 
     async def finish(self) -> None:
         """Returns when everything appended so far is on disk."""

@@ -8,7 +8,7 @@ from typing import get_args
 
 from mendbus import streams
 from mendbus.bus import Consumption, Delivery
-from mendbus.contracts.errors import BusClosed
+from mendbus.contracts.errors import BusClosed, BusError
 from mendbus.contracts.journal import Claimed, Operated
 from mendbus.contracts.messages import Control, SettledQuery, SettledReply
 from mendbus.fingerprint import Fingerprints
@@ -18,6 +18,7 @@ from mendbus_strategy_selector.aftercare import Aftercare
 from mendbus_strategy_selector.control_journal import keep_latch
 from mendbus_strategy_selector.heads import Heads
 from mendbus_strategy_selector.housekeeping import keep_room
+from mendbus_strategy_selector.incident import Incident
 from mendbus_strategy_selector.intake import Intake, Taken
 from mendbus_strategy_selector.journal import Journal, Position
 from mendbus_strategy_selector.parking import Parking
@@ -26,7 +27,7 @@ from mendbus_strategy_selector.rates import Rates
 from mendbus_strategy_selector.recovery import Recoveries
 from mendbus_strategy_selector.settled import answer_settled
 from mendbus_strategy_selector.snapshot import restore
-from mendbus_strategy_selector.state import Incident, Lane, PartitionState
+from mendbus_strategy_selector.state import Lane, PartitionState
 from mendbus_strategy_selector.steps import Context, Steps
 from mendbus_strategy_selector.telling import Teller
 from mendbus_strategy_selector.tidying import Tidying
@@ -91,7 +92,7 @@ class Partition:
             runtime.now,
         )
         self._heads = Heads(runtime.bus, runtime.subjects, str(self.number))
-        self._tidying = Tidying(runtime, self.number, self._state, self._journal)
+        self._tidying = Tidying(runtime, context.policies, self.number, self._state, self._journal)
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -167,8 +168,8 @@ class Partition:
     async def _told(self, taken: Taken) -> None:
         for incident_id, event_ids in taken.late.items():
             incident = self._state.incidents.get(incident_id)
-            if incident is not None and incident.outcome is not None:
-                await self._teller.settle(incident.agent, event_ids, incident.outcome.outcome, incident_id)
+            if incident is not None and incident.standing is not None:
+                await self._teller.settle(incident.agent, event_ids, incident.standing, incident_id)
         for outcome in taken.rejected:
             self._teller.tell(outcome)
 
@@ -232,6 +233,7 @@ class Partition:
         self._enqueue(incident, lambda: self._recover(incident, self._span("process symptom", incident)))
 
     def _watch(self, incident: Incident) -> None:
+        incident.fold()
         self._parking.watch(incident)
         if incident.phase == "open" and incident.symptom_of is not None:
             waiting = self._await_upstream(incident, incident.symptom_of)
@@ -263,15 +265,18 @@ class Partition:
         newest = max((incident.outcome_unix_nano for incident in incidents), default=0)
         untold = newest - int(streams.DUPLICATE_WINDOW * _NANO)
         for incident in incidents:
-            if incident.outcome is not None and (incident.phase != "parked" or incident.outcome_unix_nano >= untold):
-                self._teller.tell(incident.outcome)
+            # One that has left its details to the journal was told before.
+            if not incident.slim and (incident.phase != "parked" or incident.outcome_unix_nano >= untold):
+                outcome = incident.details.outcome
+                if outcome is not None:
+                    self._teller.tell(outcome)
             if incident.untold:
                 self._dirty[incident.id] = incident
             if incident.phase == "open":
                 span = self._context.tracer.start(
                     "process error",
                     "consumer",
-                    incident.traceparent,
+                    incident.details.traceparent,
                     {"mendbus.incident.id": incident.id, "mendbus.resumed": True},
                 )
                 self._enqueue(incident, lambda i=incident, s=span: self._recover(i, s))
@@ -291,6 +296,7 @@ class Partition:
             await asyncio.sleep(_CHORES_SECONDS)
             await self._tell_late()
             self._take_up_due()
+            self._tidying.forget(self._teller)
 
     async def _keep_tidy(self) -> None:
         while True:
@@ -303,7 +309,11 @@ class Partition:
             if not incident.untold:
                 del self._dirty[incident.id]
             elif incident.pending is None:
-                await self._steps.tell_late(incident)
+                try:
+                    await self._steps.tell_late(incident)
+                except BusError as error:
+                    log.warning("late errors of %s are not told yet: %s", incident.id, error)
+                incident.fold()
 
     def pauses(self, now: int) -> list[Pause]:
         """Pauses of single agents."""

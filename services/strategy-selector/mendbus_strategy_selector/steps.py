@@ -3,6 +3,7 @@
 Nothing is commanded that is not on disk, and nothing is told that is not on disk.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +17,15 @@ from mendbus.telemetry import AttributeValue, Kind, Span, Tracer
 from mendbus_strategy_selector.agents import Agents
 from mendbus_strategy_selector.asks import Asks
 from mendbus_strategy_selector.dependencies import notice_of
-from mendbus_strategy_selector.journal import Journal
+from mendbus_strategy_selector.incident import Incident
+from mendbus_strategy_selector.journal import Journal, Position
 from mendbus_strategy_selector.overview import Overview
 from mendbus_strategy_selector.policies import Policies
 from mendbus_strategy_selector.policy import Policy
-from mendbus_strategy_selector.state import Incident, PartitionState
+from mendbus_strategy_selector.state import PartitionState
 from mendbus_strategy_selector.telling import Teller
+
+log = logging.getLogger("mendbus")
 
 _COMMAND_EVENTS = 16
 _PROBE_MS = 1000
@@ -76,7 +80,7 @@ class Steps:
     ) -> Span:
         """A span of an incident, below `parent` or else below what the agent sent."""
         facts: dict[str, AttributeValue] = {"mendbus.incident.id": incident.id, **(attributes or {})}
-        above = (parent.traceparent if parent else None) or incident.traceparent
+        above = (parent.traceparent if parent else None) or incident.details.traceparent
         return self.context.tracer.start(name, kind, above or None, facts)
 
     def command(
@@ -102,7 +106,7 @@ class Steps:
             strategy=strategy,
             operation=incident.error.operation,
             category=classification.category if classification else None,
-            event_ids=incident.first_event_ids[:_COMMAND_EVENTS],
+            event_ids=incident.details.event_ids[:_COMMAND_EVENTS],
             checkpoint_id=incident.error.checkpoint_id,
             parameters=parameters,
             timeout_ms=timeout_ms,
@@ -172,7 +176,8 @@ class Steps:
         told = self.outcome_of(incident, outcome, reason, settled=settled)
         concluded = Concluded(outcome=told)
         self.state.apply(concluded, self.now())
-        await self._journal.append(*before, concluded, lazy=settled)
+        position = await self._journal.append(*before, concluded, lazy=settled)
+        self._recorded(incident, told, position)
         await self._tell(incident, told, span)
         if waiting:
             await self._teller.settle(incident.agent, waiting, outcome, incident.id)
@@ -194,8 +199,9 @@ class Steps:
         self, incident: Incident, outcome: Outcome, reason: str | None, *, settled: bool = False
     ) -> RecoveryOutcome:
         """An incident as the next outcome tells it."""
-        found, last = incident.classification, incident.outcome
-        undone = bool(incident.attempts and incident.attempts[-1].undone)
+        details = incident.details
+        found, last = details.classification, details.outcome
+        undone = bool(details.attempts and details.attempts[-1].undone)
         return RecoveryOutcome(
             incident_id=incident.id,
             sequence=0 if last is None else last.sequence + 1,
@@ -204,30 +210,62 @@ class Steps:
             outcome=outcome,
             reason=reason,
             strategy=incident.strategy,
-            attempts=incident.attempts,
+            attempts=details.attempts,
             error_count=incident.error_count,
             event_count=incident.event_count,
-            event_ids=incident.first_event_ids,
+            event_ids=details.event_ids,
             symptoms=self.context.overview.incidents.symptoms(incident.id),
-            error=incident.error,
+            error=details.error,
             classification=None
             if found is None
             else ClassificationSummary(
                 category=found.category, severity=found.severity, confidence=found.confidence, model=found.model
             ),
-            prediction=incident.prediction,
-            decision=incident.decision,
-            times=incident.times,
-            trace_id=incident.trace_id,
+            prediction=details.prediction,
+            decision=details.decision,
+            times=details.times,
+            trace_id=details.trace_id,
             settled=settled or (last.settled if last else None),
             undone=undone if settled or undone else None,
         )
 
     async def tell_late(self, incident: Incident) -> None:
-        """Tells that errors were counted after the last outcome."""
-        last = incident.outcome
-        if last is not None and incident.untold:
-            told = self.outcome_of(incident, last.outcome, last.reason)
-            self.state.apply(Concluded(outcome=told), self.now())
-            await self._journal.append(Concluded(outcome=told))
-            self._teller.tell(told)
+        """Tells that errors were counted after the last outcome. Raises `BusError` when that cannot be read back."""
+        if not incident.untold:
+            return
+        if incident.slim:
+            last = await self._journal.outcome(incident.recorded, incident.id)
+            if last is not None and last.error is not None and last.sequence == incident.sequence:
+                self.state.recall(incident, last)
+        if incident.slim:
+            log.error("the journal no longer has the outcome of %s: it is told again without details", incident.id)
+            told = _bare(incident)
+        else:
+            last = incident.details.outcome
+            told = self.outcome_of(incident, incident.standing or "escalated", last.reason if last else None)
+        self.state.apply(Concluded(outcome=told), self.now())
+        self._recorded(incident, told, await self._journal.append(Concluded(outcome=told)))
+        self._teller.tell(told)
+
+    def _recorded(self, incident: Incident, told: RecoveryOutcome, position: Position) -> None:
+        # One that was told meanwhile stands in a later record.
+        if incident.sequence == told.sequence:
+            incident.recorded = position.sequence
+
+
+def _bare(incident: Incident) -> RecoveryOutcome:
+    """The next outcome of an incident of which only the counts are left."""
+    return RecoveryOutcome(
+        incident_id=incident.id,
+        sequence=incident.sequence + 1,
+        agent=incident.agent,
+        fingerprint=incident.fingerprint,
+        outcome=incident.standing or "escalated",
+        reason="counted late, when the journal no longer had the details",
+        strategy=incident.strategy,
+        error_count=incident.error_count,
+        event_count=incident.event_count,
+        event_ids=list(incident.late_event_ids),
+        trace_id="",
+        settled=True,
+    )

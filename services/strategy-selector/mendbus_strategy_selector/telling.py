@@ -25,6 +25,8 @@ class Teller:
         self._bus = bus
         self._subjects = subjects
         self._outcomes: deque[tuple[RecoveryOutcome, str]] = deque()
+        self._untold: dict[str, int] = {}
+        """The highest sequence that is still to be told, by incident id."""
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -32,8 +34,13 @@ class Teller:
     def tell(self, outcome: RecoveryOutcome, traceparent: str = "") -> None:
         """Has an outcome told soon."""
         self._outcomes.append((outcome, traceparent))
+        self._untold[outcome.incident_id] = outcome.sequence
         self._idle.clear()
         self._wake.set()
+
+    def has_told(self, incident_id: str) -> bool:
+        """Whether the server has every outcome of an incident that was to be told."""
+        return incident_id not in self._untold
 
     async def settle(self, agent: AgentRef, event_ids: list[str], outcome: Outcome, incident_id: str) -> None:
         """Tells an agent that events are done with. It asks if this gets lost."""
@@ -96,4 +103,6 @@ class Teller:
                 log.debug("an outcome is told again: %s", error)
                 await asyncio.sleep(_PAUSE_SECONDS)
             else:
+                if self._untold.get(outcome.incident_id) == outcome.sequence:
+                    del self._untold[outcome.incident_id]
                 return

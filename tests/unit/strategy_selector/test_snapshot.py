@@ -1,5 +1,6 @@
 """State rebuilt from any snapshot and the rest of the journal is the state that was."""
 
+from dataclasses import fields
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -29,6 +30,7 @@ from mendbus.contracts.messages import (
     RecoveryOutcome,
 )
 from mendbus.contracts.subjects import Subjects
+from mendbus_strategy_selector.incident import Incident
 from mendbus_strategy_selector.journal import Position, digest_of
 from mendbus_strategy_selector.snapshot import BUCKET, Snapshots, restore
 from mendbus_strategy_selector.state import PartitionState
@@ -117,10 +119,17 @@ def entries_for(incident: str, number: int) -> st.SearchStrategy[Entry]:
 _ENTRIES = st.lists(st.sampled_from(["A", "B"]).flatmap(lambda i: entries_for(i, ord(i))), max_size=30)
 
 
+def facts(incident: Incident) -> dict[str, Any]:
+    """Everything an incident says, to compare."""
+    found = {field.name: getattr(incident, field.name) for field in fields(Incident)}
+    # Which record has the last outcome is known when that is on disk.
+    return found | {"stored": None if incident.slim else incident.details.model_dump(), "recorded": None}
+
+
 def seen(state: PartitionState) -> dict[str, Any]:
     """Everything a state knows, to compare."""
     return {
-        "incidents": {k: v.model_dump() for k, v in state.incidents.items()},
+        "incidents": {k: facts(v) for k, v in state.incidents.items()},
         "latest": state.latest,
         "floors": state.floors,
         "sequences": state.sequences,
