@@ -1,7 +1,9 @@
 """After the first healthy probe: the settle window in which a recovery must hold, and lifting what limits an agent."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
+from heapq import heappop, heappush
 
 from mendbus.contracts.journal import Attempted, Commanded, Entry, Held, Released
 from mendbus.contracts.vocabulary import LIMITING
@@ -12,39 +14,72 @@ _NANO = 1_000_000_000
 
 
 class Aftercare:
-    """Watches what has been recovered in one partition."""
+    """Watches what has been recovered in one partition. `over` is called with each incident whose window has ended."""
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: Steps, over: Callable[[Incident], None]) -> None:
         self._steps = steps
         self._context = steps.context
-        self._repeats: dict[str, asyncio.Event] = {}
+        self._over = over
+        # One task for all windows: hundreds are open at a time, and a task and a timer for each would weigh more than
+        # the incidents themselves.
+        self._ends: list[tuple[float, str]] = []
+        self._settling: dict[str, tuple[float, Incident]] = {}
+        self._probing: set[str] = set()
+        self._repeated: set[str] = set()
+        self._sooner = asyncio.Event()
+
+    def watch(self, incident: Incident) -> None:
+        """Opens the settle window of an incident, or what is left of it."""
+        ended = incident.ended_unix_nano or incident.concluded_unix_nano
+        seconds = self._context.policy.settle_seconds - (self._steps.now() - ended) / _NANO
+        end = asyncio.get_running_loop().time() + max(0.0, seconds)
+        self._settling[incident.id] = end, incident
+        heappush(self._ends, (end, incident.id))
+        if self._ends[0][0] == end:
+            self._sooner.set()
+
+    async def run(self) -> None:
+        """Ends settle windows in time, for ever."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            self._sooner.clear()
+            while self._ends and self._ends[0][0] <= clock():
+                end, incident_id = heappop(self._ends)
+                # One that repeated has left, and may be in a later window by now.
+                if self._settling.get(incident_id, (None,))[0] == end:
+                    self._end(self._settling.pop(incident_id)[1])
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._ends[0][0] if self._ends else None):
+                    await self._sooner.wait()
 
     def repeated(self, incident: Incident) -> None:
         """The error came again while its recovery was settling."""
-        if incident.phase == "settling" and incident.id in self._repeats:
-            self._repeats[incident.id].set()
+        if self._settling.pop(incident.id, None) is not None:
+            self._repeated.add(incident.id)
+            self._end(incident)
+        elif incident.id in self._probing:
+            self._repeated.add(incident.id)
+
+    def _end(self, incident: Incident) -> None:
+        self._probing.add(incident.id)
+        self._over(incident)
 
     async def settle(self, incident: Incident) -> bool:
-        """Watches a recovery until it settles; False when it did not hold and the next rung is due."""
-        ended = incident.ended_unix_nano or incident.concluded_unix_nano
-        seconds = self._context.policy.settle_seconds - (self._steps.now() - ended) / _NANO
-        repeat = self._repeats[incident.id] = asyncio.Event()
+        """Judges a recovery whose window is over; False when it did not hold and the next rung is due."""
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, seconds)):
-                    await repeat.wait()
-            if repeat.is_set():
+            if incident.id in self._repeated:
                 return False
             if self._context.agents.left(incident.agent.key):
                 await self._settled(incident, "the agent said goodbye")
                 return True
             result = await self._steps.probe(incident, None)
-            if repeat.is_set() or not result.verified:
+            if incident.id in self._repeated or not result.verified:
                 return False
             await self._settled(incident, "still healthy when the settle window ended")
             return True
         finally:
-            del self._repeats[incident.id]
+            self._probing.discard(incident.id)
+            self._repeated.discard(incident.id)
 
     async def _settled(self, incident: Incident, reason: str) -> None:
         applied = incident.strategy in LIMITING and bool(incident.attempts) and not incident.attempts[-1].undone

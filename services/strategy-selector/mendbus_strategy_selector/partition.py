@@ -75,7 +75,7 @@ class Partition:
         rates = Rates(runtime.now)
         self._steps = Steps(context, self._state, self._journal, self._teller)
         self._recoveries = Recoveries(self._steps, rates)
-        self._aftercare = Aftercare(self._steps)
+        self._aftercare = Aftercare(self._steps, self._judge)
         self._parking = Parking(self._steps)
         for incident in self._state.incidents.values():
             if incident.phase == "open":
@@ -105,6 +105,7 @@ class Partition:
                     self._consumptions.append(consumption)
                     group.create_task(self._pull(lane, consumption), name=f"pull {self.number} {lane}")
                 group.create_task(self._acknowledge(), name=f"acknowledge {self.number}")
+                group.create_task(self._aftercare.run(), name=f"settle {self.number}")
                 group.create_task(self._keep_telling(), name=f"tell late {self.number}")
                 group.create_task(self._keep_tidy(), name=f"tidy {self.number}")
                 group.create_task(self._journal.watch(), name=f"watch {self.number}")
@@ -239,9 +240,12 @@ class Partition:
             waiting = self._await_upstream(incident, incident.symptom_of)
             self._group.create_task(waiting, name=f"symptom {incident.id}")
         elif incident.phase == "settling":
-            self._group.create_task(self._settle(incident), name=f"settle {incident.id}")
+            self._aftercare.watch(incident)
         elif incident.held_until_unix_nano:
             self._group.create_task(self._hold(incident), name=f"hold {incident.id}")
+
+    def _judge(self, incident: Incident) -> None:
+        self._group.create_task(self._settle(incident), name=f"settle {incident.id}")
 
     async def _settle(self, incident: Incident) -> None:
         if await self._aftercare.settle(incident):
