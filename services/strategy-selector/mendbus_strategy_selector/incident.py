@@ -4,6 +4,7 @@ Most incidents rest: they settle, are parked or have closed. As models each woul
 collection of garbage looks at.
 """
 
+import sys
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
@@ -141,7 +142,7 @@ class Incident:
     @property
     def key(self) -> tuple[str, str]:
         """What makes errors the same incident."""
-        return self.agent.key, self.fingerprint
+        return sys.intern(self.agent.key), self.fingerprint
 
     @property
     def untold(self) -> bool:
@@ -182,6 +183,8 @@ class Incident:
         """Leaves the details to the journal, if all is over and the record there is known; whether it did."""
         if self.done and self.recorded:
             self.stored = None
+            # Of use only before; as numbers of their own they would be a good part of what is left.
+            self.opened_unix_nano = self.selected_unix_nano = self.ended_unix_nano = self.outcome_unix_nano = 0
         return self.slim
 
     def packed(self) -> bytes:
