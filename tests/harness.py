@@ -37,6 +37,7 @@ from mendbus.server import NatsServer
 from mendbus.testing import eventually
 
 READY_SECONDS = 20.0
+_LOG_CHARACTERS = 2000
 SETTLE_SECONDS = 0.5
 
 
@@ -117,6 +118,13 @@ class Installation:
         """A connection of the test's own."""
         return await connect(self.server.url, name=name)
 
+    def described(self) -> str:
+        """Of each service whether it runs, and the end of its log."""
+        return "\n".join(
+            f"== {service.name}, exit status {service.process.returncode}\n{service.log.read_text()[-_LOG_CHARACTERS:]}"
+            for service in self.services
+        )
+
     async def stop(self) -> None:
         """Ends everything."""
         for service in self.services:
@@ -147,6 +155,9 @@ async def installation(
     try:
         await found.run(*(names or SERVICES))
         yield found
+    except BaseException:
+        print(found.described())
+        raise
     finally:
         await found.stop()
 

@@ -60,14 +60,24 @@ def encode(message: BaseModel) -> bytes:
 
 def pack_with_list(head: Mapping[str, Any], name: str, items: Sequence[bytes]) -> bytes:
     """The map `head` with one more key at its end: a list of values that are packed already."""
+    packer = _open_map(head, name)
+    packer.pack_array_header(len(items))
+    return cast("bytes", packer.bytes()) + b"".join(items)
+
+
+def pack_with(head: Mapping[str, Any], name: str, item: bytes) -> bytes:
+    """The map `head` with one more key at its end: a value that is packed already."""
+    return cast("bytes", _open_map(head, name).bytes()) + item
+
+
+def _open_map(head: Mapping[str, Any], name: str) -> Any:
     packer = cast("Any", msgpack.Packer(autoreset=False))  # pyright: ignore[reportUnknownMemberType]
     packer.pack_map_header(len(head) + 1)
     for key, value in head.items():
         packer.pack(key)
         packer.pack(value)
     packer.pack(name)
-    packer.pack_array_header(len(items))
-    return cast("bytes", packer.bytes()) + b"".join(items)
+    return packer
 
 
 def unpack(body: bytes, limit: int = MAX_BODY) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from nats.aio.transport import TcpTransport
 from tests.integration.streams import STREAM, WORKER, client_of, hang, ignore, store_until_kept
 
 from mendbus.bus import Message, memory_jetstream
@@ -238,6 +239,35 @@ async def test_publishing_without_a_connection_is_bounded(doomed_server: NatsSer
         await doomed_bus.publish("x", bytes(1 << 19))
     with pytest.raises(BusError, match="buffer is full"):
         await doomed_bus.publish("x", bytes(1 << 20))
+
+
+@pytest.mark.parametrize("flusher", ["at work", "ended"])
+async def test_sending_while_the_connection_ends_raises_nothing(
+    doomed_server: NatsServer, doomed_bus: NatsBus, monkeypatch: pytest.MonkeyPatch, flusher: str
+) -> None:
+    """uvloop's socket has gone before the client knows: what is sent then waits for the next connection."""
+    other = await connect(doomed_server.url, name="other")
+    heard: list[bytes] = []
+
+    async def hear(message: Message) -> None:
+        heard.append(message.body)
+
+    await other.subscribe("x", hear)
+    await other.barrier()
+
+    def gone(*_: object) -> None:
+        raise RuntimeError("unable to perform operation on <TCPTransport>; the handler is closed")
+
+    client = client_of(doomed_bus)
+    with monkeypatch.context() as patched:
+        patched.setattr(TcpTransport, "writelines", gone)
+        if flusher == "ended":
+            client._flusher_task.cancel()
+            await asyncio.wait((client._flusher_task,))
+        await doomed_bus.publish("x", b"1")
+        await eventually(lambda: not doomed_bus.connected)
+    await eventually(lambda: heard == [b"1"])
+    await other.close()
 
 
 async def test_subscriptions_and_requests_survive_a_restart(doomed_server: NatsServer, doomed_bus: NatsBus) -> None:

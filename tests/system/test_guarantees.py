@@ -45,6 +45,28 @@ async def test_a_killed_server_loses_and_doubles_nothing(tmp_path: Path) -> None
         await bus.close()
 
 
+async def test_what_a_killed_server_had_not_yet_written_is_told_again(tmp_path: Path) -> None:
+    """Outcomes and alerts are acknowledged before they are on disk; after a crash of the server they come back."""
+    async with installation(tmp_path) as system:
+        bus = await system.connect()
+        agents = await make_agents(bus, system.subjects, 3)
+        agents[0].works = False
+        for agent in agents:
+            await agent.report("Lost")
+        before = await settled_ledger(bus, system.subjects, agents)
+        alerts = system.subjects.stream("ALERTS"), system.subjects.everyone("alert")
+        await eventually(lambda: bus.subjects(*alerts), 10.0)
+        system.server.kill()
+        for name in ("RECOVERIES", "ALERTS"):
+            for path in tmp_path.glob(f"nats/**/{system.subjects.stream(name)}/msgs/*"):
+                path.unlink()
+        await system.server.begin_async()
+        after = await settled_ledger(bus, system.subjects, agents)
+        assert after.told == before.told
+        await eventually(lambda: bus.subjects(*alerts), 10.0)
+        await bus.close()
+
+
 async def test_an_owner_that_wakes_up_late_is_fenced(tmp_path: Path) -> None:
     """SIGSTOP of the owner: another replica takes over; the sleeper changes nothing when it wakes."""
     async with installation(tmp_path) as system:

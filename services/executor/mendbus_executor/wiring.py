@@ -1,5 +1,7 @@
 """Puts the service together."""
 
+import asyncio
+
 from mendbus.contracts.asks import AttemptResult, Execute
 from mendbus.runtime import Drain, Runtime
 from mendbus.telemetry import Span
@@ -9,6 +11,7 @@ from mendbus_executor.by_kind import ByKind
 from mendbus_executor.table import CommandKind, KubernetesKind, Table, read_table
 
 PARALLEL = 16
+"""Attempts under way at once, and as many mere probes: what waits for a probe must not wait for a slow command."""
 
 
 def choose(runtime: Runtime, table: Table) -> Actuator:
@@ -37,11 +40,14 @@ def choose(runtime: Runtime, table: Table) -> Actuator:
 async def start(runtime: Runtime) -> Drain:
     """Starts the service: 16 attempts at a time, in any order. Raises `SettingsError` for a wrong table."""
     actuator = choose(runtime, read_table(runtime.settings.executor_file))
+    attempts = asyncio.Semaphore(PARALLEL)
+    probes = asyncio.Semaphore(PARALLEL)
 
     async def execute(request: Execute, span: Span) -> AttemptResult:
-        return await carry_out(request, actuator, runtime.tracer, span, runtime.now)
+        async with probes if request.command is None else attempts:
+            return await carry_out(request, actuator, runtime.tracer, span, runtime.now)
 
-    await runtime.serve("execute", runtime.subjects.execute, Execute, execute, concurrency=PARALLEL)
+    await runtime.serve("execute", runtime.subjects.execute, Execute, execute, concurrency=2 * PARALLEL)
 
     async def drain() -> None:
         """Attempts under way have been waited for when their subscription stopped."""

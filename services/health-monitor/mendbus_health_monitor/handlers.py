@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from typing import Final, TypeVar
 
 from mendbus import codec
@@ -36,6 +37,9 @@ _BLIND_SECONDS: Final = 0.5
 _RETRY_SECONDS: Final = 1.0
 _WAITING_ALERTS: Final = 1000
 _NANO: Final = 1_000_000_000
+_UNSYNCED_NANO: Final = 10 * _NANO
+"""How old an alert is at least that a killed server has on disk: ALERTS is acknowledged before it is written."""
+_UNSYNCED_ALERTS: Final = 1000
 _DELETED: Final = {"KV-Operation": "DEL"}
 """Marks a deleted key in a key-value bucket."""
 
@@ -49,6 +53,7 @@ class Monitor:
         self._agents = Agents(runtime.now)
         self._alerts = Alerts()
         self._waiting: asyncio.Queue[Alert] = asyncio.Queue(_WAITING_ALERTS)
+        self._stored: deque[Alert] = deque(maxlen=_UNSYNCED_ALERTS)
 
     async def start(self) -> None:
         """Reads what was kept, then listens. Raises `BusError` when the kept state cannot be read."""
@@ -120,10 +125,13 @@ class Monitor:
             await self._waiting.put(alert)
 
     async def _look(self) -> None:
-        looked = self._runtime.now()
+        looked, reconnects = self._runtime.now(), self._runtime.bus.reconnects
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             now = self._runtime.now()
+            if self._runtime.bus.reconnects != reconnects:
+                reconnects = self._runtime.bus.reconnects
+                await self._store_again(looked - _UNSYNCED_NANO)
             passed, looked = now - looked, now
             if not 0 <= passed <= _BLIND_SECONDS * _NANO or not self._runtime.bus.connected:
                 # Stopped, starved, cut off, or the clock was set: the silence was here.
@@ -145,7 +153,14 @@ class Monitor:
                 if await self._store_alert(alert):
                     break
                 await asyncio.sleep(_RETRY_SECONDS)
+            self._stored.append(alert)
             self._waiting.task_done()
+
+    async def _store_again(self, since_unix_nano: int) -> None:
+        again = [alert for alert in self._stored if alert.time_unix_nano >= since_unix_nano]
+        self._stored.clear()
+        for alert in again:
+            await self._waiting.put(alert)
 
     async def _store_alert(self, alert: Alert) -> bool:
         subject = self._subjects.alert(alert.state, alert.severity)

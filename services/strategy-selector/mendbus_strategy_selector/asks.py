@@ -24,7 +24,7 @@ R = TypeVar("R", bound=BaseModel)
 SHORT_ASKS = 32
 """Questions to classifier and predictor under way at once: more would only wait there, and run into the time-out."""
 ATTEMPTS_UNDER_WAY = 16
-"""Attempts handed to the executor at once, as many as one carries out in parallel."""
+"""Attempts handed to the executor at once, as many as one carries out in parallel; mere probes are not among them."""
 _GRACE_SECONDS = 0.1
 _EXECUTOR_PAUSE_SECONDS = 0.25
 _EXECUTOR_ASKS = 3
@@ -47,6 +47,7 @@ class Asks:
         self._now = now
         self._short = asyncio.Semaphore(SHORT_ASKS)
         self._attempts = asyncio.Semaphore(ATTEMPTS_UNDER_WAY)
+        self._probes = asyncio.Semaphore(ATTEMPTS_UNDER_WAY)
 
     async def classify(self, error: ErrorReported, fingerprint: str, span: Span) -> Classification:
         """Category, severity and confidence; without a classifier `unknown`, and the agent's own severity."""
@@ -102,9 +103,10 @@ class Asks:
 
     async def _ask_executor(self, attempt: Execute, span: Span) -> AttemptResult | None:
         timeout = attempt.timeout_ms / 1000 + _GRACE_SECONDS
+        under_way = self._probes if attempt.command is None else self._attempts
         while True:
             try:
-                async with self._attempts:
+                async with under_way:
                     reply = await self._bus.request(
                         self._subjects.execute, codec.encode(attempt), codec.headers(span.traceparent), timeout=timeout
                     )

@@ -184,7 +184,7 @@ class Incident:
         if self.done and self.recorded:
             self.stored = None
             # Of use only before; as numbers of their own they would be a good part of what is left.
-            self.opened_unix_nano = self.selected_unix_nano = self.ended_unix_nano = self.outcome_unix_nano = 0
+            self.opened_unix_nano = self.selected_unix_nano = self.ended_unix_nano = 0
         return self.slim
 
     def packed(self) -> bytes:

@@ -7,8 +7,7 @@ last message must have; when somebody else wrote, this owner is one no longer.
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from mendbus import codec
@@ -63,6 +62,15 @@ def read_record(message: StoredMessage) -> JournalRecord:
     return codec.decode(JournalRecord, message.body, MAX_SERVICE_BODY)
 
 
+def _told(message: StoredMessage) -> list[RecoveryOutcome]:
+    """The outcomes in a record; none in what cannot be read: no state can be rebuilt from that, either."""
+    try:
+        record = read_record(message)
+    except Refused:
+        return []
+    return [entry.outcome for entry in record.entries if isinstance(entry, Concluded)]
+
+
 def digest_of(body: bytes) -> str:
     """What the next record says of this one."""
     return hashlib.sha256(body).hexdigest()
@@ -93,15 +101,16 @@ class Journal:
         self._alarm: asyncio.TimerHandle | None = None
         self.position = position
 
-    def append(self, *entries: Entry, cut: bool = False, lazy: bool = False) -> asyncio.Future[Position]:
+    def append(self, *entries: Entry | bytes, cut: bool = False, lazy: bool = False) -> asyncio.Future[Position]:
         """Puts entries into the next record, together; the future is done, with the position, when they are on disk.
 
-        `cut`: nothing that is appended later goes into the same record. `lazy`: nobody waits for it but the disk, so
-        it may wait up to 10 ms for company; each write that this saves is an fsync less.
+        An entry may be packed already. `cut`: nothing that is appended later goes into the same record. `lazy`: nobody
+        waits for it but the disk, so it may wait up to 10 ms for company; each write that this saves is an fsync less.
         """
         loop = asyncio.get_running_loop()
         commit: asyncio.Future[Position] = loop.create_future()
-        self._waiting.append(_Waiting([codec.encode(entry) for entry in entries], commit, cut))
+        packed = [entry if isinstance(entry, bytes) else codec.encode(entry) for entry in entries]
+        self._waiting.append(_Waiting(packed, commit, cut))
         if not lazy:
             self._wake.set()
         elif self._alarm is None:
@@ -118,12 +127,15 @@ class Journal:
         Raises `BusError`.
         """
         async for message in self._bus.read(self._stream, self._subject, start=sequence):
-            with suppress(Refused):
-                told = [e.outcome for e in read_record(message).entries if isinstance(e, Concluded)]
-                mine = [outcome for outcome in told if outcome.incident_id == incident_id]
-                return mine[-1] if mine else None
-            break
+            mine = [outcome for outcome in _told(message) if outcome.incident_id == incident_id]
+            return mine[-1] if mine else None
         return None
+
+    async def outcomes(self, since_unix_nano: int) -> AsyncIterator[RecoveryOutcome]:
+        """All outcomes in records stored since then. Raises `BusError`."""
+        async for message in self._bus.read(self._stream, self._subject, since_unix_nano=since_unix_nano):
+            for outcome in _told(message):
+                yield outcome
 
     async def finish(self) -> None:
         """Returns when everything appended so far is on disk."""

@@ -39,6 +39,8 @@ _BATCH = 250
 OPEN_AT_MOST = 2000
 """Open incidents of a partition above which no more errors are pulled; they wait in the stream."""
 _CHORES_SECONDS = 0.5
+_UNSYNCED_NANO = 10 * _NANO
+"""How old an outcome is at least that a killed server has on disk: RECOVERIES is acknowledged before it is written."""
 
 Job = Callable[[], Awaitable[None]]
 _Commit = tuple[asyncio.Future[Position] | None, Taken, Sequence[Delivery]]
@@ -62,6 +64,8 @@ class Partition:
         self._dirty: dict[str, Incident] = {}
         self._commits: asyncio.Queue[_Commit] = asyncio.Queue()
         self._stopping = False
+        self._unsynced_since = 0
+        """Since when outcomes may not have been on the server's disk; 0: all are, or will be."""
         self._state = PartitionState()
         self._consumptions: list[Consumption] = []
 
@@ -268,8 +272,9 @@ class Partition:
         # Outcomes are told in order: only the newest can be on disk and untold. The many that were parked long ago are.
         newest = max((incident.outcome_unix_nano for incident in incidents), default=0)
         untold = newest - int(streams.DUPLICATE_WINDOW * _NANO)
+        self._unsynced_since = max(0, newest - _UNSYNCED_NANO)
         for incident in incidents:
-            # One that has left its details to the journal was told before.
+            # One that has left its details to the journal was told before, and is told again from there if need be.
             if not incident.slim and (incident.phase != "parked" or incident.outcome_unix_nano >= untold):
                 outcome = incident.details.outcome
                 if outcome is not None:
@@ -296,8 +301,17 @@ class Partition:
     # Two tasks: a snapshot may have to wait for the server, and telling must not.
 
     async def _keep_telling(self) -> None:
+        bus = self._runtime.bus
+        reconnects, reached = bus.reconnects, self._runtime.now()
         while True:
             await asyncio.sleep(_CHORES_SECONDS)
+            if bus.reconnects != reconnects:
+                reconnects = bus.reconnects
+                self._unsynced_since = self._unsynced_since or reached - _UNSYNCED_NANO
+            if self._unsynced_since:
+                await self._tell_again(self._unsynced_since)
+            elif bus.connected:
+                reached = self._runtime.now()
             await self._tell_late()
             self._take_up_due()
             self._tidying.forget(self._teller)
@@ -307,6 +321,15 @@ class Partition:
             await asyncio.sleep(_CHORES_SECONDS)
             await self._heads.publish(self._journal.position, self._runtime.now())
             await self._tidying.tidy_when_due()
+
+    async def _tell_again(self, since_unix_nano: int) -> None:
+        try:
+            async for outcome in self._journal.outcomes(since_unix_nano):
+                self._teller.tell(outcome)
+        except BusError as error:
+            log.warning("outcomes that may be lost are told again a little later: %s", error)
+        else:
+            self._unsynced_since = 0
 
     async def _tell_late(self) -> None:
         for incident in list(self._dirty.values()):

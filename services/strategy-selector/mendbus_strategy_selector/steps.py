@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from mendbus import codec
 from mendbus.contracts.asks import AttemptResult, Classification, Execute
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.journal import Concluded, Entry
@@ -174,15 +175,15 @@ class Steps:
             self.state.apply(entry, self.now())
         waiting = list(incident.unsettled)
         told = self.outcome_of(incident, outcome, reason, settled=settled)
-        concluded = Concluded(outcome=told)
-        self.state.apply(concluded, self.now())
-        position = await self._journal.append(*before, concluded, lazy=settled)
+        self.state.apply(Concluded(outcome=told), self.now())
+        body = codec.encode(told)
+        position = await self._journal.append(*before, _concluded(body), lazy=settled)
         self._recorded(incident, told, position)
-        await self._tell(incident, told, span)
+        self._tell(incident, told, body, span)
         if waiting:
             await self._teller.settle(incident.agent, waiting, outcome, incident.id)
 
-    async def _tell(self, incident: Incident, told: RecoveryOutcome, parent: Span | None) -> None:
+    def _tell(self, incident: Incident, told: RecoveryOutcome, body: bytes, parent: Span | None) -> None:
         attributes: dict[str, AttributeValue] = {
             "mendbus.outcome": told.outcome,
             "mendbus.outcome.sequence": told.sequence,
@@ -192,7 +193,7 @@ class Steps:
         if told.strategy:
             attributes["mendbus.strategy"] = told.strategy
         span = self.span("outcome", "producer", parent, incident, attributes)
-        self._teller.tell(told, span.traceparent)
+        self._teller.tell(told, body, span.traceparent)
         span.end()
 
     def outcome_of(
@@ -244,8 +245,9 @@ class Steps:
             last = incident.details.outcome
             told = self.outcome_of(incident, incident.standing or "escalated", last.reason if last else None)
         self.state.apply(Concluded(outcome=told), self.now())
-        self._recorded(incident, told, await self._journal.append(Concluded(outcome=told)))
-        self._teller.tell(told)
+        body = codec.encode(told)
+        self._recorded(incident, told, await self._journal.append(_concluded(body)))
+        self._teller.tell(told, body)
 
     def _recorded(self, incident: Incident, told: RecoveryOutcome, position: Position) -> None:
         # One that was told meanwhile stands in a later record.
@@ -269,3 +271,8 @@ def _bare(incident: Incident) -> RecoveryOutcome:
         trace_id="",
         settled=True,
     )
+
+
+def _concluded(outcome: bytes) -> bytes:
+    """The journal's entry of a packed outcome, which is large: packed once, it is both written and told."""
+    return codec.pack_with({"type": "concluded"}, "outcome", outcome)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import deque
+from dataclasses import dataclass
 
 from mendbus import codec
 from mendbus.bus import Bus
@@ -15,26 +16,31 @@ from mendbus.contracts.vocabulary import NoticeEvent, Outcome
 log = logging.getLogger("mendbus")
 
 SETTLED_AT_ONCE = 900
+_AT_ONCE = 32
+"""Most outcomes on their way to the server at a time."""
 _PAUSE_SECONDS = 0.25
 
 
 class Teller:
-    """Stores outcomes one after the other, each until the server has it; a repeat is harmless by its id."""
+    """Stores outcomes, each until the server has it; a repeat is harmless by its id. Those of one incident in order."""
 
     def __init__(self, bus: Bus, subjects: Subjects) -> None:
         self._bus = bus
         self._subjects = subjects
-        self._outcomes: deque[tuple[RecoveryOutcome, str]] = deque()
+        self._outcomes: deque[_Told] = deque()
         self._untold: dict[str, int] = {}
         """The highest sequence that is still to be told, by incident id."""
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def tell(self, outcome: RecoveryOutcome, traceparent: str = "") -> None:
-        """Has an outcome told soon."""
-        self._outcomes.append((outcome, traceparent))
-        self._untold[outcome.incident_id] = outcome.sequence
+    def tell(self, outcome: RecoveryOutcome, body: bytes = b"", traceparent: str = "") -> None:
+        """Has an outcome told soon; `body`: the outcome, if it is packed already."""
+        agent, headers, incident_id = outcome.agent, codec.headers(traceparent), outcome.incident_id
+        subject = self._subjects.outcome(agent.kind, agent.id)
+        body = body or codec.encode(outcome)
+        self._outcomes.append(_Told(incident_id, outcome.sequence, subject, body, headers))
+        self._untold[incident_id] = max(outcome.sequence, self._untold.get(incident_id, 0))
         self._idle.clear()
         self._wake.set()
 
@@ -79,23 +85,26 @@ class Teller:
             await self._wake.wait()
             self._wake.clear()
             while self._outcomes:
-                outcome, traceparent = self._outcomes[0]
-                await self._store(outcome, traceparent)
-                self._outcomes.popleft()
+                await asyncio.gather(*(self._store(told) for told in self._next()))
             self._idle.set()
+
+    def _next(self) -> list["_Told"]:
+        """The outcomes that have waited longest, no two of them of the same incident."""
+        chosen: dict[str, _Told] = {}
+        while self._outcomes and len(chosen) < _AT_ONCE and self._outcomes[0].incident_id not in chosen:
+            told = self._outcomes.popleft()
+            chosen[told.incident_id] = told
+        return list(chosen.values())
 
     async def finish(self) -> None:
         """Returns when everything has been told."""
         await self._idle.wait()
 
-    async def _store(self, outcome: RecoveryOutcome, traceparent: str) -> None:
-        headers = codec.headers(traceparent)
-        subject = self._subjects.outcome(outcome.agent.kind, outcome.agent.id)
-        body = codec.encode(outcome)
+    async def _store(self, told: "_Told") -> None:
         while True:
             try:
                 await self._bus.store(
-                    subject, body, headers, id=f"{outcome.incident_id}-{outcome.sequence}", timeout=2.0
+                    told.subject, told.body, told.headers, id=f"{told.incident_id}-{told.sequence}", timeout=2.0
                 )
             except BusClosed:
                 raise
@@ -103,6 +112,15 @@ class Teller:
                 log.debug("an outcome is told again: %s", error)
                 await asyncio.sleep(_PAUSE_SECONDS)
             else:
-                if self._untold.get(outcome.incident_id) == outcome.sequence:
-                    del self._untold[outcome.incident_id]
+                if self._untold.get(told.incident_id) == told.sequence:
+                    del self._untold[told.incident_id]
                 return
+
+
+@dataclass(slots=True)
+class _Told:
+    incident_id: str
+    sequence: int
+    subject: str
+    body: bytes
+    headers: dict[str, str]

@@ -270,6 +270,11 @@ class Bus(Protocol):
         """Whether the server is reachable now."""
         ...
 
+    @property
+    def reconnects(self) -> int:
+        """How often the connection was lost and came back."""
+        ...
+
     async def close(self) -> None:
         """Closes the connection after what was sent has left. Idempotent."""
         ...

@@ -189,6 +189,11 @@ class BusClient:
         """See `Bus`."""
         return self._link.connected
 
+    @property
+    def reconnects(self) -> int:
+        """See `Bus`."""
+        return self._link.reconnects
+
     async def close(self) -> None:
         """See `Bus`. What is still subscribed is ended first; handlers get 5 s to finish."""
         try:

@@ -109,6 +109,11 @@ class MemoryLink:
         return not self._over
 
     @property
+    def reconnects(self) -> int:
+        """See `Wire`; a server in memory is never lost."""
+        return 0
+
+    @property
     def over(self) -> str:
         """See `Connection`."""
         return self._over

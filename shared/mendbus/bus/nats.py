@@ -13,6 +13,7 @@ import nats.errors
 from nats.aio.client import Client, Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as ClientSubscription
+from nats.aio.transport import TcpTransport
 
 from mendbus.bus.asking import Requests
 from mendbus.bus.client import BusClient
@@ -69,11 +70,49 @@ def _without_credentials(server: str) -> str:
 
 
 class _ToughClient(Client):
-    """Reads whatever bytes other clients may send: an exception here would end the reader of the whole connection."""
+    """A client that neither what others send nor a connection that just ended can break.
+
+    It reads whatever bytes may come: an exception there would end the reader of the whole connection.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._ps = cast("Any", _Parser(self))
+
+    async def _connect_to_server(self, s: Any) -> None:
+        await super()._connect_to_server(s)
+        if type(self._transport) is TcpTransport:
+            self._transport = _ToughTransport(self._transport)
+
+    async def _flush_pending(self, force_flush: bool = False) -> Any:
+        try:
+            return await super()._flush_pending(force_flush)
+        except OSError as error:
+            # Whoever sends is told nothing: what is in the buffer goes out when the connection is back.
+            await self._process_op_err(error)
+            flushed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            flushed.set_result(None)
+            return flushed
+
+
+class _ToughTransport(TcpTransport):
+    """Says as usual that its socket has gone: uvloop raises `RuntimeError`, which the client takes for a bug."""
+
+    def __init__(self, connected: TcpTransport) -> None:
+        super().__init__()
+        vars(self).update(vars(connected))
+
+    def write(self, payload: bytes) -> None:
+        try:
+            super().write(payload)
+        except RuntimeError as error:
+            raise ConnectionResetError(str(error)) from None
+
+    def writelines(self, payload: list[bytes]) -> None:
+        try:
+            super().writelines(payload)
+        except RuntimeError as error:
+            raise ConnectionResetError(str(error)) from None
 
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
@@ -162,6 +201,7 @@ class Link:
         self._inbox = ""
         self._requests: Requests | None = None
         self._echoes = 0
+        self._reconnects = 0
         self._echoed = asyncio.Event()
         self._watchdog: asyncio.Task[None] | None = None
 
@@ -192,6 +232,11 @@ class Link:
     def connected(self) -> bool:
         """Whether the server is reachable now."""
         return not self._over and self._client.is_connected
+
+    @property
+    def reconnects(self) -> int:
+        """See `Wire`."""
+        return self._reconnects
 
     @property
     def over(self) -> str:
@@ -259,7 +304,7 @@ class Link:
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._client.close()
-        except (TimeoutError, OSError, AssertionError, nats.errors.Error) as error:
+        except (TimeoutError, OSError, RuntimeError, AssertionError, nats.errors.Error) as error:
             _log.debug("closing the connection: %r", error)
         for task in tasks:
             task.cancel()
@@ -316,6 +361,7 @@ class Link:
 
     async def _reconnected(self) -> None:
         self._lost = asyncio.get_running_loop().create_future()
+        self._reconnects += 1
         self._up.set()
         _log.info("connected to NATS again")
         for watcher in list(self.watchers):

@@ -94,6 +94,11 @@ class Wire(Protocol):
         """Whether the server is reachable now."""
         ...
 
+    @property
+    def reconnects(self) -> int:
+        """How often the connection was lost and came back."""
+        ...
+
 
 STATUS = "Status"
 
