@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from heapq import heappop, heappush
 
 from mendbus.contracts.journal import Attempted, Commanded, Entry, Held, Released
@@ -40,17 +39,20 @@ class Aftercare:
 
     async def run(self) -> None:
         """Ends settle windows in time, for ever."""
-        clock = asyncio.get_running_loop().time
+        loop = asyncio.get_running_loop()
         while True:
             self._sooner.clear()
-            while self._ends and self._ends[0][0] <= clock():
+            while self._ends and self._ends[0][0] <= loop.time():
                 end, incident_id = heappop(self._ends)
                 # One that repeated has left, and may be in a later window by now.
                 if self._settling.get(incident_id, (None,))[0] == end:
                     self._end(self._settling.pop(incident_id)[1])
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(self._ends[0][0] if self._ends else None):
-                    await self._sooner.wait()
+            alarm = loop.call_at(self._ends[0][0], self._sooner.set) if self._ends else None
+            try:
+                await self._sooner.wait()
+            finally:
+                if alarm is not None:
+                    alarm.cancel()
 
     def repeated(self, incident: Incident) -> None:
         """The error came again while its recovery was settling."""

@@ -41,7 +41,6 @@ class Details(BaseModel):
 
     error: ErrorReported
     trace_id: str = ""
-    traceparent: str | None = None
     event_ids: list[str] = []
     """The first hundred."""
     unsettled: list[str] = []
@@ -89,6 +88,9 @@ class Incident:
     opened_unix_nano: int
     stored: Details | bytes | None
     """The details; packed, while it rests; None: they are in the journal alone."""
+    operation: str | None = None
+    """What failed: the details may rest while that is probed."""
+    traceparent: str | None = None
     stale: bool = False
     recurrence_of: str | None = None
     tried: tuple[Strategy, ...] = ()
@@ -183,8 +185,9 @@ class Incident:
         """Leaves the details to the journal, if all is over and the record there is known; whether it did."""
         if self.done and self.recorded:
             self.stored = None
-            # Of use only before; as numbers of their own they would be a good part of what is left.
+            # Of use only before, and a good part of what would be left.
             self.opened_unix_nano = self.selected_unix_nano = self.ended_unix_nano = 0
+            self.operation = self.traceparent = None
         return self.slim
 
     def packed(self) -> bytes:

@@ -285,7 +285,7 @@ class Partition:
                 span = self._context.tracer.start(
                     "process error",
                     "consumer",
-                    incident.details.traceparent,
+                    incident.traceparent,
                     {"mendbus.incident.id": incident.id, "mendbus.resumed": True},
                 )
                 self._enqueue(incident, lambda i=incident, s=span: self._recover(i, s))

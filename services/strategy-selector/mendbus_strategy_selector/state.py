@@ -130,9 +130,10 @@ class PartitionState:
             stored=Details(
                 error=entry.error,
                 trace_id=entry.trace_id,
-                traceparent=entry.traceparent,
                 times=Times(reported=entry.error.time_unix_nano),
             ),
+            operation=entry.error.operation,
+            traceparent=entry.traceparent,
             stale=entry.stale,
             recurrence_of=entry.recurrence_of,
             tried=tuple(entry.tried),

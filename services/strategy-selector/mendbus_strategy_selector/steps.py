@@ -81,7 +81,7 @@ class Steps:
     ) -> Span:
         """A span of an incident, below `parent` or else below what the agent sent."""
         facts: dict[str, AttributeValue] = {"mendbus.incident.id": incident.id, **(attributes or {})}
-        above = (parent.traceparent if parent else None) or incident.details.traceparent
+        above = (parent.traceparent if parent else None) or incident.traceparent
         return self.context.tracer.start(name, kind, above or None, facts)
 
     def command(
@@ -105,7 +105,7 @@ class Steps:
             agent=incident.agent,
             action=action,
             strategy=strategy,
-            operation=incident.error.operation,
+            operation=incident.operation,
             category=classification.category if classification else None,
             event_ids=incident.details.event_ids[:_COMMAND_EVENTS],
             checkpoint_id=incident.error.checkpoint_id,
@@ -132,7 +132,7 @@ class Steps:
                 agent_kind=incident.agent.kind,
                 agent_id=incident.agent.id,
                 command=command,
-                operation=incident.error.operation,
+                operation=incident.operation,
                 timeout_ms=command.timeout_ms,
             ),
             span,
@@ -154,7 +154,7 @@ class Steps:
             incident_id=incident.id,
             agent_kind=incident.agent.kind,
             agent_id=incident.agent.id,
-            operation=incident.error.operation,
+            operation=incident.operation,
             timeout_ms=_PROBE_MS,
         )
         result = await self.context.asks.execute(probe, span)
