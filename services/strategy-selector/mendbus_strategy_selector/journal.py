@@ -62,6 +62,13 @@ def read_record(message: StoredMessage) -> JournalRecord:
     return codec.decode(JournalRecord, message.body, MAX_SERVICE_BODY)
 
 
+def _owner_of(message: StoredMessage) -> str:
+    try:
+        return read_record(message).owner
+    except Refused:
+        return ""
+
+
 def _told(message: StoredMessage) -> list[RecoveryOutcome]:
     """The outcomes in a record; none in what cannot be read: no state can be rebuilt from that, either."""
     try:
@@ -153,15 +160,11 @@ class Journal:
             idle, seen = self.position.sequence == seen, self.position.sequence
             if not idle:
                 continue
-            last = None
             try:
                 last = await self._bus.last(self._stream, self._subject)
-                owner = read_record(last).owner if last is not None else self._owner
-            except Refused:
-                owner = ""
             except BusError:
                 continue
-            if last is not None and last.sequence > self.position.sequence and owner != self._owner:
+            if last is not None and last.sequence > self.position.sequence and _owner_of(last) != self._owner:
                 raise Fenced(f"partition {self._partition} had another owner meanwhile")
 
     async def run(self) -> None:
