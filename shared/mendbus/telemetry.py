@@ -20,8 +20,6 @@ from importlib.metadata import version
 from typing import cast
 from urllib.parse import unquote
 
-from opentelemetry.sdk.resources import Resource
-
 from mendbus.contracts.errors import SettingsError
 from mendbus.settings import Settings
 from mendbus.traces import AttributeValue, Kind, SpanRow, TraceFile
@@ -294,7 +292,9 @@ def open_tracer(service: str, settings: Settings, *, instance: str = "") -> Trac
 
 
 def _to_collector(service: str, endpoint: str, instance: str) -> Exporter:
-    # only who sends needs the HTTP client
+    # only who sends needs the HTTP client, and the megabyte that comes with a resource
+    from opentelemetry.sdk.resources import Resource
+
     from mendbus.otlp import Encoder, Sender
 
     try:

@@ -1,50 +1,87 @@
 """After the first healthy probe: the settle window in which a recovery must hold, and lifting what limits an agent."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Callable
+from heapq import heappop, heappush
 
 from mendbus.contracts.journal import Attempted, Commanded, Entry, Held, Released
 from mendbus.contracts.vocabulary import LIMITING
-from mendbus_strategy_selector.state import Incident
+from mendbus_strategy_selector.incident import Incident
 from mendbus_strategy_selector.steps import Steps
 
 _NANO = 1_000_000_000
 
 
 class Aftercare:
-    """Watches what has been recovered in one partition."""
+    """Watches what has been recovered in one partition. `over` is called with each incident whose window has ended."""
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: Steps, over: Callable[[Incident], None]) -> None:
         self._steps = steps
         self._context = steps.context
-        self._repeats: dict[str, asyncio.Event] = {}
+        self._over = over
+        # One task for all windows: hundreds are open at a time, and a task and a timer for each would weigh more than
+        # the incidents themselves.
+        self._ends: list[tuple[float, str]] = []
+        self._settling: dict[str, tuple[float, Incident]] = {}
+        self._probing: set[str] = set()
+        self._repeated: set[str] = set()
+        self._sooner = asyncio.Event()
+
+    def watch(self, incident: Incident) -> None:
+        """Opens the settle window of an incident, or what is left of it."""
+        ended = incident.ended_unix_nano or incident.concluded_unix_nano
+        seconds = self._context.policy.settle_seconds - (self._steps.now() - ended) / _NANO
+        end = asyncio.get_running_loop().time() + max(0.0, seconds)
+        self._settling[incident.id] = end, incident
+        heappush(self._ends, (end, incident.id))
+        if self._ends[0][0] == end:
+            self._sooner.set()
+
+    async def run(self) -> None:
+        """Ends settle windows in time, for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._sooner.clear()
+            while self._ends and self._ends[0][0] <= loop.time():
+                end, incident_id = heappop(self._ends)
+                # One that repeated has left, and may be in a later window by now.
+                if self._settling.get(incident_id, (None,))[0] == end:
+                    self._end(self._settling.pop(incident_id)[1])
+            alarm = loop.call_at(self._ends[0][0], self._sooner.set) if self._ends else None
+            try:
+                await self._sooner.wait()
+            finally:
+                if alarm is not None:
+                    alarm.cancel()
 
     def repeated(self, incident: Incident) -> None:
         """The error came again while its recovery was settling."""
-        if incident.phase == "settling" and incident.id in self._repeats:
-            self._repeats[incident.id].set()
+        if self._settling.pop(incident.id, None) is not None:
+            self._repeated.add(incident.id)
+            self._end(incident)
+        elif incident.id in self._probing:
+            self._repeated.add(incident.id)
+
+    def _end(self, incident: Incident) -> None:
+        self._probing.add(incident.id)
+        self._over(incident)
 
     async def settle(self, incident: Incident) -> bool:
-        """Watches a recovery until it settles; False when it did not hold and the next rung is due."""
-        ended = incident.attempts[-1].ended_unix_nano if incident.attempts else incident.concluded_unix_nano
-        seconds = self._context.policy.settle_seconds - (self._steps.now() - ended) / _NANO
-        repeat = self._repeats[incident.id] = asyncio.Event()
+        """Judges a recovery whose window is over; False when it did not hold and the next rung is due."""
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, seconds)):
-                    await repeat.wait()
-            if repeat.is_set():
+            if incident.id in self._repeated:
                 return False
             if self._context.agents.left(incident.agent.key):
                 await self._settled(incident, "the agent said goodbye")
                 return True
             result = await self._steps.probe(incident, None)
-            if repeat.is_set() or not result.verified:
+            if incident.id in self._repeated or not result.verified:
                 return False
             await self._settled(incident, "still healthy when the settle window ended")
             return True
         finally:
-            del self._repeats[incident.id]
+            self._probing.discard(incident.id)
+            self._repeated.discard(incident.id)
 
     async def _settled(self, incident: Incident, reason: str) -> None:
         applied = incident.strategy in LIMITING and bool(incident.attempts) and not incident.attempts[-1].undone
@@ -70,7 +107,7 @@ class Aftercare:
                     await self._steps.write(Held(incident_id=incident.id, until_unix_nano=until))
                     return False
                 restore = self._steps.command(
-                    incident, "restore", incident.strategy or "fallback", incident.classification
+                    incident, "restore", incident.strategy or "fallback", incident.details.classification
                 )
                 await self._steps.write(Commanded(incident_id=incident.id, command=restore))
             command = incident.pending

@@ -6,8 +6,8 @@ from mendbus.contracts.asks import AttemptResult
 from mendbus.contracts.messages import RecoveryCommand
 from mendbus.contracts.vocabulary import NoticeEvent
 from mendbus_strategy_selector.agents import Agents
+from mendbus_strategy_selector.incident import Incident
 from mendbus_strategy_selector.incidents import Open, OpenIncidents
-from mendbus_strategy_selector.state import Incident
 
 _NANO = 1_000_000_000
 

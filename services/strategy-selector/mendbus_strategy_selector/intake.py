@@ -15,9 +15,10 @@ from mendbus.contracts.subjects import Subjects
 from mendbus.fingerprint import Fingerprints
 from mendbus.runtime import store_dead_letter
 from mendbus.telemetry import AttributeValue, Span, Tracer, parent_of
+from mendbus_strategy_selector.incident import Incident
 from mendbus_strategy_selector.policies import Policies
 from mendbus_strategy_selector.rates import Rates
-from mendbus_strategy_selector.state import Incident, Lane, PartitionState
+from mendbus_strategy_selector.state import Lane, PartitionState
 
 log = logging.getLogger("mendbus")
 
@@ -91,9 +92,8 @@ class Intake:
             self._rates.count(error.agent.key, error.count)
         for incident_id, (sequences, event_ids, times) in counts.items():
             incident = self._state.incidents[incident_id]
-            if incident.outcome is not None:
-                ended = incident.attempts[-1].ended_unix_nano if incident.attempts else 0
-                taken.recounted[incident_id] = incident, newest[incident_id] > ended
+            if incident.standing is not None:
+                taken.recounted[incident_id] = incident, newest[incident_id] > incident.ended_unix_nano
                 taken.late[incident_id] = event_ids
             taken.entries.append(
                 Counted(
@@ -151,8 +151,7 @@ class Intake:
         now = self._now()
         recurs = (
             before is not None
-            and before.outcome is not None
-            and before.outcome.outcome == "recovered"
+            and before.standing == "recovered"
             and now - before.concluded_unix_nano <= self._policies.current.recurrence_seconds * _NANO
         )
         incident_id = new_id(now)

@@ -7,7 +7,7 @@ last message must have; when somebody else wrote, this owner is one no longer.
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from mendbus import codec
@@ -22,7 +22,8 @@ from mendbus.contracts.errors import (
     WrongSequence,
 )
 from mendbus.contracts.ids import new_id
-from mendbus.contracts.journal import Entry, JournalRecord
+from mendbus.contracts.journal import Concluded, Entry, JournalRecord
+from mendbus.contracts.messages import RecoveryOutcome
 from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_SERVICE_BODY, Subjects
 
 log = logging.getLogger("mendbus")
@@ -59,6 +60,22 @@ class _Waiting:
 def read_record(message: StoredMessage) -> JournalRecord:
     """A stored record. Raises `Refused` when it is none."""
     return codec.decode(JournalRecord, message.body, MAX_SERVICE_BODY)
+
+
+def _owner_of(message: StoredMessage) -> str:
+    try:
+        return read_record(message).owner
+    except Refused:
+        return ""
+
+
+def _told(message: StoredMessage) -> list[RecoveryOutcome]:
+    """The outcomes in a record; none in what cannot be read: no state can be rebuilt from that, either."""
+    try:
+        record = read_record(message)
+    except Refused:
+        return []
+    return [entry.outcome for entry in record.entries if isinstance(entry, Concluded)]
 
 
 def digest_of(body: bytes) -> str:
@@ -111,6 +128,22 @@ class Journal:
         """Writes one record at once, for a journal that nobody runs. Raises `Fenced`."""
         await self._write([codec.encode(entry) for entry in entries])
 
+    async def outcome(self, sequence: int, incident_id: str) -> RecoveryOutcome | None:
+        """The last outcome of an incident in a record that was written before, if it is still kept.
+
+        Raises `BusError`.
+        """
+        async for message in self._bus.read(self._stream, self._subject, start=sequence):
+            mine = [outcome for outcome in _told(message) if outcome.incident_id == incident_id]
+            return mine[-1] if mine else None
+        return None
+
+    async def outcomes(self, since_unix_nano: int) -> AsyncIterator[RecoveryOutcome]:
+        """All outcomes in records stored since then. Raises `BusError`."""
+        async for message in self._bus.read(self._stream, self._subject, since_unix_nano=since_unix_nano):
+            for outcome in _told(message):
+                yield outcome
+
     async def finish(self) -> None:
         """Returns when everything appended so far is on disk."""
         if self._waiting:
@@ -127,15 +160,11 @@ class Journal:
             idle, seen = self.position.sequence == seen, self.position.sequence
             if not idle:
                 continue
-            last = None
             try:
                 last = await self._bus.last(self._stream, self._subject)
-                owner = read_record(last).owner if last is not None else self._owner
-            except Refused:
-                owner = ""
             except BusError:
                 continue
-            if last is not None and last.sequence > self.position.sequence and owner != self._owner:
+            if last is not None and last.sequence > self.position.sequence and _owner_of(last) != self._owner:
                 raise Fenced(f"partition {self._partition} had another owner meanwhile")
 
     async def run(self) -> None:

@@ -7,10 +7,9 @@ from typing import Final
 
 from mendbus.contracts.journal import Operated
 from mendbus.contracts.messages import Control
-from mendbus.contracts.vocabulary import Outcome
 from mendbus_strategy_selector.budgets import LATCHED
 from mendbus_strategy_selector.decide import APPROVAL, PAUSED
-from mendbus_strategy_selector.state import Incident
+from mendbus_strategy_selector.incident import Incident
 from mendbus_strategy_selector.steps import Steps
 
 _NANO = 1_000_000_000
@@ -61,7 +60,7 @@ class Parking:
         """Whether an incident has waited for approval too long."""
         if incident.rule != APPROVAL or incident.approved is not None:
             return False
-        asked = incident.times.selected or incident.concluded_unix_nano
+        asked = incident.selected_unix_nano or incident.concluded_unix_nano
         return self._steps.now() >= asked + self._context.policy.approval_seconds * _NANO
 
     async def give_up(self, incident: Incident) -> None:
@@ -76,7 +75,7 @@ class Parking:
         if incident is None:
             msg = f"there is no incident {incident_id} of {control.agent.key if control.agent else '?'}"
             raise ValueError(msg)
-        standing = incident.outcome.outcome if incident.outcome else "under way"
+        standing = incident.standing or "under way"
         if incident.phase != "parked" or incident_id in self._taken or incident.approved is not None:
             now = "going on" if incident.phase == "parked" else incident.phase
             msg = f"incident {incident_id} is not parked: it is {now} ({standing})"
@@ -87,7 +86,7 @@ class Parking:
         why = f" by {control.by}" + (f": {control.reason}" if control.reason else "")
         if control.verb == "close":
             reason = f"closed{why}"[:1000]
-            await self._steps.conclude(incident, _parked(incident), reason, None, done, settled=True)
+            await self._steps.conclude(incident, incident.standing or "escalated", reason, None, done, settled=True)
             return reason
         if standing != "awaiting_approval":
             msg = f"incident {incident_id} waits for no approval: it is {standing}"
@@ -98,7 +97,3 @@ class Parking:
             return reason
         await self._steps.write(done)
         return f"{incident.strategy} was approved{why}"[:1000]
-
-
-def _parked(incident: Incident) -> Outcome:
-    return incident.outcome.outcome if incident.outcome else "escalated"

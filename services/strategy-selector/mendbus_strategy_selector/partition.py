@@ -18,6 +18,7 @@ from mendbus_strategy_selector.aftercare import Aftercare
 from mendbus_strategy_selector.control_journal import keep_latch
 from mendbus_strategy_selector.heads import Heads
 from mendbus_strategy_selector.housekeeping import keep_room
+from mendbus_strategy_selector.incident import Incident
 from mendbus_strategy_selector.intake import Intake, Taken
 from mendbus_strategy_selector.journal import Journal, Position
 from mendbus_strategy_selector.parking import Parking
@@ -26,7 +27,7 @@ from mendbus_strategy_selector.rates import Rates
 from mendbus_strategy_selector.recovery import Recoveries
 from mendbus_strategy_selector.settled import answer_settled
 from mendbus_strategy_selector.snapshot import restore
-from mendbus_strategy_selector.state import Incident, Lane, PartitionState
+from mendbus_strategy_selector.state import Lane, PartitionState
 from mendbus_strategy_selector.steps import Context, Steps
 from mendbus_strategy_selector.telling import Teller
 from mendbus_strategy_selector.tidying import Tidying
@@ -63,6 +64,8 @@ class Partition:
         self._dirty: dict[str, Incident] = {}
         self._commits: asyncio.Queue[_Commit] = asyncio.Queue()
         self._stopping = False
+        self._unsynced_since = 0
+        """Since when outcomes may not have been on the server's disk; 0: all are, or will be."""
         self._state = PartitionState()
         self._consumptions: list[Consumption] = []
 
@@ -76,7 +79,7 @@ class Partition:
         rates = Rates(runtime.now)
         self._steps = Steps(context, self._state, self._journal, self._teller)
         self._recoveries = Recoveries(self._steps, rates)
-        self._aftercare = Aftercare(self._steps)
+        self._aftercare = Aftercare(self._steps, self._judge)
         self._parking = Parking(self._steps)
         for incident in self._state.incidents.values():
             if incident.phase == "open":
@@ -93,7 +96,7 @@ class Partition:
             runtime.now,
         )
         self._heads = Heads(runtime.bus, runtime.subjects, str(self.number))
-        self._tidying = Tidying(runtime, self.number, self._state, self._journal)
+        self._tidying = Tidying(runtime, context.policies, self.number, self._state, self._journal)
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -106,6 +109,7 @@ class Partition:
                     self._consumptions.append(consumption)
                     group.create_task(self._pull(lane, consumption), name=f"pull {self.number} {lane}")
                 group.create_task(self._acknowledge(), name=f"acknowledge {self.number}")
+                group.create_task(self._aftercare.run(), name=f"settle {self.number}")
                 group.create_task(self._keep_telling(), name=f"tell late {self.number}")
                 group.create_task(self._keep_tidy(), name=f"tidy {self.number}")
                 group.create_task(self._journal.watch(), name=f"watch {self.number}")
@@ -172,8 +176,8 @@ class Partition:
     async def _told(self, taken: Taken) -> None:
         for incident_id, event_ids in taken.late.items():
             incident = self._state.incidents.get(incident_id)
-            if incident is not None and incident.outcome is not None:
-                await self._teller.settle(incident.agent, event_ids, incident.outcome.outcome, incident_id)
+            if incident is not None and incident.standing is not None:
+                await self._teller.settle(incident.agent, event_ids, incident.standing, incident_id)
         for outcome in taken.rejected:
             self._teller.tell(outcome)
 
@@ -237,14 +241,18 @@ class Partition:
         self._enqueue(incident, lambda: self._recover(incident, self._span("process symptom", incident)))
 
     def _watch(self, incident: Incident) -> None:
+        incident.fold()
         self._parking.watch(incident)
         if incident.phase == "open" and incident.symptom_of is not None:
             waiting = self._await_upstream(incident, incident.symptom_of)
             self._group.create_task(waiting, name=f"symptom {incident.id}")
         elif incident.phase == "settling":
-            self._group.create_task(self._settle(incident), name=f"settle {incident.id}")
+            self._aftercare.watch(incident)
         elif incident.held_until_unix_nano:
             self._group.create_task(self._hold(incident), name=f"hold {incident.id}")
+
+    def _judge(self, incident: Incident) -> None:
+        self._group.create_task(self._settle(incident), name=f"settle {incident.id}")
 
     async def _settle(self, incident: Incident) -> None:
         if await self._aftercare.settle(incident):
@@ -267,9 +275,13 @@ class Partition:
         # Outcomes are told in order: only the newest can be on disk and untold. The many that were parked long ago are.
         newest = max((incident.outcome_unix_nano for incident in incidents), default=0)
         untold = newest - int(streams.DUPLICATE_WINDOW * _NANO)
+        self._unsynced_since = max(0, newest - _UNSYNCED_NANO)
         for incident in incidents:
-            if incident.outcome is not None and (incident.phase != "parked" or incident.outcome_unix_nano >= untold):
-                self._teller.tell(incident.outcome)
+            # One that has left its details to the journal was told before, and is told again from there if need be.
+            if not incident.slim and (incident.phase != "parked" or incident.outcome_unix_nano >= untold):
+                outcome = incident.details.outcome
+                if outcome is not None:
+                    self._teller.tell(outcome)
             if incident.untold:
                 self._dirty[incident.id] = incident
             if incident.phase == "open":
@@ -298,11 +310,14 @@ class Partition:
             await asyncio.sleep(_CHORES_SECONDS)
             if bus.reconnects != reconnects:
                 reconnects = bus.reconnects
-                self._tell_again(reached - _UNSYNCED_NANO)
-            if bus.connected:
+                self._unsynced_since = self._unsynced_since or reached - _UNSYNCED_NANO
+            if self._unsynced_since:
+                await self._tell_again(self._unsynced_since)
+            elif bus.connected:
                 reached = self._runtime.now()
             await self._tell_late()
             self._take_up_due()
+            self._tidying.forget(self._teller)
 
     async def _keep_tidy(self) -> None:
         while True:
@@ -310,17 +325,25 @@ class Partition:
             await self._heads.publish(self._journal.position, self._runtime.now())
             await self._tidying.tidy_when_due()
 
-    def _tell_again(self, since_unix_nano: int) -> None:
-        for incident in self._state.incidents.values():
-            if incident.outcome is not None and incident.outcome_unix_nano >= since_unix_nano:
-                self._teller.tell(incident.outcome)
+    async def _tell_again(self, since_unix_nano: int) -> None:
+        try:
+            async for outcome in self._journal.outcomes(since_unix_nano):
+                self._teller.tell(outcome)
+        except BusError as error:
+            log.warning("outcomes that may be lost are told again a little later: %s", error)
+        else:
+            self._unsynced_since = 0
 
     async def _tell_late(self) -> None:
         for incident in list(self._dirty.values()):
             if not incident.untold:
                 del self._dirty[incident.id]
             elif incident.pending is None:
-                await self._steps.tell_late(incident)
+                try:
+                    await self._steps.tell_late(incident)
+                except BusError as error:
+                    log.warning("late errors of %s are not told yet: %s", incident.id, error)
+                incident.fold()
 
     def pauses(self, now: int) -> list[Pause]:
         """Pauses of single agents."""

@@ -15,8 +15,8 @@ from mendbus.telemetry import AttributeValue, Span
 from mendbus_strategy_selector.budgets import Spent
 from mendbus_strategy_selector.decide import RETRY_BUDGET, Choice, DecisionState, decide
 from mendbus_strategy_selector.dependencies import upstream_of
+from mendbus_strategy_selector.incident import Incident
 from mendbus_strategy_selector.rates import Rates
-from mendbus_strategy_selector.state import Incident
 from mendbus_strategy_selector.steps import Steps
 
 log = logging.getLogger("mendbus")
@@ -42,8 +42,7 @@ class Recoveries:
             log.exception("recovering %s failed", incident.id)
             await self._steps.conclude(incident, "escalated", f"internal error: {error!r}"[:1000], span)
         finally:
-            outcome = incident.outcome.outcome if incident.outcome else "waiting"
-            span.end({"mendbus.outcome": outcome, "mendbus.error_count": incident.error_count})
+            span.end({"mendbus.outcome": incident.standing or "waiting", "mendbus.error_count": incident.error_count})
 
     async def relapse(self, incident: Incident, span: Span) -> None:
         """A recovery did not hold: take it back where that is possible, then the next rung, in the same incident."""
@@ -53,7 +52,7 @@ class Recoveries:
             if last is not None and last.strategy in UNDOABLE and not last.undone and incident.pending is None:
                 undo = self._steps.command(incident, "undo", last.strategy, classification)
                 await self._steps.write(Commanded(incident_id=incident.id, command=undo))
-            await self._climb(incident, classification, incident.prediction, span)
+            await self._climb(incident, classification, incident.details.prediction, span)
         except Exception as error:
             log.exception("recovering %s again failed", incident.id)
             await self._steps.conclude(incident, "escalated", f"internal error: {error!r}"[:1000], span)
@@ -102,23 +101,25 @@ class Recoveries:
                 await self._intend_undo(incident, command, result.undo_token)
 
     async def _classify(self, incident: Incident, parent: Span) -> Classification:
-        if incident.classification is not None:
-            return incident.classification
+        details = incident.details
+        if details.classification is not None:
+            return details.classification
         span = self._steps.span("classify", "client", parent, incident)
         found = await self._context.asks.classify(incident.error, incident.fingerprint, span)
         span.end({"mendbus.category": found.category, "mendbus.severity": found.severity})
-        incident.times = incident.times.model_copy(update={"classified": self._steps.now()})
+        details.times = details.times.model_copy(update={"classified": self._steps.now()})
         return found
 
     async def _assess(
         self, incident: Incident, classification: Classification, parent: Span
     ) -> PredictionSummary | None:
+        details = incident.details
         if (
-            incident.prediction is not None
-            or incident.attempts
+            details.prediction is not None
+            or details.attempts
             or not self._context.policy.enable_predictive_failure_detection
         ):
-            return incident.prediction
+            return details.prediction
         span = self._steps.span("assess", "client", parent, incident)
         question = Assess(
             error=incident.error,
@@ -130,7 +131,7 @@ class Recoveries:
         )
         found: Assessment | None = await self._context.asks.assess(question, span)
         span.end({"mendbus.prediction.valid": found is not None and found.prediction.valid})
-        incident.times = incident.times.model_copy(update={"assessed": self._steps.now()})
+        details.times = details.times.model_copy(update={"assessed": self._steps.now()})
         return found.prediction if found else None
 
     async def _probe_first(self, incident: Incident, classification: Classification, parent: Span) -> Any:
@@ -227,7 +228,7 @@ class Recoveries:
         """Puts the decision on disk, and with it the intent; whether there is one."""
         now = self._steps.now()
         command = None
-        times = incident.times.model_copy(update={"selected": now})
+        times = incident.details.times.model_copy(update={"selected": now})
         if choice.outcome is None and choice.strategy is not None:
             command = self._steps.command(incident, "apply", choice.strategy, classification)
             times = times.model_copy(update={"commanded": now})
@@ -248,5 +249,5 @@ class Recoveries:
         return True
 
     async def _intend_undo(self, incident: Incident, command: RecoveryCommand, undo_token: str | None) -> None:
-        undo = self._steps.command(incident, "undo", command.strategy, incident.classification, undo_token)
+        undo = self._steps.command(incident, "undo", command.strategy, incident.details.classification, undo_token)
         await self._steps.write(Commanded(incident_id=incident.id, command=undo))

@@ -7,15 +7,17 @@ from typing import Any, cast
 from mendbus import codec
 from mendbus.bus import Bus
 from mendbus.contracts.errors import MendbusError, ObjectBroken, Refused
+from mendbus.contracts.journal import Concluded
 from mendbus.contracts.subjects import Subjects
+from mendbus_strategy_selector.incident import restored
 from mendbus_strategy_selector.journal import Position, digest_of, read_record
 from mendbus_strategy_selector.pauses import Pause
-from mendbus_strategy_selector.state import Incident, PartitionState
+from mendbus_strategy_selector.state import PartitionState
 
 log = logging.getLogger("mendbus")
 
 BUCKET = "snapshots"
-_VERSION = 1
+_VERSION = 2
 _AT_ONCE = 20
 _SNAPSHOT_BYTES = 1 << 30
 
@@ -31,7 +33,7 @@ async def restore(bus: Bus, subjects: Subjects, partition: int) -> tuple[Partiti
         found = await bus.get_object(subjects.bucket(BUCKET), _name(partition))
         if found is not None:
             state, position = unpack(found[1])
-    except (ObjectBroken, Refused, KeyError, ValueError) as error:
+    except (ObjectBroken, Refused, KeyError, TypeError, ValueError) as error:
         log.error("the snapshot of partition %d is of no use, the whole journal is read: %s", partition, error)
         state, position = PartitionState(), Position()
     subject = subjects.journal(partition)
@@ -44,13 +46,15 @@ async def restore(bus: Bus, subjects: Subjects, partition: int) -> tuple[Partiti
             log.error("the hash chain of %s is broken before record %d", subject, record.number)
         for entry in record.entries:
             state.apply(entry, record.time_unix_nano)
+            if isinstance(entry, Concluded) and (incident := state.incidents.get(entry.outcome.incident_id)):
+                incident.recorded = message.sequence
         position = Position(record.number, message.sequence, digest_of(message.body))
     return state, position
 
 
 class Snapshots:
-    """Writes snapshots of one partition. Incidents are packed a few at a time, and again only when they change, so
-    that thousands of parked ones do not hold the event loop up.
+    """Writes snapshots of one partition. Incidents are packed a few at a time, and once more only if they change while
+    a snapshot is made, so that thousands of parked ones do not hold the event loop up. What was packed is not kept.
     """
 
     def __init__(self, bus: Bus, subjects: Subjects, partition: int) -> None:
@@ -60,7 +64,8 @@ class Snapshots:
         self._packed: dict[str, bytes] = {}
 
     async def prepare(self, state: PartitionState) -> None:
-        """Packs what has changed until little is left to pack."""
+        """Packs everything, then what has changed meanwhile, until little is left to pack."""
+        state.changed.update(state.incidents)
         while len(state.changed) > _AT_ONCE:
             self._pack(state, list(state.changed)[:_AT_ONCE])
             await asyncio.sleep(0)
@@ -75,7 +80,8 @@ class Snapshots:
             "acted": dict(state.acted),
             "pauses": [pause.model_dump() for pause in state.pauses.of.values()],
         }
-        return head, list(self._packed.values())
+        packed, self._packed = list(self._packed.values()), {}
+        return head, packed
 
     async def write(self, packed: tuple[dict[str, Any], list[bytes]], position: Position) -> None:
         """Keeps a packed state as that of a position. Raises `BusError`."""
@@ -94,7 +100,7 @@ class Snapshots:
             if incident is None:
                 self._packed.pop(incident_id, None)
             else:
-                self._packed[incident_id] = codec.encode(incident)
+                self._packed[incident_id] = incident.packed()
 
 
 def unpack(content: bytes) -> tuple[PartitionState, Position]:
@@ -104,12 +110,11 @@ def unpack(content: bytes) -> tuple[PartitionState, Position]:
         raise Refused("snapshot_version", f"snapshot version {value['version']}, this service reads {_VERSION}")
     state = PartitionState()
     for incident in cast("list[dict[str, Any]]", value["incidents"]):
-        state.restored(Incident.model_validate(incident))
+        state.restored(restored(incident))
     for lane in state.floors:
         state.floors[lane] = value["floors"][lane]
         state.sequences[lane] = set(value["sequences"][lane])
     state.acted = dict(value["acted"])
     for pause in map(Pause.model_validate, value.get("pauses", [])):
         state.pauses.of[pause.scope] = pause
-    state.changed = set(state.incidents)
     return state, Position(value["number"], value["sequence"], value["digest"])

@@ -3,9 +3,6 @@
 from collections import Counter
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
-from mendbus.contracts.asks import Classification
 from mendbus.contracts.journal import (
     Attempted,
     Claimed,
@@ -21,85 +18,11 @@ from mendbus.contracts.journal import (
     Rejected,
     Released,
 )
-from mendbus.contracts.messages import (
-    AgentRef,
-    AttemptSummary,
-    DecisionSummary,
-    ErrorReported,
-    PredictionSummary,
-    RecoveryCommand,
-    RecoveryOutcome,
-    Times,
-)
-from mendbus.contracts.vocabulary import Strategy
+from mendbus.contracts.messages import AgentRef, AttemptSummary, RecoveryOutcome, Times
+from mendbus_strategy_selector.incident import SHOWN_EVENTS, Details, Incident, Phase, as_told
 from mendbus_strategy_selector.pauses import Pauses
 
 Lane = Literal["urgent", "normal"]
-Phase = Literal["open", "settling", "parked", "closed"]
-SHOWN_EVENTS = 100
-
-
-class Incident(BaseModel):
-    """One fingerprint of one agent, from its first error until it is settled, ended otherwise or closed."""
-
-    model_config = ConfigDict(defer_build=True)
-
-    id: str
-    agent: AgentRef
-    fingerprint: str
-    error: ErrorReported
-    opened_unix_nano: int
-    stale: bool = False
-    recurrence_of: str | None = None
-    tried: list[Strategy] = []
-    trace_id: str = ""
-    traceparent: str | None = None
-    phase: Phase = "open"
-    error_count: int = 0
-    event_count: int = 0
-    first_event_ids: list[str] = []
-    unsettled: list[str] = []
-    """Event ids whose senders still wait for a settlement."""
-    classification: Classification | None = None
-    prediction: PredictionSummary | None = None
-    decision: DecisionSummary | None = None
-    strategy: Strategy | None = None
-    attempts: list[AttemptSummary] = []
-    pending: RecoveryCommand | None = None
-    """A command that is on disk and whose result is not."""
-    times: Times = Times()
-    outcome: RecoveryOutcome | None = None
-    """The last outcome told."""
-    outcome_unix_nano: int = 0
-    """When the last outcome was written."""
-    concluded_unix_nano: int = 0
-    """When it reached its phase."""
-    held_until_unix_nano: int = 0
-    """Until when a limiting strategy stays in force; 0: none is."""
-    approved: Strategy | None = None
-    """A strategy that a person approved of and that has not been begun."""
-    symptom_of: str | None = None
-    """The incident that this one was a symptom of when it was last decided on."""
-
-    @property
-    def rule(self) -> str:
-        """By which rule it was last decided on."""
-        return self.decision.rule if self.decision else ""
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """What makes errors the same incident."""
-        return self.agent.key, self.fingerprint
-
-    @property
-    def untold(self) -> bool:
-        """Whether errors were counted after the last outcome."""
-        return self.outcome is not None and self.error_count > self.outcome.error_count
-
-    @property
-    def spent_ms(self) -> int:
-        """Time of all attempts together."""
-        return sum(a.ended_unix_nano - a.started_unix_nano for a in self.attempts) // 1_000_000
 
 
 class PartitionState:
@@ -119,12 +42,30 @@ class PartitionState:
         """Pauses of single agents."""
         self.changed: set[str] = set()
         """Incidents that changed since somebody last cleared this."""
+        self.closing: set[str] = set()
+        """Incidents that closed and whose details are still here."""
+        self._agents: dict[str, AgentRef] = {}
 
     def restored(self, incident: Incident) -> None:
         """Takes an incident in as it was."""
+        incident.agent = self._known(incident.agent)
         self.incidents[incident.id] = incident
+        if incident.phase == "closed" and not incident.slim:
+            self.closing.add(incident.id)
         self.latest[incident.key] = incident.id
         self.open[incident.agent.key] += incident.phase == "open"
+
+    def _known(self, agent: AgentRef) -> AgentRef:
+        """One and the same object for all incidents of an agent's process."""
+        known = self._agents.get(agent.key)
+        if known is None or known != agent:
+            known = self._agents[agent.key] = agent
+        return known
+
+    def _whole(self, incident_id: str) -> Incident | None:
+        """An incident that is remembered with its details. To one that has closed and lost them nothing happens."""
+        incident = self.incidents.get(incident_id)
+        return None if incident is None or incident.slim else incident
 
     def _enter(self, incident: Incident, phase: Phase, at_unix_nano: int) -> None:
         if phase == incident.phase:
@@ -160,7 +101,7 @@ class PartitionState:
             case Decided():
                 self._decide(entry, at_unix_nano)
             case Commanded():
-                if incident := self.incidents.get(entry.incident_id):
+                if incident := self._whole(entry.incident_id):
                     incident.pending = entry.command
                     self._act(incident, at_unix_nano)
             case Attempted():
@@ -168,7 +109,7 @@ class PartitionState:
             case Concluded():
                 self._conclude(entry.outcome, at_unix_nano)
             case Held():
-                if incident := self.incidents.get(entry.incident_id):
+                if incident := self._whole(entry.incident_id):
                     incident.held_until_unix_nano = entry.until_unix_nano
             case Released():
                 if incident := self.incidents.get(entry.incident_id):
@@ -185,14 +126,17 @@ class PartitionState:
             id=entry.incident_id,
             agent=entry.agent,
             fingerprint=entry.fingerprint,
-            error=entry.error,
             opened_unix_nano=at,
+            stored=Details(
+                error=entry.error,
+                trace_id=entry.trace_id,
+                times=Times(reported=entry.error.time_unix_nano),
+            ),
+            operation=entry.error.operation,
+            traceparent=entry.traceparent,
             stale=entry.stale,
             recurrence_of=entry.recurrence_of,
-            tried=list(entry.tried),
-            trace_id=entry.trace_id,
-            traceparent=entry.traceparent,
-            times=Times(reported=entry.error.time_unix_nano),
+            tried=tuple(entry.tried),
         )
         self.restored(incident)
 
@@ -203,21 +147,28 @@ class PartitionState:
             return
         incident.error_count += entry.error_count
         incident.event_count += len(entry.event_ids)
-        room = SHOWN_EVENTS - len(incident.first_event_ids)
+        if incident.slim:
+            incident.late_event_ids = (*incident.late_event_ids, *entry.event_ids)[:SHOWN_EVENTS]
+            return
+        details = incident.details
+        room = SHOWN_EVENTS - len(details.event_ids)
         if room > 0:
-            incident.first_event_ids += entry.event_ids[:room]
-        if incident.outcome is None:
-            incident.unsettled += entry.event_ids
+            details.event_ids += entry.event_ids[:room]
+        if incident.standing is None:
+            details.unsettled += entry.event_ids
 
     def _decide(self, entry: Decided, at: int) -> None:
-        incident = self.incidents.get(entry.incident_id)
+        incident = self._whole(entry.incident_id)
         if incident is None:
             return
-        incident.classification = entry.classification
-        incident.prediction = entry.prediction
-        incident.decision = entry.decision
+        details = incident.details
+        details.classification = entry.classification
+        details.prediction = entry.prediction
+        details.decision = entry.decision
+        details.times = entry.times
         incident.strategy = entry.strategy
-        incident.times = entry.times
+        incident.rule = entry.decision.rule
+        incident.selected_unix_nano = entry.times.selected or 0
         upstream = entry.decision.state.get("upstream_incident")
         incident.symptom_of = upstream if entry.command is None and isinstance(upstream, str) else None
         if entry.command is not None:
@@ -225,7 +176,7 @@ class PartitionState:
             incident.pending = entry.command
             self._enter(incident, "open", at)
             if entry.strategy is not None:
-                incident.tried.append(entry.strategy)
+                incident.tried = (*incident.tried, entry.strategy)
             self._act(incident, entry.times.commanded or at)
 
     def _operate(self, entry: Operated) -> None:
@@ -238,31 +189,32 @@ class PartitionState:
         self.acted[incident.agent.key] = max(self.acted.get(incident.agent.key, 0), at)
 
     def _attempt(self, entry: Attempted) -> None:
-        incident = self.incidents.get(entry.incident_id)
+        incident = self._whole(entry.incident_id)
         if incident is None or incident.pending is None or incident.pending.command_id != entry.command_id:
             return
-        command, result = incident.pending, entry.result
+        command, result, details = incident.pending, entry.result, incident.details
         incident.pending = None
-        if command.action == "undo" and incident.attempts:
+        if command.action == "undo" and details.attempts:
             done = result.status in ("done", "accepted")
-            incident.attempts[-1] = incident.attempts[-1].model_copy(update={"undone": done})
+            details.attempts[-1] = details.attempts[-1].model_copy(update={"undone": done})
             incident.held_until_unix_nano = 0
         if command.action != "apply":
             return
-        incident.attempts.append(
+        incident.ended_unix_nano = entry.ended_unix_nano
+        details.attempts.append(
             AttemptSummary(
                 attempt=command.attempt,
                 command_id=command.command_id,
                 strategy=command.strategy,
                 status=result.status,
                 verified=result.verified,
-                started_unix_nano=incident.times.commanded or result.commanded_unix_nano or entry.ended_unix_nano,
+                started_unix_nano=details.times.commanded or result.commanded_unix_nano or entry.ended_unix_nano,
                 ended_unix_nano=entry.ended_unix_nano,
             )
         )
-        incident.times = incident.times.model_copy(
+        details.times = details.times.model_copy(
             update={
-                "commanded": result.commanded_unix_nano or incident.times.commanded,
+                "commanded": result.commanded_unix_nano or details.times.commanded,
                 "acted": result.acted_unix_nano,
                 "verified": result.probed_unix_nano if result.verified else None,
             }
@@ -272,30 +224,39 @@ class PartitionState:
         incident = self.incidents.get(outcome.incident_id)
         if incident is None:
             return
-        incident.outcome = outcome
+        if not incident.slim:
+            incident.details.outcome = outcome
+            incident.details.unsettled = []
+        elif outcome.error is not None:
+            incident.stored = as_told(outcome)
+        incident.late_event_ids = ()
+        incident.standing = outcome.outcome
+        incident.sequence = outcome.sequence
+        incident.told_count = outcome.error_count
         incident.outcome_unix_nano = at
-        incident.unsettled = []
+        incident.recorded = 0
         self.changed.add(incident.id)
         phase: Phase = "parked"
         if outcome.settled or outcome.outcome == "no_action":
             phase = "closed"
+            self.closing.add(incident.id)
         elif outcome.outcome == "recovered":
             phase = "settling"
         self._enter(incident, phase, at)
 
+    def recall(self, incident: Incident, outcome: RecoveryOutcome) -> None:
+        """Gives an incident its details back, from its last outcome. Raises `ValueError` for one that has none."""
+        details = as_told(outcome)
+        details.event_ids = [*details.event_ids, *incident.late_event_ids][:SHOWN_EVENTS]
+        incident.stored, incident.late_event_ids = details, ()
+        self.closing.add(incident.id)
+
     def forget_closed(self, before_unix_nano: int) -> None:
         """Drops incidents that closed before a time and hold no strategy in force."""
-        old = [
-            i.id
-            for i in self.incidents.values()
-            if i.phase == "closed"
-            and i.concluded_unix_nano < before_unix_nano
-            and not i.held_until_unix_nano
-            and i.pending is None
-            and not i.untold
-        ]
+        old = [i.id for i in self.incidents.values() if i.done and i.concluded_unix_nano < before_unix_nano]
         for incident_id in old:
             incident = self.incidents.pop(incident_id)
             self.changed.add(incident_id)
+            self.closing.discard(incident_id)
             if self.latest.get(incident.key) == incident_id:
                 del self.latest[incident.key]

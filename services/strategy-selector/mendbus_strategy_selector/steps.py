@@ -3,6 +3,7 @@
 Nothing is commanded that is not on disk, and nothing is told that is not on disk.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +18,15 @@ from mendbus.telemetry import AttributeValue, Kind, Span, Tracer
 from mendbus_strategy_selector.agents import Agents
 from mendbus_strategy_selector.asks import Asks
 from mendbus_strategy_selector.dependencies import notice_of
-from mendbus_strategy_selector.journal import Journal
+from mendbus_strategy_selector.incident import Incident
+from mendbus_strategy_selector.journal import Journal, Position
 from mendbus_strategy_selector.overview import Overview
 from mendbus_strategy_selector.policies import Policies
 from mendbus_strategy_selector.policy import Policy
-from mendbus_strategy_selector.state import Incident, PartitionState
+from mendbus_strategy_selector.state import PartitionState
 from mendbus_strategy_selector.telling import Teller
+
+log = logging.getLogger("mendbus")
 
 _COMMAND_EVENTS = 16
 _PROBE_MS = 1000
@@ -101,9 +105,9 @@ class Steps:
             agent=incident.agent,
             action=action,
             strategy=strategy,
-            operation=incident.error.operation,
+            operation=incident.operation,
             category=classification.category if classification else None,
-            event_ids=incident.first_event_ids[:_COMMAND_EVENTS],
+            event_ids=incident.details.event_ids[:_COMMAND_EVENTS],
             checkpoint_id=incident.error.checkpoint_id,
             parameters=parameters,
             timeout_ms=timeout_ms,
@@ -128,7 +132,7 @@ class Steps:
                 agent_kind=incident.agent.kind,
                 agent_id=incident.agent.id,
                 command=command,
-                operation=incident.error.operation,
+                operation=incident.operation,
                 timeout_ms=command.timeout_ms,
             ),
             span,
@@ -150,7 +154,7 @@ class Steps:
             incident_id=incident.id,
             agent_kind=incident.agent.kind,
             agent_id=incident.agent.id,
-            operation=incident.error.operation,
+            operation=incident.operation,
             timeout_ms=_PROBE_MS,
         )
         result = await self.context.asks.execute(probe, span)
@@ -173,7 +177,8 @@ class Steps:
         told = self.outcome_of(incident, outcome, reason, settled=settled)
         self.state.apply(Concluded(outcome=told), self.now())
         body = codec.encode(told)
-        await self._journal.append(*before, _concluded(body), lazy=settled)
+        position = await self._journal.append(*before, _concluded(body), lazy=settled)
+        self._recorded(incident, told, position)
         self._tell(incident, told, body, span)
         if waiting:
             await self._teller.settle(incident.agent, waiting, outcome, incident.id)
@@ -195,8 +200,9 @@ class Steps:
         self, incident: Incident, outcome: Outcome, reason: str | None, *, settled: bool = False
     ) -> RecoveryOutcome:
         """An incident as the next outcome tells it."""
-        found, last = incident.classification, incident.outcome
-        undone = bool(incident.attempts and incident.attempts[-1].undone)
+        details = incident.details
+        found, last = details.classification, details.outcome
+        undone = bool(details.attempts and details.attempts[-1].undone)
         return RecoveryOutcome(
             incident_id=incident.id,
             sequence=0 if last is None else last.sequence + 1,
@@ -205,34 +211,66 @@ class Steps:
             outcome=outcome,
             reason=reason,
             strategy=incident.strategy,
-            attempts=incident.attempts,
+            attempts=details.attempts,
             error_count=incident.error_count,
             event_count=incident.event_count,
-            event_ids=incident.first_event_ids,
+            event_ids=details.event_ids,
             symptoms=self.context.overview.incidents.symptoms(incident.id),
-            error=incident.error,
+            error=details.error,
             classification=None
             if found is None
             else ClassificationSummary(
                 category=found.category, severity=found.severity, confidence=found.confidence, model=found.model
             ),
-            prediction=incident.prediction,
-            decision=incident.decision,
-            times=incident.times,
-            trace_id=incident.trace_id,
+            prediction=details.prediction,
+            decision=details.decision,
+            times=details.times,
+            trace_id=details.trace_id,
             settled=settled or (last.settled if last else None),
             undone=undone if settled or undone else None,
         )
 
     async def tell_late(self, incident: Incident) -> None:
-        """Tells that errors were counted after the last outcome."""
-        last = incident.outcome
-        if last is not None and incident.untold:
-            told = self.outcome_of(incident, last.outcome, last.reason)
-            self.state.apply(Concluded(outcome=told), self.now())
-            body = codec.encode(told)
-            await self._journal.append(_concluded(body))
-            self._teller.tell(told, body)
+        """Tells that errors were counted after the last outcome. Raises `BusError` when that cannot be read back."""
+        if not incident.untold:
+            return
+        if incident.slim:
+            last = await self._journal.outcome(incident.recorded, incident.id)
+            if last is not None and last.error is not None and last.sequence == incident.sequence:
+                self.state.recall(incident, last)
+        if incident.slim:
+            log.error("the journal no longer has the outcome of %s: it is told again without details", incident.id)
+            told = _bare(incident)
+        else:
+            last = incident.details.outcome
+            told = self.outcome_of(incident, incident.standing or "escalated", last.reason if last else None)
+        self.state.apply(Concluded(outcome=told), self.now())
+        body = codec.encode(told)
+        self._recorded(incident, told, await self._journal.append(_concluded(body)))
+        self._teller.tell(told, body)
+
+    def _recorded(self, incident: Incident, told: RecoveryOutcome, position: Position) -> None:
+        # One that was told meanwhile stands in a later record.
+        if incident.sequence == told.sequence:
+            incident.recorded = position.sequence
+
+
+def _bare(incident: Incident) -> RecoveryOutcome:
+    """The next outcome of an incident of which only the counts are left."""
+    return RecoveryOutcome(
+        incident_id=incident.id,
+        sequence=incident.sequence + 1,
+        agent=incident.agent,
+        fingerprint=incident.fingerprint,
+        outcome=incident.standing or "escalated",
+        reason="counted late, when the journal no longer had the details",
+        strategy=incident.strategy,
+        error_count=incident.error_count,
+        event_count=incident.event_count,
+        event_ids=list(incident.late_event_ids),
+        trace_id="",
+        settled=True,
+    )
 
 
 def _concluded(outcome: bytes) -> bytes:

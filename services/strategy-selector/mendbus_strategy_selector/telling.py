@@ -28,18 +28,25 @@ class Teller:
         self._bus = bus
         self._subjects = subjects
         self._outcomes: deque[_Told] = deque()
+        self._untold: dict[str, int] = {}
+        """The highest sequence that is still to be told, by incident id."""
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
     def tell(self, outcome: RecoveryOutcome, body: bytes = b"", traceparent: str = "") -> None:
         """Has an outcome told soon; `body`: the outcome, if it is packed already."""
-        agent, headers = outcome.agent, codec.headers(traceparent)
+        agent, headers, incident_id = outcome.agent, codec.headers(traceparent), outcome.incident_id
         subject = self._subjects.outcome(agent.kind, agent.id)
         body = body or codec.encode(outcome)
-        self._outcomes.append(_Told(outcome.incident_id, outcome.sequence, subject, body, headers))
+        self._outcomes.append(_Told(incident_id, outcome.sequence, subject, body, headers))
+        self._untold[incident_id] = max(outcome.sequence, self._untold.get(incident_id, 0))
         self._idle.clear()
         self._wake.set()
+
+    def has_told(self, incident_id: str) -> bool:
+        """Whether the server has every outcome of an incident that was to be told."""
+        return incident_id not in self._untold
 
     async def settle(self, agent: AgentRef, event_ids: list[str], outcome: Outcome, incident_id: str) -> None:
         """Tells an agent that events are done with. It asks if this gets lost."""
@@ -105,6 +112,8 @@ class Teller:
                 log.debug("an outcome is told again: %s", error)
                 await asyncio.sleep(_PAUSE_SECONDS)
             else:
+                if self._untold.get(told.incident_id) == told.sequence:
+                    del self._untold[told.incident_id]
                 return
 
 

@@ -8,34 +8,49 @@ from mendbus.contracts.errors import BusError
 from mendbus.contracts.journal import Floored
 from mendbus.runtime import Runtime
 from mendbus_strategy_selector.journal import Journal
+from mendbus_strategy_selector.policies import Policies
 from mendbus_strategy_selector.snapshot import Snapshots
 from mendbus_strategy_selector.state import Lane, PartitionState
+from mendbus_strategy_selector.telling import Teller
 
 log = logging.getLogger("mendbus")
 
 SNAPSHOT_RECORDS = 500
 _NANO = 1_000_000_000
 _FLOOR_SEQUENCES = 1000
-_CLOSED_KEPT_SECONDS = 120.0
+_CLOSED_KEPT_SECONDS = 60.0
 
 
 class Tidying:
     """Looks after the state of one partition."""
 
-    def __init__(self, runtime: Runtime, number: int, state: PartitionState, journal: Journal) -> None:
+    def __init__(
+        self, runtime: Runtime, policies: Policies, number: int, state: PartitionState, journal: Journal
+    ) -> None:
         self._runtime = runtime
+        self._policies = policies
         self._number = number
         self._state = state
         self._journal = journal
         self._snapshots = Snapshots(runtime.bus, runtime.subjects, number)
         self._snapshot_at = journal.position.number
 
+    def forget(self, teller: Teller) -> None:
+        """Forgets closed incidents when nothing can recur any more, and the details of those that have been told."""
+        state = self._state
+        kept = max(_CLOSED_KEPT_SECONDS, self._policies.current.recurrence_seconds)
+        state.forget_closed(self._runtime.now() - int(kept * _NANO))
+        for incident_id in list(state.closing):
+            if teller.has_told(incident_id) and state.incidents[incident_id].drop():
+                state.closing.discard(incident_id)
+
     async def tidy_when_due(self) -> None:
-        """Forgets what is not needed any more, and keeps the rest as a snapshot, every so many records."""
-        if self._journal.position.number - self._snapshot_at < SNAPSHOT_RECORDS:
+        """Keeps the state as a snapshot, every so many records."""
+        # Seldom enough, too, that a record does not cost more than to pack two incidents, however many there are.
+        due = max(SNAPSHOT_RECORDS, len(self._state.incidents) // 2)
+        if self._journal.position.number - self._snapshot_at < due:
             return
         runtime = self._runtime
-        self._state.forget_closed(runtime.now() - int(_CLOSED_KEPT_SECONDS * _NANO))
         try:
             for lane in get_args(Lane):
                 if len(self._state.sequences[lane]) > _FLOOR_SEQUENCES:

@@ -44,6 +44,8 @@ class Requests:
         finally:
             timer.cancel()
             del self._waiting[reply]
+            # Of a time-out this frame is part of the traceback: together they would be garbage for the collector.
+            del answer
         if status_of(message) == _NO_RESPONDERS:
             raise NoResponders(subject)
         return message

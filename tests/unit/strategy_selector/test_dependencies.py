@@ -6,8 +6,8 @@ from tests.unit.strategy_selector.test_snapshot import error
 from mendbus.contracts.messages import AgentHello, AgentRef
 from mendbus_strategy_selector.agents import Agents
 from mendbus_strategy_selector.dependencies import upstream_of
+from mendbus_strategy_selector.incident import Details, Incident
 from mendbus_strategy_selector.incidents import OpenIncidents
-from mendbus_strategy_selector.state import Incident
 
 SECOND = 1_000_000_000
 
@@ -27,7 +27,7 @@ def incident(name: str, at: float) -> Incident:
         id=f"i-{name}",
         agent=AgentRef(kind="app", id=name),
         fingerprint="f",
-        error=error("Down"),
+        stored=Details(error=error("Down")),
         opened_unix_nano=int(at * SECOND),
     )
 

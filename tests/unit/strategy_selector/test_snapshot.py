@@ -1,5 +1,6 @@
 """State rebuilt from any snapshot and the rest of the journal is the state that was."""
 
+from dataclasses import fields
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -29,6 +30,7 @@ from mendbus.contracts.messages import (
     RecoveryOutcome,
 )
 from mendbus.contracts.subjects import Subjects
+from mendbus_strategy_selector.incident import Incident, restored
 from mendbus_strategy_selector.journal import Position, digest_of
 from mendbus_strategy_selector.snapshot import BUCKET, Snapshots, restore
 from mendbus_strategy_selector.state import PartitionState
@@ -117,10 +119,17 @@ def entries_for(incident: str, number: int) -> st.SearchStrategy[Entry]:
 _ENTRIES = st.lists(st.sampled_from(["A", "B"]).flatmap(lambda i: entries_for(i, ord(i))), max_size=30)
 
 
+def facts(incident: Incident) -> dict[str, Any]:
+    """Everything an incident says, to compare."""
+    found = {field.name: getattr(incident, field.name) for field in fields(Incident)}
+    # Which record has the last outcome is known when that is on disk.
+    return found | {"stored": None if incident.slim else incident.details.model_dump(), "recorded": None}
+
+
 def seen(state: PartitionState) -> dict[str, Any]:
     """Everything a state knows, to compare."""
     return {
-        "incidents": {k: v.model_dump() for k, v in state.incidents.items()},
+        "incidents": {k: facts(v) for k, v in state.incidents.items()},
         "latest": state.latest,
         "floors": state.floors,
         "sequences": state.sequences,
@@ -158,6 +167,59 @@ async def test_snapshot_and_journal_give_the_state_that_was(entries: list[Entry]
     assert seen(rebuilt) == seen(state)
     assert at == position
     await bus.close()
+
+
+@given(entries=_ENTRIES, more=_ENTRIES)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_folded_incidents_are_what_they_were(entries: list[Entry], more: list[Entry]) -> None:
+    """Whatever happens before and afterwards, an incident whose details were packed in between is the same."""
+    never, folded = PartitionState(), PartitionState()
+    for at, entry in enumerate(entries, 1):
+        never.apply(entry, at)
+        folded.apply(entry, at)
+    for incident in folded.incidents.values():
+        incident.fold()
+        assert isinstance(incident.stored, bytes) == (incident.phase != "open" and incident.pending is None)
+    assert seen(folded) == seen(never)
+    for incident in folded.incidents.values():
+        incident.fold()
+    for at, entry in enumerate(more, 100):
+        never.apply(entry, at)
+        folded.apply(entry, at)
+    assert seen(folded) == seen(never)
+
+
+@given(entries=_ENTRIES, more=_ENTRIES)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_incidents_without_details_count_on(entries: list[Entry], more: list[Entry]) -> None:
+    """One that has left its details to the journal takes any entry, counts as if it had them, and is restored so."""
+    whole, slim = PartitionState(), PartitionState()
+    for at, entry in enumerate(entries, 1):
+        whole.apply(entry, at)
+        slim.apply(entry, at)
+    shown = {incident_id: list(incident.details.event_ids) for incident_id, incident in slim.incidents.items()}
+    for incident in slim.incidents.values():
+        incident.recorded = 1
+        if incident.drop():
+            slim.closing.discard(incident.id)
+        assert incident.slim == incident.done
+    counts = [entry for entry in more if isinstance(entry, Counted | Floored)]
+    for at, entry in enumerate(counts, 100):
+        whole.apply(entry, at)
+        slim.apply(entry, at)
+    for incident_id, incident in slim.incidents.items():
+        rebuilt = restored(codec.unpack(incident.packed()))
+        assert facts(rebuilt) == facts(incident)
+        known = whole.incidents[incident_id]
+        assert (incident.error_count, incident.event_count) == (known.error_count, known.event_count)
+        assert (incident.untold, incident.standing, incident.sequence) == (known.untold, known.standing, known.sequence)
+        if incident.slim:
+            told = known.details.outcome
+            assert told is not None
+            slim.recall(incident, told.model_copy(update={"error": known.error, "event_ids": shown[incident_id]}))
+            assert incident.details.event_ids == known.details.event_ids
+    for at, entry in enumerate(more, 200):
+        slim.apply(entry, at)
 
 
 async def test_a_snapshot_of_no_use_is_passed_over() -> None:
