@@ -193,9 +193,9 @@ async def test_a_lease_lost_with_the_server_is_written_anew(bus: Bus) -> None:
         fence = a.standby.fence
         stream = SUBJECTS.bucket_stream("leases")
         assert await bus.purge(stream, (await bus.usage(stream)).last_sequence + 1)
-        await eventually(lambda: "deactivate" in a.told)
-        await eventually(lambda: max(a.standby.fence, b.standby.fence) > fence)
-        await eventually(lambda: a.standby.active != b.standby.active)
+        await eventually(lambda: "deactivate" in a.told, 20.0)
+        await eventually(lambda: max(a.standby.fence, b.standby.fence) > fence, 20.0)
+        await eventually(lambda: a.standby.active != b.standby.active, 20.0)
 
 
 async def test_who_leaves_hands_on(bus: Bus) -> None:
