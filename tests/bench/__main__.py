@@ -24,6 +24,7 @@ from tests.bench.plan import QUICK, Plan
 from mendbus.service import run_loop
 
 MODES: tuple[Mode, ...] = ("traced", "untraced")
+_QUIET_CORES = 0.2
 VALIDATIONS: dict[str, tuple[str, ...]] = {
     "recovery-time": ("floor", "selection", "recovery", "burst"),
     "stress": ("floor", "sustained"),
@@ -139,6 +140,11 @@ def main() -> int:
         say(f"MISSED {sentence}")
     for row, reason in book.failures.items():
         say(f"NOT MEASURED {row}: {reason}")
+    busy = max(
+        (fact["cores_used_by_others"] for facts in book.details["disturbance"].values() for fact in facts), default=0
+    )
+    if missed and busy > _QUIET_CORES:
+        say(f"others used up to {busy:g} cores meanwhile: a quieter machine may show other figures")
     everything = report.content(book, rows, found, missed)
     if options.json:
         print(json.dumps(everything, indent=1))

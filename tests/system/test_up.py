@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+from tests.harness import unmeasured
 
 from mendbus.contracts.vocabulary import SERVICES
 
@@ -83,18 +84,19 @@ def _alive(pid: int) -> bool:
         return False
 
 
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(("MENDBUS_", "NATS_", "OTEL_"))}
+def _environment(*, measured: bool = True) -> dict[str, str]:
+    known = os.environ if measured else unmeasured()
+    return {name: value for name, value in known.items() if not name.startswith(("MENDBUS_", "NATS_", "OTEL_"))}
 
 
 def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """One command, to its end."""
+    """One command, to its end. Those that ask are measured elsewhere, within the process of their tests."""
     return subprocess.run(
         [str(MENDBUS), *words],
         capture_output=True,
         text=True,
         check=False,
-        env=_environment() | environment,
+        env=_environment(measured=words[0] == "up") | environment,
         timeout=COMMAND_SECONDS,
     )
 
