@@ -89,7 +89,7 @@ class Aftercare:
         if applied:
             until = self._steps.now() + int(self._context.policy.hold_seconds * _NANO)
             entries.append(Held(incident_id=incident.id, until_unix_nano=until))
-        await self._steps.conclude(incident, "recovered", reason, None, *entries, settled=True)
+        await self._steps.settle(incident, reason, *entries)
 
     async def lift(self, incident: Incident) -> bool:
         """Ends a limiting strategy if its agent is healthy now; False when it must be held longer.

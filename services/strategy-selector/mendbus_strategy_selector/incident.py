@@ -22,13 +22,11 @@ from mendbus.contracts.messages import (
     RecoveryOutcome,
     Times,
 )
-from mendbus.contracts.subjects import MAX_SERVICE_BODY
 from mendbus.contracts.vocabulary import Outcome, Strategy
 
 Phase = Literal["open", "settling", "parked", "closed"]
 
 SHOWN_EVENTS: Final = 100
-_PACKED_BYTES = 2 * MAX_SERVICE_BODY
 _TOLD = ("error", "event_ids", "prediction", "decision", "attempts", "times", "trace_id")
 """Details that an outcome tells as they are."""
 _AS_TOLD = "as_told"
@@ -53,16 +51,31 @@ class Details(BaseModel):
     outcome: RecoveryOutcome | None = None
     """The last outcome told."""
 
-    def packed(self) -> bytes:
-        """All of it; what the outcome says too is there once."""
+    def packed(self, outcome: bytes = b"") -> bytes:
+        """All of it; what the outcome says too is there once. `outcome`: the last one, if it is packed already."""
         told = self.outcome
         same = [name for name in _TOLD if told is not None and getattr(self, name) == getattr(told, name)]
-        return codec.pack({**self.model_dump(exclude_none=True, exclude=set(same)), _AS_TOLD: same})
+        rest = {**self.model_dump(exclude_none=True, exclude={*same, "outcome"}), _AS_TOLD: same}
+        return codec.pack(rest) if told is None else codec.pack_with(rest, "outcome", outcome or codec.encode(told))
+
+
+def retold(content: bytes, **changes: Any) -> tuple[bytes, bytes, int]:
+    """From packed details: their outcome as settled, packed; the details that hold it; the number of its attempts.
+
+    `changes`: other fields that it tells otherwise than the one before. Raises `KeyError` where there is none.
+    """
+    value = codec.reread(content)
+    last = value.pop("outcome")
+    attempts = last.get("attempts", [])
+    shown = value.get("event_ids", last.get("event_ids", []))
+    undone = bool(attempts and attempts[-1].get("undone"))
+    body = codec.pack({**last, "event_ids": shown, **changes, "settled": True, "undone": undone})
+    return body, codec.pack_with(value, "outcome", body), len(attempts)
 
 
 def unpacked(content: bytes) -> Details:
     """What `Details.packed` gave. Raises `Refused` or `ValueError` for anything else."""
-    value = codec.unpack(content, _PACKED_BYTES)
+    value = codec.reread(content)
     if "outcome" in value:
         told = value["outcome"] = RecoveryOutcome.model_validate(value["outcome"])
         value |= {name: getattr(told, name) for name in value[_AS_TOLD]}
@@ -88,6 +101,8 @@ class Incident:
     opened_unix_nano: int
     stored: Details | bytes | None
     """The details; packed, while it rests; None: they are in the journal alone."""
+    body: bytes = b""
+    """The last outcome, packed, from when it was told until the details are."""
     operation: str | None = None
     """What failed: the details may rest while that is probed."""
     traceparent: str | None = None
@@ -179,12 +194,12 @@ class Incident:
     def fold(self) -> None:
         """Packs the details, if nobody works on the incident now."""
         if isinstance(self.stored, Details) and self.phase != "open" and self.pending is None:
-            self.stored = self.stored.packed()
+            self.stored, self.body = self.stored.packed(self.body), b""
 
     def drop(self) -> bool:
         """Leaves the details to the journal, if all is over and the record there is known; whether it did."""
         if self.done and self.recorded:
-            self.stored = None
+            self.stored, self.body = None, b""
             # Of use only before, and a good part of what would be left.
             self.opened_unix_nano = self.selected_unix_nano = self.ended_unix_nano = 0
             self.operation = self.traceparent = None
@@ -199,7 +214,7 @@ class Incident:
         return codec.pack({name: item for name, item in value.items() if item is not None})
 
 
-_MODELS = ("agent", "pending", "stored")
+_MODELS = ("agent", "pending", "stored", "body")
 _PLAIN: Final = tuple(field.name for field in fields(Incident) if field.name not in _MODELS)
 
 

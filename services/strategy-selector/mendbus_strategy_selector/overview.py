@@ -11,7 +11,7 @@ from mendbus import codec
 from mendbus.bus import Bus, StoredMessage, Subscription
 from mendbus.contracts.errors import Refused
 from mendbus.contracts.journal import Operated
-from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects
+from mendbus.contracts.subjects import Subjects
 from mendbus_strategy_selector.budgets import LATCHED
 from mendbus_strategy_selector.incidents import OpenIncidents
 from mendbus_strategy_selector.pauses import EVERYTHING, Pauses, scope_of
@@ -72,7 +72,7 @@ class Overview:
         self._seen = message.sequence
         try:
             # Not validated: our own record, and validating every one of them again would double what writing it cost.
-            record = codec.unpack(message.body, MAX_SERVICE_BODY)
+            record = codec.reread(message.body)
             for entry in record["entries"]:
                 self.apply(entry, record["time_unix_nano"])
         except (Refused, KeyError, TypeError) as error:

@@ -232,10 +232,7 @@ class PartitionState:
         incident.late_event_ids = ()
         incident.standing = outcome.outcome
         incident.sequence = outcome.sequence
-        incident.told_count = outcome.error_count
-        incident.outcome_unix_nano = at
-        incident.recorded = 0
-        self.changed.add(incident.id)
+        self._told(incident, outcome.error_count, at)
         phase: Phase = "parked"
         if outcome.settled or outcome.outcome == "no_action":
             phase = "closed"
@@ -243,6 +240,20 @@ class PartitionState:
         elif outcome.outcome == "recovered":
             phase = "settling"
         self._enter(incident, phase, at)
+
+    def settle(self, incident: Incident, content: bytes, at: int) -> None:
+        """Closes an incident whose details rest: `content` are those that hold the outcome told of it now."""
+        incident.stored = content
+        incident.sequence += 1
+        self._told(incident, incident.error_count, at)
+        self.closing.add(incident.id)
+        self._enter(incident, "closed", at)
+
+    def _told(self, incident: Incident, count: int, at: int) -> None:
+        incident.told_count = count
+        incident.outcome_unix_nano = at
+        incident.recorded, incident.body = 0, b""
+        self.changed.add(incident.id)
 
     def recall(self, incident: Incident, outcome: RecoveryOutcome) -> None:
         """Gives an incident its details back, from its last outcome. Raises `ValueError` for one that has none."""

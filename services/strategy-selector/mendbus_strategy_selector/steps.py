@@ -18,7 +18,7 @@ from mendbus.telemetry import AttributeValue, Kind, Span, Tracer
 from mendbus_strategy_selector.agents import Agents
 from mendbus_strategy_selector.asks import Asks
 from mendbus_strategy_selector.dependencies import notice_of
-from mendbus_strategy_selector.incident import Incident
+from mendbus_strategy_selector.incident import Incident, retold
 from mendbus_strategy_selector.journal import Journal, Position
 from mendbus_strategy_selector.overview import Overview
 from mendbus_strategy_selector.policies import Policies
@@ -176,24 +176,55 @@ class Steps:
         waiting = list(incident.unsettled)
         told = self.outcome_of(incident, outcome, reason, settled=settled)
         self.state.apply(Concluded(outcome=told), self.now())
-        body = codec.encode(told)
+        incident.body = body = codec.encode(told)
+        sequence, count, attempts = told.sequence, told.error_count, len(told.attempts)
         position = await self._journal.append(*before, _concluded(body), lazy=settled)
-        self._recorded(incident, told, position)
-        self._tell(incident, told, body, span)
+        self._recorded(incident, sequence, position)
+        self._tell(incident, outcome, sequence, count, attempts, body, span)
         if waiting:
             await self._teller.settle(incident.agent, waiting, outcome, incident.id)
 
-    def _tell(self, incident: Incident, told: RecoveryOutcome, body: bytes, parent: Span | None) -> None:
+    async def settle(self, incident: Incident, reason: str, *before: Entry) -> None:
+        """Concludes that a recovery has held; details that rest are told as they are, without becoming models."""
+        if not isinstance(incident.stored, bytes):
+            await self.conclude(incident, "recovered", reason, None, *before, settled=True)
+            return
+        now, sequence, count = self.now(), incident.sequence + 1, incident.error_count
+        body, content, attempts = retold(
+            incident.stored,
+            sequence=sequence,
+            reason=reason,
+            error_count=count,
+            event_count=incident.event_count,
+            symptoms=self.context.overview.incidents.symptoms(incident.id),
+        )
+        for entry in before:
+            self.state.apply(entry, now)
+        self.state.settle(incident, content, now)
+        position = await self._journal.append(*before, _concluded(body), lazy=True)
+        self._recorded(incident, sequence, position)
+        self._tell(incident, "recovered", sequence, count, attempts, body, None)
+
+    def _tell(
+        self,
+        incident: Incident,
+        outcome: Outcome,
+        sequence: int,
+        count: int,
+        attempts: int,
+        body: bytes,
+        parent: Span | None,
+    ) -> None:
         attributes: dict[str, AttributeValue] = {
-            "mendbus.outcome": told.outcome,
-            "mendbus.outcome.sequence": told.sequence,
-            "mendbus.attempts": len(told.attempts),
-            "mendbus.error_count": told.error_count,
+            "mendbus.outcome": outcome,
+            "mendbus.outcome.sequence": sequence,
+            "mendbus.attempts": attempts,
+            "mendbus.error_count": count,
         }
-        if told.strategy:
-            attributes["mendbus.strategy"] = told.strategy
+        if incident.strategy:
+            attributes["mendbus.strategy"] = incident.strategy
         span = self.span("outcome", "producer", parent, incident, attributes)
-        self._teller.tell(told, body, span.traceparent)
+        self._teller.tell_packed(incident.id, sequence, incident.agent, body, span.traceparent)
         span.end()
 
     def outcome_of(
@@ -246,12 +277,12 @@ class Steps:
             told = self.outcome_of(incident, incident.standing or "escalated", last.reason if last else None)
         self.state.apply(Concluded(outcome=told), self.now())
         body = codec.encode(told)
-        self._recorded(incident, told, await self._journal.append(_concluded(body)))
+        self._recorded(incident, told.sequence, await self._journal.append(_concluded(body)))
         self._teller.tell(told, body)
 
-    def _recorded(self, incident: Incident, told: RecoveryOutcome, position: Position) -> None:
+    def _recorded(self, incident: Incident, sequence: int, position: Position) -> None:
         # One that was told meanwhile stands in a later record.
-        if incident.sequence == told.sequence:
+        if incident.sequence == sequence:
             incident.recorded = position.sequence
 
 

@@ -36,11 +36,15 @@ class Teller:
 
     def tell(self, outcome: RecoveryOutcome, body: bytes = b"", traceparent: str = "") -> None:
         """Has an outcome told soon; `body`: the outcome, if it is packed already."""
-        agent, headers, incident_id = outcome.agent, codec.headers(traceparent), outcome.incident_id
+        self.tell_packed(
+            outcome.incident_id, outcome.sequence, outcome.agent, body or codec.encode(outcome), traceparent
+        )
+
+    def tell_packed(self, incident_id: str, sequence: int, agent: AgentRef, body: bytes, traceparent: str) -> None:
+        """Has a packed outcome told soon."""
         subject = self._subjects.outcome(agent.kind, agent.id)
-        body = body or codec.encode(outcome)
-        self._outcomes.append(_Told(incident_id, outcome.sequence, subject, body, headers))
-        self._untold[incident_id] = max(outcome.sequence, self._untold.get(incident_id, 0))
+        self._outcomes.append(_Told(incident_id, sequence, subject, body, codec.headers(traceparent)))
+        self._untold[incident_id] = max(sequence, self._untold.get(incident_id, 0))
         self._idle.clear()
         self._wake.set()
 
