@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from mendbus import codec
 from mendbus.bus import Bus, Message, StoredMessage, Subscription
@@ -13,12 +14,20 @@ from mendbus.contracts.vocabulary import SILENT_AGENT_STRATEGIES, Strategy
 log = logging.getLogger("mendbus")
 
 
+class Said(NamedTuple):
+    """What is kept of a hello: as a whole each would be hundreds of objects."""
+
+    strategies: tuple[Strategy, ...]
+    depends_on: tuple[str, ...]
+    instance: str | None
+
+
 class Agents:
     """The directory of agents, by key (`kind/id`). `actuated`: what can be done to kinds that others recover."""
 
     def __init__(self, actuated: Mapping[str, Sequence[Strategy]] | None = None) -> None:
         self._actuated = actuated or {}
-        self._hellos: dict[str, AgentHello] = {}
+        self._said: dict[str, Said] = {}
         self._left: set[str] = set()
 
     async def follow(self, bus: Bus, subjects: Subjects) -> Subscription:
@@ -43,17 +52,17 @@ class Agents:
 
     def introduce(self, hello: AgentHello) -> None:
         """Takes in what an agent said of itself."""
-        self._hellos[hello.agent.key] = hello
+        self._said[hello.agent.key] = Said(tuple(hello.strategies), tuple(hello.depends_on), hello.agent.instance)
         self._left.discard(hello.agent.key)
 
     def known(self) -> set[str]:
         """Agents that introduced themselves and have not left."""
-        return self._hellos.keys() - self._left
+        return self._said.keys() - self._left
 
     def depends_on(self, key: str) -> list[str]:
         """What an agent needs, as it said: kinds, or `kind/id`."""
-        hello = self._hellos.get(key)
-        return [] if hello is None else list(hello.depends_on)
+        said = self._said.get(key)
+        return [] if said is None else list(said.depends_on)
 
     def left(self, key: str) -> bool:
         """Whether the agent said goodbye and has not come back."""
@@ -67,10 +76,10 @@ class Agents:
         actuated = self._actuated.get(key.partition("/")[0])
         if actuated is not None:
             return list(actuated)
-        hello = self._hellos.get(key)
-        return list(SILENT_AGENT_STRATEGIES) if hello is None else list(hello.strategies)
+        said = self._said.get(key)
+        return list(SILENT_AGENT_STRATEGIES) if said is None else list(said.strategies)
 
     def instance(self, key: str) -> str | None:
         """The boot id of the agent's process, where it is known."""
-        hello = self._hellos.get(key)
-        return None if hello is None else hello.agent.instance
+        said = self._said.get(key)
+        return None if said is None else said.instance
