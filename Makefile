@@ -65,7 +65,7 @@ proto: $(STAMP) ## regenerates schemas and AsyncAPI document from the code
 test-node: $(STAMP) ## an agent in Node, written from proto/ alone, is recovered (needs node and npm)
 	$(BIN)/python -m pytest -q -rs -m node tests/system
 
-locks: $(STAMP) ## cuts the images' lock files from requirements.txt, and the tables of k8s/README.md from the code
+locks: $(STAMP) ## cuts the images' lock files from requirements.txt; the tables of k8s/README.md and the executor's role from the code
 	$(BIN)/python requirements/export.py
 	$(BIN)/python k8s/reference.py
 
