@@ -26,7 +26,7 @@ from mendbus.service import run_loop
 MODES: tuple[Mode, ...] = ("traced", "untraced")
 _QUIET_CORES = 0.2
 VALIDATIONS: dict[str, tuple[str, ...]] = {
-    "recovery-time": ("floor", "selection", "recovery", "burst"),
+    "recovery-time": ("floor", "selection", "recovery", "burst", "warm", "rollback"),
     "stress": ("floor", "sustained"),
 }
 
