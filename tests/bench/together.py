@@ -10,16 +10,21 @@ from tests.bench.plan import Plan
 
 
 async def measure_burst(plan: Plan, book: Book, mode: Mode, folder: Path) -> None:
-    """Half of the agents fail at the same moment, each with a failure of its own."""
-    async with bed(folder, plan, mode, 2 * plan.burst) as made:
+    """Half of the agents fail at once, each with a failure of its own; lean agents first, as in `distinct`."""
+    for name in ("burst", "burst.sdk"):
+        await _measure_burst(plan, book, mode, folder / name, name)
+
+
+async def _measure_burst(plan: Plan, book: Book, mode: Mode, folder: Path, name: str) -> None:
+    async with bed(folder, plan, mode, 2 * plan.burst, lean=name == "burst") as made:
         await warm_up(made, plan.warm_up)
         keys = list(made.agents)
         for run in range(plan.runs):
             made.fail(keys[run % 2 :: 2])
             heard = [await made.outcomes.next() for _ in range(plan.burst)]
             recovered = [found.milliseconds for found in heard if found.outcome == "recovered"]
-            book.note_times("burst", mode, recovered)
-            book.describe("burst", mode, recovered=len(recovered), outcomes=outcomes_of(heard))
+            book.note_times(name, mode, recovered)
+            book.describe(name, mode, recovered=len(recovered), outcomes=outcomes_of(heard))
             await asyncio.sleep(1.0)
 
 

@@ -11,7 +11,7 @@ from mendbus.contracts.asks import Assess, Assessment
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.messages import FailurePredicted, HealthSample, PredictionSummary
 from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, HEADER_ID
-from mendbus.features.vectors import error_features, health_features
+from mendbus.features.vectors import Vector, error_features, health_features
 from mendbus.features.window import Window
 from mendbus.runtime import Drain, Runtime
 from mendbus.telemetry import Span
@@ -43,6 +43,16 @@ class Watched:
     alarming: int = 0
     """Evaluations in a row that reached the alarm probability."""
     predicted_unix_nano: int | None = None
+    computed: tuple[int, Vector] | None = None
+    """The window's features, with how many samples it had taken in."""
+
+    @property
+    def features(self) -> Vector:
+        """The window's features, computed once for each sample: several errors are asked about between two."""
+        taken = sum(self.window.arrivals.values())
+        if self.computed is None or self.computed[0] != taken:
+            self.computed = taken, health_features(self.window)
+        return self.computed[1]
 
 
 class Predictor:
@@ -74,7 +84,7 @@ class Predictor:
         if watched.window.rows < MIN_SAMPLES:
             watched.alarming = 0
             return None
-        found = self._model.predict(None, health_features(watched.window))
+        found = self._model.predict(None, watched.features)
         watched.alarming = watched.alarming + 1 if found.probability >= ALARM_PROBABILITY else 0
         if watched.alarming < PERSISTENCE or _within(now, watched.predicted_unix_nano, COOL_DOWN_SECONDS):
             return None
@@ -93,10 +103,10 @@ class Predictor:
 
     def assess(self, ask: Assess) -> Assessment:
         """How likely the agent of an error fails within the horizon, and whether that may be relied on."""
-        watched = self._watched.get(ask.error.agent.key)
-        window = watched.window if watched else Window()
+        watched = self._watched.get(ask.error.agent.key) or Watched()
+        window = watched.window
         why_invalid = self._why_invalid(window)
-        found = self._model.predict(error_features(ask, window), health_features(window))
+        found = self._model.predict(error_features(ask, window), watched.features)
         return Assessment(
             prediction=PredictionSummary(
                 valid=why_invalid is None,

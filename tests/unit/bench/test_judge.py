@@ -79,10 +79,9 @@ def test_the_exit_status_follows_the_judgement(
             for share in scatter:
                 book.note(f"floor.{name}", "untraced", 2.0 * share)
         for figure in BY_KEY.values():
-            if figure.row in rows and figure.must and figure.floor:
-                for share in scatter:
-                    book.note(figure.key, "traced", figure.must.value * off * share)
-        book.note("selection.ratio", "traced", 2.0)
+            if figure.row in rows and figure.must:
+                for share in scatter if figure.floor else (0.98,):
+                    book.note(figure.key, "traced", figure.must.value * (off if figure.floor else 1.0) * share)
 
     monkeypatch.setattr(bench, "measure", measure)
     monkeypatch.setattr(bench.report, "conditions", lambda *_: {})
