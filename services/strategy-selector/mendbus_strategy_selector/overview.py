@@ -10,7 +10,7 @@ from typing import Any
 from mendbus import codec
 from mendbus.bus import Bus, StoredMessage, Subscription
 from mendbus.contracts.errors import Refused
-from mendbus.contracts.journal import Operated
+from mendbus.contracts.journal import LATCH, RESUME, Operated
 from mendbus.contracts.subjects import Subjects
 from mendbus_strategy_selector.budgets import LATCHED
 from mendbus_strategy_selector.incidents import OpenIncidents
@@ -23,9 +23,6 @@ _BACK_SECONDS = 60
 """How much of the partitions' journals is read at the start: as long as budgets look back."""
 RESTART_WINDOW = 60 * _NANO
 RETRY_WINDOW = _NANO
-
-LATCH, RESUME = "latch", "resume"
-"""What an operator's entry in the journal says when recovery is latched off, and when it goes on."""
 
 
 class Overview:

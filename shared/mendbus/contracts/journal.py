@@ -3,7 +3,7 @@
 The journal is the audit trail, the input of replay and training, and what a new owner rebuilds its state from.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -124,6 +124,11 @@ class Released(WireModel):
     type: Literal["released"] = "released"
     incident_id: Token
     detail: DetailText = ""
+
+
+LATCH: Final = "latch"
+"""The verb of the entry that switches recovery off until a person resumes it; written by the strategy-selector."""
+RESUME: Final = "resume"
 
 
 class Operated(WireModel):
