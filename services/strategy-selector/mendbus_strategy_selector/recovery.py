@@ -166,6 +166,7 @@ class Recoveries:
             retries_agent=overview.retries(key),
             agents_sick=len(sick),
             agents_known=len(sick | self._context.agents.known()),
+            seconds_since=overview.seconds_since(key, self._context.policy.cool_down_seconds),
         )
 
     def _decide(
