@@ -294,7 +294,7 @@ class Partition:
                 self._enqueue(incident, lambda i=incident, s=span: self._recover(i, s))
             elif incident.pending is not None and incident.phase == "closed":
                 self._enqueue(incident, lambda i=incident: self._lift(i))
-            elif incident.pending is not None:
+            elif incident.pending is not None or incident.repeated:
                 self._enqueue(incident, lambda i=incident: self._relapse(i))
             else:
                 self._watch(incident)

@@ -1,5 +1,6 @@
 """Keeping a partition's state small and quick to rebuild: closed incidents are forgotten, the rest is a snapshot."""
 
+import asyncio
 import logging
 from typing import get_args
 
@@ -34,6 +35,7 @@ class Tidying:
         self._journal = journal
         self._snapshots = Snapshots(runtime.bus, runtime.subjects, number)
         self._snapshot_at = journal.position.number
+        self._one_at_a_time = asyncio.Lock()
 
     def forget(self, teller: Teller) -> None:
         """Forgets closed incidents when nothing can recur any more, and the details of those that have been told."""
@@ -51,6 +53,7 @@ class Tidying:
         if self._journal.position.number - self._snapshot_at < due:
             return
         runtime = self._runtime
+        self._state.forget_agents(runtime.now() - streams.ERRORS_SECONDS * _NANO)
         try:
             for lane in get_args(Lane):
                 if len(self._state.sequences[lane]) > _FLOOR_SEQUENCES:
@@ -64,6 +67,11 @@ class Tidying:
 
     async def snapshot(self) -> None:
         """Keeps the state as it is now. Raises `BusError`."""
+        # Who drains takes one too: of two at once each would pack a part.
+        async with self._one_at_a_time:
+            await self._snapshot()
+
+    async def _snapshot(self) -> None:
         await self._snapshots.prepare(self._state)
         # Packed and cut without a pause between, so that the snapshot is the state of exactly that record.
         packed = self._snapshots.pack(self._state)

@@ -44,7 +44,10 @@ class Opened(WireModel):
 
 
 class Counted(WireModel):
-    """Errors counted into an incident; `sequences` are those of the ERRORS stream, one for each event id."""
+    """Errors counted into an incident; `sequences` are those of the ERRORS stream, one for each event id.
+
+    `repeated`: one of them came after the recovery that was settling, which therefore did not hold.
+    """
 
     type: Literal["counted"] = "counted"
     incident_id: Token
@@ -52,6 +55,7 @@ class Counted(WireModel):
     sequences: list[Count]
     event_ids: list[Token]
     error_count: Count
+    repeated: bool | None = None
 
 
 class Rejected(WireModel):
