@@ -1,4 +1,4 @@
-"""Which alerts are open: one for each incident that recovery could not end by itself, one while recovery is latched off.
+"""Which alerts are open: one for each incident that recovery could not end, one while recovery is latched off.
 
 Knows no bus.
 """
@@ -88,7 +88,9 @@ class Alerts:
             time_unix_nano=now,
             severity="critical",
             state="raised" if entry.verb == LATCH else "resolved",
-            summary=f"recovery is latched off: {entry.reason}" if entry.verb == LATCH else f"{entry.by} resumed recovery",
+            summary=f"recovery is latched off: {entry.reason}"
+            if entry.verb == LATCH
+            else f"{entry.by} resumed recovery",
             hint="nothing is recovered: find out what restarts everything, then `mendbus resume --all`",
         )
         self._keep(alert)

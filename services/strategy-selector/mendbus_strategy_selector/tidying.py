@@ -35,7 +35,7 @@ class Tidying:
         self._journal = journal
         self._snapshots = Snapshots(runtime.bus, runtime.subjects, number)
         self._snapshot_at = journal.position.number
-        self._one_at_a_time = asyncio.Lock()
+        self._packing = asyncio.Lock()
 
     def forget(self, teller: Teller) -> None:
         """Forgets closed incidents when nothing can recur any more, and the details of those that have been told."""
@@ -67,15 +67,13 @@ class Tidying:
 
     async def snapshot(self) -> None:
         """Keeps the state as it is now. Raises `BusError`."""
-        # Who drains takes one too: of two at once each would pack a part.
-        async with self._one_at_a_time:
-            await self._snapshot()
-
-    async def _snapshot(self) -> None:
-        await self._snapshots.prepare(self._state)
-        # Packed and cut without a pause between, so that the snapshot is the state of exactly that record.
-        packed = self._snapshots.pack(self._state)
-        marker = Floored(lane="urgent", floor=self._state.floors["urgent"])
-        position = await self._journal.append(marker, cut=True)
+        # Who drains takes one too: of two that are packed at once each would have a part. It does not wait for one that
+        # is being stored: that may hang.
+        async with self._packing:
+            await self._snapshots.prepare(self._state)
+            # Packed and cut without a pause between, so that the snapshot is the state of exactly that record.
+            packed = self._snapshots.pack(self._state)
+            commit = self._journal.append(Floored(lane="urgent", floor=self._state.floors["urgent"]), cut=True)
+        position = await commit
         await self._snapshots.write(packed, position)
-        self._snapshot_at = position.number
+        self._snapshot_at = max(self._snapshot_at, position.number)
