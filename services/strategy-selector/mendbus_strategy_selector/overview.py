@@ -128,8 +128,12 @@ class Overview:
     def seconds_since(self, agent: str, strategies: Iterable[Strategy]) -> dict[Strategy, float]:
         """How long ago each of the strategies was last begun on an agent, if that is not longer than 60 s."""
         now = self._now()
-        found = {strategy: self._begun.get((agent, strategy)) for strategy in strategies}
-        return {s: round(max(0, now - at) / _NANO, 3) for s, at in found.items() if at is not None}
+        found: dict[Strategy, float] = {}
+        for strategy in strategies:
+            begun = self._begun.get((agent, strategy))
+            if begun is not None:
+                found[strategy] = round(max(0, now - begun) / _NANO, 3)
+        return found
 
     def retries(self, agent: str) -> int:
         """Retries of an agent in the last second."""

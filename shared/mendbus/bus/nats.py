@@ -127,7 +127,7 @@ class _ToughClient(Client):
 
     async def _send_ping(self, future: Any = None) -> None:
         try:
-            await super()._send_ping(future)
+            await cast("Any", super())._send_ping(future)
         except OSError as error:
             # Whoever waits for the answer hears of the loss.
             await self._process_op_err(error)
