@@ -113,6 +113,8 @@ async def test_dead_reader_is_noticed(doomed_bus: NatsBus, deaths: list[str], ca
 @pytest.mark.usefixtures("quick_watchdog")
 async def test_client_that_closed_silently_is_noticed(doomed_bus: NatsBus, deaths: list[str]) -> None:
     """A client that has closed and told nobody never comes back: the bus is dead, and says so."""
+    # Not while the watchdog waits for its message: that would be missed, too.
+    await eventually(cast("Any", doomed_bus)._link._echoed.is_set)
     await client_of(doomed_bus)._close(Client.CLOSED, do_cbs=False)
     await eventually(lambda: deaths)
     assert len(deaths) == 1
