@@ -35,7 +35,7 @@ class Settings(BaseModel):
     trace: bool = True
     """Whether spans are recorded at all."""
     policy_file: Path | None = None
-    """TOML file with the recovery policy; none: the policy of SPEC."""
+    """TOML file with the recovery policy; none: the defaults."""
     executor_file: Path | None = None
     """TOML file that says which actuator recovers which kind of agent; none: the agent itself, always. Read by the
     executor, and by the strategy-selector, which decides among what can be done."""

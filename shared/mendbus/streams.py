@@ -8,6 +8,8 @@ _HOUR = 3600.0
 _DAY = 24 * _HOUR
 _MIB = 1 << 20
 
+ERRORS_SECONDS = 24 * 3600
+"""How long an error is kept."""
 DUPLICATE_WINDOW = 600.0
 """Seconds for which a repeated event id is recognised by the server."""
 ACK_WAIT = 1.0
@@ -26,7 +28,7 @@ def streams(subjects: Subjects, max_bytes: int) -> list[StreamSpec]:
             name=subjects.stream("ERRORS"),
             # Only the severities there are: whoever misspells one hears at once that nobody stores it.
             subjects=tuple(f"{root}.error.{severity}.*.*" for severity in ("unknown", *SEVERITIES)),
-            max_age=_DAY,
+            max_age=float(ERRORS_SECONDS),
             max_bytes=max_bytes,
             discard="new",
             duplicate_window=DUPLICATE_WINDOW,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from nats.aio.client import Client
 from nats.aio.transport import TcpTransport
 from tests.integration.streams import STREAM, WORKER, client_of, hang, ignore, store_until_kept
 
@@ -107,6 +108,18 @@ async def test_dead_reader_is_noticed(doomed_bus: NatsBus, deaths: list[str], ca
     with pytest.raises(BusClosed):
         await doomed_bus.publish("s.x", b"")
     assert "the bus is dead" in caplog.text
+
+
+@pytest.mark.usefixtures("quick_watchdog")
+async def test_client_that_closed_silently_is_noticed(doomed_bus: NatsBus, deaths: list[str]) -> None:
+    """A client that has closed and told nobody never comes back: the bus is dead, and says so."""
+    # Not while the watchdog waits for its message: that would be missed, too.
+    await eventually(cast("Any", doomed_bus)._link._echoed.is_set)
+    await client_of(doomed_bus)._close(Client.CLOSED, do_cbs=False)
+    await eventually(lambda: deaths)
+    assert len(deaths) == 1
+    assert "closed the connection" in deaths[0]
+    assert doomed_bus.closed
 
 
 @pytest.mark.usefixtures("quick_watchdog")
@@ -268,6 +281,25 @@ async def test_sending_while_the_connection_ends_raises_nothing(
         await eventually(lambda: not doomed_bus.connected)
     await eventually(lambda: heard == [b"1"])
     await other.close()
+
+
+async def test_barrier_while_the_connection_ends_is_a_timeout(
+    doomed_bus: NatsBus, deaths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ping that uvloop's socket no longer takes says so as any lost one does, at once, and the connection is back."""
+
+    def gone(*_: object) -> None:
+        raise RuntimeError("unable to perform operation on <TCPTransport>; the handler is closed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TcpTransport, "write", gone)
+        begun = time.monotonic()
+        with pytest.raises(BusTimeout):
+            await doomed_bus.barrier()
+        assert time.monotonic() - begun < 2
+    await eventually(lambda: doomed_bus.connected)
+    await doomed_bus.barrier()
+    assert deaths == []
 
 
 async def test_subscriptions_and_requests_survive_a_restart(doomed_server: NatsServer, doomed_bus: NatsBus) -> None:

@@ -17,6 +17,7 @@ from mendbus import codec
 from mendbus.bus import Bus, Message
 from mendbus.bus.memory import MemoryServer
 from mendbus.contracts.errors import BusError
+from mendbus.contracts.journal import Counted
 from mendbus.contracts.messages import (
     AgentGoodbye,
     AgentHello,
@@ -28,6 +29,7 @@ from mendbus.contracts.subjects import HEADER_CODE, HEADER_SUBJECT, MAX_SERVICE_
 from mendbus.contracts.vocabulary import Strategy
 from mendbus.settings import Settings
 from mendbus.testing import eventually
+from mendbus_strategy_selector.journal import read_record
 
 QUICK = "settle_seconds = 0.2\nhold_seconds = 0.2\n"
 
@@ -134,6 +136,20 @@ async def test_a_repeat_in_the_settle_window_takes_the_next_rung_in_the_same_inc
         assert second.incident_id == first.incident_id
         assert [a.strategy for a in second.attempts] == ["retry", "restart"]
         assert second.error_count == 2
+
+
+async def test_a_repeat_in_the_settle_window_is_on_disk_as_one(tmp_path: Path) -> None:
+    """Whoever reads the journal knows from the count itself that the recovery did not hold."""
+    async with pipeline(tmp_path, "settle_seconds = 30.0\n") as run:
+        agent = await run.agent()
+        await agent.report("Again")
+        await run.outcome(lambda o: o.outcome == "recovered")
+        again = await agent.report("Again")
+        await run.outcome(lambda o: o.outcome == "recovered" and len(o.attempts) == 2)
+        journal = run.bus.read(run.subjects.stream("JOURNAL"), run.subjects.everyone("journal"))
+        records = [read_record(message) async for message in journal]
+        counts = [entry for record in records for entry in record.entries if isinstance(entry, Counted)]
+        assert [(again in entry.event_ids, entry.repeated) for entry in counts] == [(False, None), (True, True)]
 
 
 async def test_a_recurrence_starts_at_the_next_rung(tmp_path: Path) -> None:

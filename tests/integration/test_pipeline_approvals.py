@@ -1,11 +1,13 @@
 """What waits for a person: approved, rejected, not answered, closed; nothing else is held up by it."""
 
 from pathlib import Path
+from unittest.mock import patch
 
 from tests.integration.operating import order, pause, ref
 from tests.integration.test_pipeline import QUICK, pipeline
 
 from mendbus.bus.memory import MemoryServer
+from mendbus_strategy_selector import partition
 
 ASKING = QUICK + 'require_approval = ["retry"]\n'
 
@@ -60,6 +62,20 @@ async def test_an_approval_that_never_comes_is_escalated(tmp_path: Path) -> None
         assert "nobody approved of retry" in (told.reason or "")
         late = await order(run, "approve", agent=ref("a1"), arguments={"incident": told.incident_id})
         assert "waits for no approval" in (late.detail or "")
+
+
+async def test_an_approval_that_never_comes_is_escalated_once(tmp_path: Path) -> None:
+    """A person is called once, and not again each time that the owner looks after what waits."""
+    often = patch.object(partition, "_CHORES_SECONDS", 0.02)
+    with often:
+        async with pipeline(tmp_path, ASKING + "approval_seconds = 0.2\n") as run:
+            agent = await run.agent()
+            await agent.report("Asking")
+            first = await run.outcome(lambda o: o.outcome == "escalated")
+            await agent.report("Later")
+            await run.outcome(lambda o: o.outcome == "escalated" and o.incident_id != first.incident_id)
+            told = [o.outcome for o in run.outcomes if o.incident_id == first.incident_id]
+            assert told == ["awaiting_approval", "escalated"]
 
 
 async def test_an_incident_that_waits_is_known_to_the_next_owner(tmp_path: Path) -> None:

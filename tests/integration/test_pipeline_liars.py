@@ -12,7 +12,7 @@ from tests.integration.test_pipeline import Pipeline, pipeline
 from mendbus import codec
 from mendbus.bus import Message, Subscription
 from mendbus.contracts.messages import AgentHello, CommandResult, Probe, ProbeResult, RecoveryCommand
-from mendbus.contracts.vocabulary import CommandStatus
+from mendbus.contracts.vocabulary import CommandStatus, Strategy
 
 POLICY = "settle_seconds = 0.3\nrecovery_timeout_ms = 600\n"
 LATE_SECONDS = 0.4
@@ -68,6 +68,12 @@ async def done(agent: Liar, message: Message) -> None:
 async def accepted(agent: Liar, message: Message) -> None:
     """Says that it is at work, for ever."""
     await agent.answer(message, "accepted")
+
+
+async def says_only_that_it_undid(agent: Liar, message: Message) -> None:
+    """Does it and says nothing of it; says that it took it back."""
+    if codec.decode(RecoveryCommand, message.body).action == "undo":
+        await agent.answer(message, "done")
 
 
 async def twice(agent: Liar, message: Message) -> None:
@@ -144,6 +150,19 @@ async def test_it_ends_with_a_person_and_never_as_recovered(
         assert run.outcomes[-1].outcome == "escalated"
 
 
+@pytest.mark.parametrize("strategy", ["isolate", "fallback"])
+async def test_what_may_have_been_done_is_undone_before_the_next_rung(tmp_path: Path, strategy: Strategy) -> None:
+    """No answer is no proof that nothing happened: an agent is not left cut off by a command whose answer was lost."""
+    async with pipeline(tmp_path, POLICY + f'first = "{strategy}"\n') as run:
+        liar = Liar(run.bus, run.subjects, "runtime", "a1", way=says_only_that_it_undid, sees=ill)
+        agent = await _introduce(run, liar, strategy, "restart")
+        await agent.report("Strange")
+        told = await run.outcome(lambda o: o.outcome == "escalated", 10.0)
+        did = [(attempt, action) for _, attempt, action in agent.effects]
+        assert did == [(1, "apply"), (1, "undo"), (2, "apply")]
+        assert [(a.strategy, a.undone) for a in told.attempts] == [(strategy, True), ("restart", False)]
+
+
 async def test_an_agent_that_vanishes_while_it_settles_has_not_recovered(tmp_path: Path) -> None:
     """Healthy once and gone without a goodbye: the settle window's probe finds nobody, and that is told."""
     async with pipeline(tmp_path, POLICY) as run:
@@ -156,9 +175,9 @@ async def test_an_agent_that_vanishes_while_it_settles_has_not_recovered(tmp_pat
         assert not any(o.settled for o in run.outcomes)
 
 
-async def _introduce(run: Pipeline, agent: Liar) -> Liar:
+async def _introduce(run: Pipeline, agent: Liar, *strategies: Strategy) -> Liar:
     await agent.start()
-    hello = AgentHello(agent=agent.ref, strategies=["retry", "restart"], interval_ms=500)
+    hello = AgentHello(agent=agent.ref, strategies=list(strategies) or ["retry", "restart"], interval_ms=500)
     await run.bus.store(run.subjects.key("agents", agent.kind, agent.id), codec.encode(hello))
     await run.bus.barrier()
     return agent

@@ -6,17 +6,28 @@ from unittest.mock import patch
 
 import pytest
 from tests.harness import ProtocolAgent
-from tests.support import memory_runtime
+from tests.support import ask, memory_runtime
 
 import mendbus_executor
 import mendbus_strategy_selector
 from mendbus import codec, streams
 from mendbus.bus import Message
 from mendbus.bus.memory import MemoryServer, Packet
+from mendbus.contracts.asks import AttemptResult, Classification
 from mendbus.contracts.errors import BusError
-from mendbus.contracts.journal import Claimed, Concluded, Counted, Entry, Opened
-from mendbus.contracts.messages import AgentRef, ErrorReported, ExceptionInfo, RecoveryCommand, RecoveryOutcome
-from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects, partition_of
+from mendbus.contracts.journal import Attempted, Claimed, Commanded, Concluded, Counted, Decided, Entry, Opened
+from mendbus.contracts.messages import (
+    AgentRef,
+    Control,
+    ControlResult,
+    DecisionSummary,
+    ErrorReported,
+    ExceptionInfo,
+    RecoveryCommand,
+    RecoveryOutcome,
+)
+from mendbus.contracts.subjects import MAX_SERVICE_BODY, PARTITIONS, Subjects, partition_of
+from mendbus.contracts.vocabulary import Action
 from mendbus.settings import Settings
 from mendbus.testing import eventually
 from mendbus_strategy_selector import tidying
@@ -175,4 +186,108 @@ async def test_a_snapshot_that_hangs_holds_up_no_outcome(tmp_path: Path) -> None
             await agent.report("Again")
             await eventually(lambda: outcomes[-1].error_count == 2, 3.0)
             server.silent = False
+    await bus.close()
+
+
+async def test_agents_that_stand_by_for_each_other_are_given_no_partition() -> None:
+    """Leases of agents are in the bucket of the replicas' own; whoever holds one owns nothing else."""
+    server = MemoryServer()
+    bus = server.connect("test")
+    await streams.ensure(bus, SUBJECTS, 1 << 30)
+    await bus.store(SUBJECTS.key("leases", "pair", "k", "a", "lease"), b"held")
+    async with memory_runtime(mendbus_strategy_selector.build(), server):
+        question = Control(id="o1", time_unix_nano=1, verb="status", by="kim")
+        status = await ask(bus, SUBJECTS.control("status"), question, ControlResult)
+        assert status.data["partitions"] == list(range(PARTITIONS))
+    await bus.close()
+
+
+def command(action: Action) -> RecoveryCommand:
+    """A fallback, or its undo."""
+    return RecoveryCommand(
+        command_id=f"c-{action}",
+        incident_id="i1",
+        attempt=1,
+        agent=AGENT,
+        action=action,
+        strategy="fallback",
+        parameters={},
+        timeout_ms=100,
+        deadline_unix_nano=1,
+        fence=1,
+    )
+
+
+def attempted(action: Action) -> Attempted:
+    """What came of it, long ago."""
+    result = AttemptResult(incident_id="i1", command_id=f"c-{action}", status="done", verified=action == "apply")
+    return Attempted(incident_id="i1", command_id=f"c-{action}", result=result, ended_unix_nano=2)
+
+
+@pytest.mark.parametrize(
+    ("last", "undos"),
+    [
+        pytest.param(
+            [Counted(incident_id="i1", lane="normal", sequences=[2], event_ids=["e2"], error_count=1, repeated=True)],
+            1,
+            id="repeated",
+        ),
+        pytest.param([Commanded(incident_id="i1", command=command("undo")), attempted("undo")], 0, id="undone"),
+    ],
+)
+async def test_a_recovery_that_did_not_hold_is_not_settled_by_the_next_owner(last: list[Entry], undos: int) -> None:
+    """An owner that dies between what shows it and the next rung leaves that rung to its successor."""
+    server = MemoryServer()
+    bus = server.connect("test")
+    await streams.ensure(bus, SUBJECTS, 1 << 30)
+    outcomes: list[RecoveryOutcome] = []
+
+    async def hear(message: Message) -> None:
+        outcomes.append(codec.decode(RecoveryOutcome, message.body, MAX_SERVICE_BODY))
+
+    await bus.subscribe(SUBJECTS.outcome(AGENT.kind, AGENT.id), hear)
+    agent = ProtocolAgent(bus, SUBJECTS, AGENT.kind, AGENT.id)
+    await agent.start()
+    error = ErrorReported(
+        id="e1", time_unix_nano=1, agent=AGENT, exception=ExceptionInfo(type="Back", message="went wrong")
+    )
+    recovered = RecoveryOutcome(
+        incident_id="i1",
+        sequence=0,
+        agent=AGENT,
+        fingerprint="f",
+        outcome="recovered",
+        strategy="fallback",
+        error_count=1,
+        event_count=1,
+        trace_id="",
+    )
+    entries: list[Entry] = [
+        Opened(incident_id="i1", agent=AGENT, fingerprint="f", error=error),
+        Counted(incident_id="i1", lane="normal", sequences=[1], event_ids=["e1"], error_count=1),
+        Decided(
+            incident_id="i1",
+            attempt=1,
+            strategy="fallback",
+            decision=DecisionSummary(policy="p", rule="first", reason="because"),
+            classification=Classification(category="unknown", severity="error", confidence=0.5, model="m"),
+            command=command("apply"),
+        ),
+        attempted("apply"),
+        Concluded(outcome=recovered),
+        *last,
+    ]
+    number = partition_of(AGENT.kind, AGENT.id)
+    head = {"id": "r1", "time_unix_nano": 5, "partition": number, "number": 1, "owner": "dead", "previous": ""}
+    body = codec.pack_with_list(head, "entries", [codec.encode(entry) for entry in entries])
+    await bus.store(SUBJECTS.journal(number), body)
+    async with (
+        memory_runtime(mendbus_executor.build(), server),
+        memory_runtime(mendbus_strategy_selector.build(), server),
+    ):
+        told = await eventually(lambda: next((o for o in outcomes if len(o.attempts) == 2), None), 5.0)
+        assert told.outcome == "recovered"
+        assert [(a.strategy, a.undone) for a in told.attempts] == [("fallback", True), ("retry", False)]
+        assert not any(o.settled for o in outcomes)
+        assert agent.effects["i1", 1, "undo"] == undos
     await bus.close()

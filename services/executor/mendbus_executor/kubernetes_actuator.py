@@ -61,6 +61,8 @@ class KubernetesActuator:
             return _result(command, "failed", code or f"http_{refused.status}", refused.reason)
         except (ApiUnreachable, TimeoutError) as error:
             return _result(command, "failed", "no_answer", str(error) or "no answer in time")
+        except ValueError as error:
+            return _result(command, "failed", "bad_object", str(error))
         if kind.mode == "dry_run":
             # Nothing was changed, so nothing can have recovered.
             return _result(command, "failed", "dry_run", f"the API server would accept: {detail}")
@@ -204,7 +206,7 @@ class KubernetesActuator:
         try:
             async with asyncio.timeout(seconds):
                 workload = await self._api.get(_path(of_kind, kind, agent), seconds)
-        except (ApiRefused, ApiUnreachable, TimeoutError) as error:
+        except (ApiRefused, ApiUnreachable, TimeoutError, ValueError) as error:
             return Probed("unhealthy", str(error) or "no answer in time")
         why = unfinished(workload)
         if why:

@@ -12,6 +12,8 @@ from mendbus_executor.table import CommandKind, KubernetesKind, Table, read_tabl
 
 PARALLEL = 16
 """Attempts under way at once, and as many mere probes: what waits for a probe must not wait for a slow command."""
+_SLOTS = 16 * PARALLEL
+"""Requests held at once, those included that wait for their turn: several strategy-selectors ask."""
 
 
 def choose(runtime: Runtime, table: Table) -> Actuator:
@@ -47,7 +49,7 @@ async def start(runtime: Runtime) -> Drain:
         async with probes if request.command is None else attempts:
             return await carry_out(request, actuator, runtime.tracer, span, runtime.now)
 
-    await runtime.serve("execute", runtime.subjects.execute, Execute, execute, concurrency=2 * PARALLEL)
+    await runtime.serve("execute", runtime.subjects.execute, Execute, execute, concurrency=_SLOTS)
 
     async def drain() -> None:
         """Attempts under way have been waited for when their subscription stopped."""

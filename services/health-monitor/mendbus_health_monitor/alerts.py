@@ -1,8 +1,12 @@
-"""Which alerts are open: one for each incident that recovery could not end by itself. Knows no bus."""
+"""Which alerts are open: one for each incident that recovery could not end, one while recovery is latched off.
+
+Knows no bus.
+"""
 
 from collections import OrderedDict
 from typing import Final
 
+from mendbus.contracts.journal import LATCH, RESUME, Operated
 from mendbus.contracts.messages import Alert, RecoveryOutcome
 from mendbus.contracts.vocabulary import AlertSeverity, AlertState, Outcome
 
@@ -15,6 +19,8 @@ HINTS: Final[dict[Outcome, str]] = {
 """Outcomes that a person should know of, each with what to do."""
 CLOSING: Final[frozenset[Outcome]] = frozenset(("recovered", "no_action"))
 
+LATCHED: Final = "latched"
+"""The condition that recovery is latched off."""
 MAX_INCIDENTS: Final = 100_000
 """Incidents whose last outcome is remembered, so that one told twice changes nothing."""
 
@@ -33,18 +39,20 @@ class Alerts:
     def __init__(self) -> None:
         self.open: dict[str, Alert] = {}
         """By key, in the order they were raised."""
+        self.operated = 0
+        """Stream sequence of the last latch or resumption that was judged."""
         self._seen: OrderedDict[str, int] = OrderedDict()
 
     def restore(self, alert: Alert) -> None:
         """Takes in an alert that was stored before; call with the oldest first."""
-        if alert.state == "resolved":
-            self.open.pop(alert.key, None)
-        else:
-            self.open[alert.key] = alert
+        self._keep(alert)
+        sequence = alert.id.rpartition("-")[2]
+        if not sequence.isdigit():
+            return
         if alert.incident_id:
-            sequence = alert.id.removeprefix(f"{alert.incident_id}-")
-            if sequence.isdigit():
-                self._remember(alert.incident_id, int(sequence))
+            self._remember(alert.incident_id, int(sequence))
+        elif alert.key == LATCHED:
+            self.operated = max(self.operated, int(sequence))
 
     def judge(self, outcome: RecoveryOutcome, now: int) -> Alert | None:
         """The alert to raise or resolve because of an outcome, if any; `now` in nanoseconds since 1970."""
@@ -63,6 +71,36 @@ class Alerts:
         raised = _alert(outcome, "raised", severity, now)
         self.open[raised.key] = raised
         return raised
+
+    def operate(self, entry: Operated, sequence: int, now: int) -> Alert | None:
+        """The alert to raise because recovery was latched off, or to resolve because it was resumed, if any.
+
+        `sequence` of the journal's record with the entry: one that was seen before changes nothing.
+        """
+        if entry.verb not in (LATCH, RESUME) or entry.agent or entry.kind or sequence <= self.operated:
+            return None
+        self.operated = sequence
+        if (entry.verb == LATCH) == (LATCHED in self.open):
+            return None
+        alert = Alert(
+            id=f"{LATCHED}-{sequence}",
+            key=LATCHED,
+            time_unix_nano=now,
+            severity="critical",
+            state="raised" if entry.verb == LATCH else "resolved",
+            summary=f"recovery is latched off: {entry.reason}"
+            if entry.verb == LATCH
+            else f"{entry.by} resumed recovery",
+            hint="nothing is recovered: find out what restarts everything, then `mendbus resume --all`",
+        )
+        self._keep(alert)
+        return alert
+
+    def _keep(self, alert: Alert) -> None:
+        if alert.state == "resolved":
+            self.open.pop(alert.key, None)
+        else:
+            self.open[alert.key] = alert
 
     def _remember(self, incident_id: str, sequence: int) -> None:
         self._seen[incident_id] = sequence

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 from mendbus import codec
 from mendbus.bus import Message, StoredMessage
 from mendbus.contracts.errors import BusError, Refused, WrongSequence
+from mendbus.contracts.journal import JournalRecord, Operated
 from mendbus.contracts.messages import (
     AgentGoodbye,
     AgentHello,
@@ -27,7 +28,7 @@ from mendbus_health_monitor.alerts import Alerts
 
 log = logging.getLogger("mendbus")
 
-M = TypeVar("M", AgentHello, Alert, RecoveryOutcome)
+M = TypeVar("M", AgentHello, Alert, JournalRecord, RecoveryOutcome)
 
 PAGE: Final = 500
 """Agents or alerts in one answer; `next` in it is the `after` of the next question."""
@@ -81,6 +82,12 @@ class Monitor:
             )
         )
 
+        runtime.subscriptions.append(
+            await bus.follow(
+                subjects.stream("JOURNAL"), subjects.journal_control, self._operated, last_per_subject=True
+            )
+        )
+
     async def drain(self) -> None:
         """Returns when every alert is stored."""
         await self._waiting.join()
@@ -123,6 +130,17 @@ class Monitor:
         alert = self._alerts.judge(outcome, self._runtime.now())
         if alert is not None:
             await self._waiting.put(alert)
+
+    async def _operated(self, _: StoredMessage) -> None:
+        # From where it stopped, not only the record that was heard: one before it may have come while nobody listened.
+        subjects, start = self._subjects, self._alerts.operated + 1
+        async for stored in self._runtime.bus.read(subjects.stream("JOURNAL"), subjects.journal_control, start=start):
+            record = _read(JournalRecord, stored)
+            for entry in record.entries if record is not None else ():
+                if isinstance(entry, Operated):
+                    alert = self._alerts.operate(entry, stored.sequence, self._runtime.now())
+                    if alert is not None:
+                        await self._waiting.put(alert)
 
     async def _look(self) -> None:
         looked, reconnects = self._runtime.now(), self._runtime.bus.reconnects

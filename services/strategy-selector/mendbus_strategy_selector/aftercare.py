@@ -6,10 +6,12 @@ from heapq import heappop, heappush
 
 from mendbus.contracts.journal import Attempted, Commanded, Entry, Held, Released
 from mendbus.contracts.vocabulary import LIMITING
+from mendbus_strategy_selector.asks import NO_EXECUTOR
 from mendbus_strategy_selector.incident import Incident
 from mendbus_strategy_selector.steps import Steps
 
 _NANO = 1_000_000_000
+_NO_EXECUTOR_SECONDS = 0.25
 
 
 class Aftercare:
@@ -75,6 +77,10 @@ class Aftercare:
                 await self._settled(incident, "the agent said goodbye")
                 return True
             result = await self._steps.probe(incident, None)
+            while result.code == NO_EXECUTOR and incident.id not in self._repeated:
+                # That says nothing about the agent.
+                await asyncio.sleep(_NO_EXECUTOR_SECONDS)
+                result = await self._steps.probe(incident, None)
             if incident.id in self._repeated or not result.verified:
                 return False
             await self._settled(incident, "still healthy when the settle window ended")

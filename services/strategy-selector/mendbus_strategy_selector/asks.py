@@ -32,6 +32,8 @@ _NO_AGENT_PAUSE_SECONDS = 0.05
 _NO_AGENT_LONGEST_SECONDS = 0.4
 
 UNKNOWN_MODEL = "none"
+NO_EXECUTOR = "no_executor"
+"""Code of an attempt that no executor answered: what became of it is not known."""
 
 
 class Asks:
@@ -93,7 +95,7 @@ class Asks:
             if result is None:
                 unanswered += 1
                 if unanswered >= _EXECUTOR_ASKS:
-                    return _failed(attempt, "no_answer", f"no executor answered {unanswered} times")
+                    return _failed(attempt, NO_EXECUTOR, f"no executor answered {unanswered} times")
             elif result.code == "no_agent" and clock() - begun < patience:
                 await asyncio.sleep(pause)
                 pause = min(_NO_AGENT_LONGEST_SECONDS, pause * 2)

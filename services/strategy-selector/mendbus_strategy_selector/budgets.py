@@ -1,5 +1,9 @@
 """Budgets: when automation has done enough. Pure functions of the policy and of what was counted."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from mendbus.contracts.fields import Count, WireModel
 from mendbus.contracts.vocabulary import Strategy
 from mendbus_strategy_selector.policy import Policy
@@ -9,7 +13,10 @@ LATCHED = "latched"
 
 
 class Spent(WireModel):
-    """What has been done lately: restarts in 60 s, retries in a second, and how many agents are sick of how many."""
+    """What has been done lately: restarts in 60 s, retries in a second, and how many agents are sick of how many.
+
+    `seconds_since`: how long ago a strategy that has a cool-down was last begun on the agent.
+    """
 
     restarts_agent: Count = 0
     restarts_kind: Count = 0
@@ -17,10 +24,14 @@ class Spent(WireModel):
     retries_agent: Count = 0
     agents_sick: Count = 0
     agents_known: Count = 0
+    seconds_since: dict[Strategy, Annotated[float, Field(ge=0)]] = {}
 
 
 def over_budget(policy: Policy, spent: Spent, strategy: Strategy) -> str:
     """Why a strategy must leave the decision to the next rung; empty: it need not."""
+    cool_down, since = policy.cool_down_seconds.get(strategy), spent.seconds_since.get(strategy)
+    if cool_down is not None and since is not None and since < cool_down:
+        return f"cooling down: it was begun on the agent {since:.1f} s ago, and may be every {cool_down:g} s"
     if strategy != "restart":
         return ""
     if spent.restarts_agent >= policy.restarts_per_agent:

@@ -5,11 +5,13 @@ like the journal of a partition; so seldom that it is opened for each record.
 import asyncio
 import logging
 
+from mendbus.audit import chain_of
 from mendbus.contracts.errors import BusError
-from mendbus.contracts.journal import Entry, Operated
+from mendbus.contracts.journal import LATCH, Entry, Operated
 from mendbus.runtime import Runtime
+from mendbus_strategy_selector.heads import Heads
 from mendbus_strategy_selector.journal import Fenced, Journal, Position, digest_of, read_record
-from mendbus_strategy_selector.overview import LATCH, Overview
+from mendbus_strategy_selector.overview import Overview
 
 log = logging.getLogger("mendbus")
 
@@ -31,6 +33,7 @@ async def write_control(runtime: Runtime, entry: Entry) -> None:
             await journal.write(entry)
         except Fenced:
             continue
+        await Heads(bus, subjects, chain_of(subjects.journal_control)).publish(journal.position, runtime.now())
         return
     raise BusError(f"somebody else writes to {subjects.journal_control}")
 

@@ -55,7 +55,7 @@ class Choice(WireModel):
 
 
 def decide(policy: Policy, state: DecisionState) -> Choice:
-    """The choice for a state under a policy; the order of the rules is that of SPEC section 2."""
+    """The choice for a state under a policy: what needs no action, then the rungs in order, then what holds it back."""
     if found := _without_action(policy, state):
         return found
     if state.approved is not None:

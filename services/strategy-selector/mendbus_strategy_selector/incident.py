@@ -137,6 +137,8 @@ class Incident:
     """When it reached its phase."""
     held_until_unix_nano: int = 0
     """Until when a limiting strategy stays in force; 0: none is."""
+    repeated: bool = False
+    """It came again while it settled, or its recovery was taken back: the next rung is due."""
     approved: Strategy | None = None
     """A strategy that a person approved of and that has not been begun."""
     symptom_of: str | None = None

@@ -92,8 +92,9 @@ class Intake:
             self._rates.count(error.agent.key, error.count)
         for incident_id, (sequences, event_ids, times) in counts.items():
             incident = self._state.incidents[incident_id]
+            fresh = newest[incident_id] > incident.ended_unix_nano
             if incident.standing is not None:
-                taken.recounted[incident_id] = incident, newest[incident_id] > incident.ended_unix_nano
+                taken.recounted[incident_id] = incident, fresh
                 taken.late[incident_id] = event_ids
             taken.entries.append(
                 Counted(
@@ -102,6 +103,7 @@ class Intake:
                     sequences=sequences,
                     event_ids=event_ids,
                     error_count=sum(times),
+                    repeated=True if fresh and incident.phase == "settling" else None,
                 )
             )
         taken.entries += taken.refused

@@ -78,6 +78,19 @@ def _told(message: StoredMessage) -> list[RecoveryOutcome]:
     return [entry.outcome for entry in record.entries if isinstance(entry, Concluded)]
 
 
+def _parts(entries: list[bytes]) -> list[list[bytes]]:
+    """The entries in order, in lists that fit a record each."""
+    parts: list[list[bytes]] = [[]]
+    size = 0
+    for entry in entries:
+        if parts[-1] and size + len(entry) > _RECORD_BYTES:
+            parts.append([])
+            size = 0
+        parts[-1].append(entry)
+        size += len(entry)
+    return parts
+
+
 def digest_of(body: bytes) -> str:
     """What the next record says of this one."""
     return hashlib.sha256(body).hexdigest()
@@ -117,7 +130,10 @@ class Journal:
         loop = asyncio.get_running_loop()
         commit: asyncio.Future[Position] = loop.create_future()
         packed = [entry if isinstance(entry, bytes) else codec.encode(entry) for entry in entries]
-        self._waiting.append(_Waiting(packed, commit, cut))
+        *before, last = _parts(packed)
+        # Written in this order: the last is on disk after all the others.
+        self._waiting += [_Waiting(part, loop.create_future(), cut=False) for part in before]
+        self._waiting.append(_Waiting(last, commit, cut))
         if not lazy:
             self._wake.set()
         elif self._alarm is None:

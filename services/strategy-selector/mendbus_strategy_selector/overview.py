@@ -4,14 +4,15 @@ retries, who is sick, which incidents are open. It may lag by one commit.
 
 import logging
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from mendbus import codec
 from mendbus.bus import Bus, StoredMessage, Subscription
 from mendbus.contracts.errors import Refused
-from mendbus.contracts.journal import Operated
+from mendbus.contracts.journal import LATCH, RESUME, Operated
 from mendbus.contracts.subjects import Subjects
+from mendbus.contracts.vocabulary import Strategy
 from mendbus_strategy_selector.budgets import LATCHED
 from mendbus_strategy_selector.incidents import OpenIncidents
 from mendbus_strategy_selector.pauses import EVERYTHING, Pauses, scope_of
@@ -24,9 +25,6 @@ _BACK_SECONDS = 60
 RESTART_WINDOW = 60 * _NANO
 RETRY_WINDOW = _NANO
 
-LATCH, RESUME = "latch", "resume"
-"""What an operator's entry in the journal says when recovery is latched off, and when it goes on."""
-
 
 class Overview:
     """The sum of the journals of all partitions, as far as decisions look beyond their own."""
@@ -35,6 +33,8 @@ class Overview:
         self._now = now
         self._restarts: deque[tuple[int, str]] = deque()
         self._retries: dict[str, deque[int]] = defaultdict(deque)
+        self._begun: dict[tuple[str, str], int] = {}
+        """When each strategy but retry was last begun on an agent, the oldest first."""
         self._waiting: list[StoredMessage] | None = []
         self._seen = 0
         self.incidents = OpenIncidents()
@@ -95,11 +95,16 @@ class Overview:
         command = entry.get("command")
         if command is None:
             return
-        agent = f"{command['agent']['kind']}/{command['agent']['id']}"
-        if command["strategy"] == "restart":
-            self._restarts.append((at, agent))
-        elif command["strategy"] == "retry":
+        agent, strategy = f"{command['agent']['kind']}/{command['agent']['id']}", command["strategy"]
+        if strategy == "retry":
             self._retries[agent].append(at)
+            return
+        if strategy == "restart":
+            self._restarts.append((at, agent))
+        self._begun.pop((agent, strategy), None)
+        self._begun[agent, strategy] = at
+        while self._begun and next(iter(self._begun.values())) < at - _BACK_SECONDS * _NANO:
+            del self._begun[next(iter(self._begun))]
 
     def _operated(self, entry: Operated) -> None:
         self.pauses.apply(entry)
@@ -119,6 +124,16 @@ class Overview:
         counts = Counter(key for _, key in self._restarts)
         kind = agent.split("/")[0] + "/"
         return counts[agent], sum(n for key, n in counts.items() if key.startswith(kind)), len(self._restarts)
+
+    def seconds_since(self, agent: str, strategies: Iterable[Strategy]) -> dict[Strategy, float]:
+        """How long ago each of the strategies was last begun on an agent, if that is not longer than 60 s."""
+        now = self._now()
+        found: dict[Strategy, float] = {}
+        for strategy in strategies:
+            begun = self._begun.get((agent, strategy))
+            if begun is not None:
+                found[strategy] = round(max(0, now - begun) / _NANO, 3)
+        return found
 
     def retries(self, agent: str) -> int:
         """Retries of an agent in the last second."""

@@ -42,7 +42,8 @@ class Ownership:
     async def start(self) -> None:
         """Finds the other replicas, shows up, and takes over what is due; returns when that is owned."""
         runtime = self._runtime
-        filter_ = runtime.subjects.key(_BUCKET, ">")
+        # One token: the leases of agents that stand by for each other are in the same bucket, below `pair.`.
+        filter_ = runtime.subjects.key(_BUCKET, "*")
         runtime.subscriptions.append(await runtime.bus.subscribe(filter_, self._hear))
         present = await runtime.bus.subjects(runtime.subjects.bucket_stream(_BUCKET), filter_)
         clock = asyncio.get_running_loop().time

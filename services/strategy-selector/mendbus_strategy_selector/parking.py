@@ -58,7 +58,7 @@ class Parking:
 
     def late(self, incident: Incident) -> bool:
         """Whether an incident has waited for approval too long."""
-        if incident.rule != APPROVAL or incident.approved is not None:
+        if incident.standing != "awaiting_approval" or incident.approved is not None:
             return False
         asked = incident.selected_unix_nano or incident.concluded_unix_nano
         return self._steps.now() >= asked + self._context.policy.approval_seconds * _NANO

@@ -246,6 +246,8 @@ class Partition:
         if incident.phase == "open" and incident.symptom_of is not None:
             waiting = self._await_upstream(incident, incident.symptom_of)
             self._group.create_task(waiting, name=f"symptom {incident.id}")
+        elif incident.phase == "settling" and incident.repeated and incident.symptom_of is None:
+            self._enqueue(incident, lambda: self._relapse(incident))
         elif incident.phase == "settling":
             self._aftercare.watch(incident)
         elif incident.held_until_unix_nano:
@@ -294,7 +296,7 @@ class Partition:
                 self._enqueue(incident, lambda i=incident, s=span: self._recover(i, s))
             elif incident.pending is not None and incident.phase == "closed":
                 self._enqueue(incident, lambda i=incident: self._lift(i))
-            elif incident.pending is not None:
+            elif incident.pending is not None or incident.repeated:
                 self._enqueue(incident, lambda i=incident: self._relapse(i))
             else:
                 self._watch(incident)

@@ -1,4 +1,4 @@
-"""The recovery policy: which strategy when, how often, how long. Every default is one of SPEC section 2."""
+"""The recovery policy: which strategy when, how often, how long. A file names what differs from the defaults here."""
 
 import hashlib
 import json
@@ -36,6 +36,8 @@ PARAMETERS: dict[Strategy, dict[str, Any]] = {
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
 
 
+CoolDown = Annotated[float, Field(gt=0, le=60)]
+"""Not longer than owners look back when they start."""
 Budget = Annotated[int, Field(ge=0, le=100_000)]
 
 
@@ -85,6 +87,8 @@ class Policy(BaseModel):
     """Restarts of all agents of a kind in 60 s; over it the next rung is taken."""
     restarts_in_all: Budget = 30
     """Restarts of all agents in 60 s; over it recovery latches off until it is resumed."""
+    cool_down_seconds: dict[Strategy, CoolDown] = {"failover": 30.0}
+    """Least time between two uses of a strategy on one agent; before that the next rung is taken."""
     retries_per_second: Budget = 10
     """Retries of one agent in a second; over it the next one waits."""
     sick_share: Annotated[float, Field(gt=0, le=1)] = 0.5

@@ -12,6 +12,7 @@ from mendbus.contracts.journal import Attempted, Commanded, Decided
 from mendbus.contracts.messages import DecisionSummary, PredictionSummary, RecoveryCommand
 from mendbus.contracts.vocabulary import UNDOABLE
 from mendbus.telemetry import AttributeValue, Span
+from mendbus_strategy_selector.asks import NO_EXECUTOR
 from mendbus_strategy_selector.budgets import Spent
 from mendbus_strategy_selector.decide import RETRY_BUDGET, Choice, DecisionState, decide
 from mendbus_strategy_selector.dependencies import upstream_of
@@ -22,6 +23,8 @@ from mendbus_strategy_selector.steps import Steps
 log = logging.getLogger("mendbus")
 
 _BUDGET_PAUSE_SECONDS = 0.1
+_UNSURE = (NO_EXECUTOR, "no_answer", "bad_answer", "interrupted")
+"""Codes of commands that may have taken effect all the same."""
 
 
 class Recoveries:
@@ -97,7 +100,8 @@ class Recoveries:
                 return
             await self._steps.write(attempted)
             await self._steps.notify(command, result)
-            if command.action == "apply" and command.strategy in UNDOABLE and result.status in ("done", "accepted"):
+            took = result.status in ("done", "accepted") or result.code in _UNSURE
+            if command.action == "apply" and command.strategy in UNDOABLE and took:
                 await self._intend_undo(incident, command, result.undo_token)
 
     async def _classify(self, incident: Incident, parent: Span) -> Classification:
@@ -139,6 +143,8 @@ class Recoveries:
         if classification.severity != "warning" and not incident.stale and not cleared:
             return None
         result = await self._steps.probe(incident, parent)
+        if result.code == NO_EXECUTOR:
+            return None
         return "healthy" if result.verified else "unhealthy"
 
     def _upstream(self, incident: Incident) -> tuple[str | None, bool]:
@@ -166,6 +172,7 @@ class Recoveries:
             retries_agent=overview.retries(key),
             agents_sick=len(sick),
             agents_known=len(sick | self._context.agents.known()),
+            seconds_since=overview.seconds_since(key, self._context.policy.cool_down_seconds),
         )
 
     def _decide(

@@ -72,6 +72,7 @@ class PartitionState:
             return
         self.open[incident.agent.key] += (phase == "open") - (incident.phase == "open")
         incident.phase = phase
+        incident.repeated = False
         incident.concluded_unix_nano = at_unix_nano
 
     def counted(self, lane: Lane, sequence: int) -> bool:
@@ -114,6 +115,9 @@ class PartitionState:
             case Released():
                 if incident := self.incidents.get(entry.incident_id):
                     incident.held_until_unix_nano = 0
+                    if incident.phase == "closed":
+                        # A restore that was due when the agent said goodbye.
+                        incident.pending = None
             case Operated():
                 self._operate(entry)
             case Claimed():
@@ -147,6 +151,7 @@ class PartitionState:
             return
         incident.error_count += entry.error_count
         incident.event_count += len(entry.event_ids)
+        incident.repeated |= bool(entry.repeated) and incident.phase == "settling"
         if incident.slim:
             incident.late_event_ids = (*incident.late_event_ids, *entry.event_ids)[:SHOWN_EVENTS]
             return
@@ -198,6 +203,7 @@ class PartitionState:
             done = result.status in ("done", "accepted")
             details.attempts[-1] = details.attempts[-1].model_copy(update={"undone": done})
             incident.held_until_unix_nano = 0
+            incident.repeated = incident.phase == "settling"
         if command.action != "apply":
             return
         incident.ended_unix_nano = entry.ended_unix_nano
@@ -261,6 +267,11 @@ class PartitionState:
         details.event_ids = [*details.event_ids, *incident.late_event_ids][:SHOWN_EVENTS]
         incident.stored, incident.late_event_ids = details, ()
         self.closing.add(incident.id)
+
+    def forget_agents(self, before_unix_nano: int) -> None:
+        """Forgets when agents were last acted upon, where that was before a time."""
+        self.acted = {key: at for key, at in self.acted.items() if at >= before_unix_nano}
+        self.open = +self.open
 
     def forget_closed(self, before_unix_nano: int) -> None:
         """Drops incidents that closed before a time and hold no strategy in force."""

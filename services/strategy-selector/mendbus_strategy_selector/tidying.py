@@ -1,5 +1,6 @@
 """Keeping a partition's state small and quick to rebuild: closed incidents are forgotten, the rest is a snapshot."""
 
+import asyncio
 import logging
 from typing import get_args
 
@@ -34,6 +35,7 @@ class Tidying:
         self._journal = journal
         self._snapshots = Snapshots(runtime.bus, runtime.subjects, number)
         self._snapshot_at = journal.position.number
+        self._packing = asyncio.Lock()
 
     def forget(self, teller: Teller) -> None:
         """Forgets closed incidents when nothing can recur any more, and the details of those that have been told."""
@@ -51,6 +53,7 @@ class Tidying:
         if self._journal.position.number - self._snapshot_at < due:
             return
         runtime = self._runtime
+        self._state.forget_agents(runtime.now() - streams.ERRORS_SECONDS * _NANO)
         try:
             for lane in get_args(Lane):
                 if len(self._state.sequences[lane]) > _FLOOR_SEQUENCES:
@@ -64,10 +67,13 @@ class Tidying:
 
     async def snapshot(self) -> None:
         """Keeps the state as it is now. Raises `BusError`."""
-        await self._snapshots.prepare(self._state)
-        # Packed and cut without a pause between, so that the snapshot is the state of exactly that record.
-        packed = self._snapshots.pack(self._state)
-        marker = Floored(lane="urgent", floor=self._state.floors["urgent"])
-        position = await self._journal.append(marker, cut=True)
+        # Who drains takes one too: of two that are packed at once each would have a part. It does not wait for one that
+        # is being stored: that may hang.
+        async with self._packing:
+            await self._snapshots.prepare(self._state)
+            # Packed and cut without a pause between, so that the snapshot is the state of exactly that record.
+            packed = self._snapshots.pack(self._state)
+            commit = self._journal.append(Floored(lane="urgent", floor=self._state.floors["urgent"]), cut=True)
+        position = await commit
         await self._snapshots.write(packed, position)
-        self._snapshot_at = position.number
+        self._snapshot_at = max(self._snapshot_at, position.number)

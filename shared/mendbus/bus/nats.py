@@ -125,6 +125,13 @@ class _ToughClient(Client):
             flushed.set_result(None)
             return flushed
 
+    async def _send_ping(self, future: Any = None) -> None:
+        try:
+            await cast("Any", super())._send_ping(future)
+        except OSError as error:
+            # Whoever waits for the answer hears of the loss.
+            await self._process_op_err(error)
+
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
     ) -> Msg:
@@ -437,6 +444,8 @@ class Link:
     async def _sick(self) -> str:
         """Why the client is deaf although it does not say so."""
         client = cast("Any", self._client)
+        if client.is_closed:
+            return f"the NATS client closed the connection ({client.last_error or self.last_error})"
         if client.is_reconnecting and client._reconnection_task.done():
             return "the NATS client stopped trying to reconnect"
         if not client.is_connected:

@@ -3,7 +3,7 @@
 The journal is the audit trail, the input of replay and training, and what a new owner rebuilds its state from.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -44,7 +44,10 @@ class Opened(WireModel):
 
 
 class Counted(WireModel):
-    """Errors counted into an incident; `sequences` are those of the ERRORS stream, one for each event id."""
+    """Errors counted into an incident; `sequences` are those of the ERRORS stream, one for each event id.
+
+    `repeated`: one of them came after the recovery that was settling, which therefore did not hold.
+    """
 
     type: Literal["counted"] = "counted"
     incident_id: Token
@@ -52,6 +55,7 @@ class Counted(WireModel):
     sequences: list[Count]
     event_ids: list[Token]
     error_count: Count
+    repeated: bool | None = None
 
 
 class Rejected(WireModel):
@@ -124,6 +128,11 @@ class Released(WireModel):
     type: Literal["released"] = "released"
     incident_id: Token
     detail: DetailText = ""
+
+
+LATCH: Final = "latch"
+"""The verb of the entry that switches recovery off until a person resumes it; written by the strategy-selector."""
+RESUME: Final = "resume"
 
 
 class Operated(WireModel):

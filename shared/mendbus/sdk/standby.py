@@ -157,7 +157,10 @@ class Standby:
                     await self._follow(bus)
                     await self._announce(bus)
                     if self._may_take() and await self._acquire(bus):
-                        await self._turn()
+                        if self._stopped:
+                            await self._hand_on(self._best(None) or "")
+                        else:
+                            await self._turn()
                         continue
                 except (BusError, Refused) as error:
                     log.warning("%s cannot stand by for %s: %s", self._agent.key, self.of, error)
@@ -329,7 +332,7 @@ class Standby:
         self._handing_to = to
         self._woken.set()
         await self._until_served(order, to)
-        return Done(f"{to} acts as {self.of}, fence {self.fence}")
+        return Done(f"{to} acts as {self.of}, fence {self._lease.fence if self._lease else self.fence}")
 
     async def _back(self, order: Order) -> Done:
         if self._serving:

@@ -13,6 +13,7 @@ from mendbus import codec
 from mendbus.bus import Bus, Message
 from mendbus.bus.memory import MemoryServer
 from mendbus.contracts.errors import BusError, ServiceFailed, WrongSequence
+from mendbus.contracts.journal import Operated
 from mendbus.contracts.messages import (
     AgentGoodbye,
     AgentHello,
@@ -361,3 +362,34 @@ async def test_long_lists_come_in_pages(monkeypatch: pytest.MonkeyPatch) -> None
         assert ([row["agent"]["id"] for row in second["agents"]], "next" in second) == (["c"], False)
         assert len((await control(bus, "agents", agent={"kind": "runtime", "id": "c"}))["agents"]) == 1
         assert (await control(bus, "agents", kind="orchestrator", arguments={"after": 5}))["agents"] == []
+
+
+async def latch(bus: Bus, number: int, verb: str, **more: Any) -> None:
+    entry = Operated.model_validate({"verb": verb, "by": "strategy-selector", "reason": "budget spent", **more})
+    head = {"id": f"r{number}", "time_unix_nano": NOW, "partition": 0, "number": number, "owner": "o", "previous": ""}
+    await bus.store(SUBJECTS.journal_control, codec.pack_with_list(head, "entries", [codec.encode(entry)]))
+
+
+async def test_recovery_that_is_latched_off_is_an_alert_of_its_own() -> None:
+    """It is raised once, resolved when a person resumes everything, and a pause of one agent is none of it."""
+    server = MemoryServer()
+    async with monitored(server) as (_, bus, _told):
+        await latch(bus, 1, "latch")
+        await latch(bus, 2, "pause", kind="runtime")
+        await latch(bus, 3, "resume", kind="runtime")
+        await eventually(lambda: stored_alerts(bus))
+        [row] = (await control(bus, "alerts"))["alerts"]
+        assert (row["key"], row["severity"]) == ("latched", "critical")
+        assert "budget spent" in row["summary"]
+    bus = server.connect("meanwhile")
+    await latch(bus, 4, "resume")
+    await latch(bus, 5, "pause", kind="runtime")
+    await bus.close()
+    async with monitored(server) as (_, bus, _told):
+
+        async def both() -> list[Alert] | None:
+            found = await stored_alerts(bus)
+            return found if len(found) == 2 else None
+
+        assert [alert.state for alert in await eventually(both)] == ["raised", "resolved"]
+        assert (await control(bus, "alerts"))["alerts"] == []

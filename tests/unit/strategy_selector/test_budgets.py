@@ -130,3 +130,13 @@ def test_what_is_done_is_within_every_bound(
         assert not over_budget(policy, spent, choice.strategy)
         assert not last_budget_spent(policy, spent, choice.strategy)
         assert not too_many_sick(policy, spent)
+
+
+def test_a_strategy_that_cools_down_leaves_the_decision_to_the_next_rung() -> None:
+    """Within its cool-down a strategy is not begun on the agent again, and the alternatives say why."""
+    policy = Policy(cool_down_seconds={"retry": 10.0})
+    again = decide(policy, state(spent={"seconds_since": {"retry": 9.5}}))
+    assert again.strategy != "retry"
+    assert ["9.5 s ago" in (a.why_not or "") for a in again.alternatives if a.strategy == "retry"] == [True]
+    assert decide(policy, state(spent={"seconds_since": {"retry": 10.0}})).strategy == "retry"
+    assert decide(Policy(), state(spent={"seconds_since": {"retry": 1.0}})).strategy == "retry"

@@ -10,8 +10,10 @@ from mendbus import streams
 from mendbus.audit_reading import published, verify
 from mendbus.bus import Bus
 from mendbus.bus.memory import MemoryServer
+from mendbus.contracts.journal import Operated
 from mendbus.contracts.subjects import PARTITIONS, Subjects
 from mendbus.testing import eventually
+from mendbus_strategy_selector.control_journal import write_control
 from mendbus_strategy_selector.heads import EVERY_RECORDS, Heads
 from mendbus_strategy_selector.journal import Position
 
@@ -71,3 +73,13 @@ async def test_a_service_s_heads_confirm_its_journal() -> None:
         report = await verify(runtime.bus, SUBJECTS, [], runtime.now)
     assert report.whole
     assert [chain.confirmed for chain in report.chains] == [1] * PARTITIONS
+
+
+async def test_the_head_of_what_operators_did_is_published_with_each_record() -> None:
+    """Orders that name no agent have a chain of their own, whose head is there at once."""
+    server = MemoryServer()
+    async with memory_runtime(mendbus_strategy_selector.build(), server) as runtime:
+        for verb in ("pause", "resume"):
+            await write_control(runtime, Operated(verb=verb, by="test"))
+        heads = [head for head in await published(runtime.bus, SUBJECTS) if head.chain == "control"]
+        assert [head.number for head in heads] == [1, 2]

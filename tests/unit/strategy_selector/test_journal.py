@@ -11,7 +11,7 @@ from mendbus import streams
 from mendbus.bus import Bus, Stored
 from mendbus.bus.memory import MemoryServer
 from mendbus.contracts.errors import BusTimeout, StoreRefused
-from mendbus.contracts.journal import Claimed, JournalRecord
+from mendbus.contracts.journal import Claimed, Counted, JournalRecord
 from mendbus.contracts.subjects import Subjects
 from mendbus_strategy_selector.journal import Fenced, Journal, Position, digest_of, read_record
 
@@ -101,6 +101,19 @@ async def test_a_large_group_is_split(bus: Bus) -> None:
         big = [Claimed(owner="x" * 250) for _ in range(1500)]
         await asyncio.gather(*(written.append(*big) for _ in range(3)))
     assert len(await records(bus)) == 3
+
+
+async def test_what_is_too_large_for_a_record_goes_into_several(bus: Bus) -> None:
+    """More than a record may hold, appended at once, is readable, in order, and committed when all of it is there."""
+    ids = ["x" * 64] * 62
+    big = [Counted(incident_id=f"i{n}", lane="normal", sequences=[n], event_ids=ids, error_count=1) for n in range(300)]
+    async with journal(bus) as written:
+        position = await written.append(*big)
+        stored = await records(bus)
+    assert len(stored) > 1
+    assert [e for record, _ in stored for e in record.entries] == big
+    assert position.number == len(stored)
+    assert [record.previous for record, _ in stored] == ["", *(digest_of(body) for _, body in stored[:-1])]
 
 
 async def test_a_second_owner_fences_the_first(bus: Bus) -> None:

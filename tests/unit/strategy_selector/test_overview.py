@@ -118,3 +118,19 @@ def test_the_latch_holds_until_everything_is_resumed() -> None:
     apply(overview, 4, Operated(verb="resume", by="kim"))
     assert not overview.latched
     assert overview.restarts("runtime/a1")[2] == 0
+
+
+def test_it_knows_when_a_strategy_was_begun_for_as_long_as_it_looks_back() -> None:
+    """The last time counts, each agent for itself, and what is longer ago than a minute is forgotten."""
+    clock = Clock()
+    overview = Overview(clock)
+    apply(overview, clock(), decided("i1", "failover"), decided("i2", "restart"))
+    clock.pass_seconds(5)
+    apply(overview, clock(), decided("i3", "failover"))
+    clock.pass_seconds(7)
+    agent = command("i1").agent.key
+    assert overview.seconds_since(agent, ["failover", "restart", "isolate"]) == {"failover": 7.0, "restart": 12.0}
+    assert overview.seconds_since("runtime/other", ["failover"]) == {}
+    clock.pass_seconds(60)
+    apply(overview, clock(), decided("i4", "isolate"))
+    assert overview.seconds_since(agent, ["failover", "restart", "isolate"]) == {"isolate": 0.0}

@@ -1,7 +1,11 @@
 """State rebuilt from any snapshot and the rest of the journal is the state that was."""
 
+import asyncio
+import time
+from contextlib import suppress
 from dataclasses import fields
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,6 +16,7 @@ from mendbus.contracts.asks import AttemptResult, Classification
 from mendbus.contracts.journal import (
     Attempted,
     Claimed,
+    Commanded,
     Concluded,
     Counted,
     Decided,
@@ -20,6 +25,7 @@ from mendbus.contracts.journal import (
     Held,
     Opened,
     Operated,
+    Released,
 )
 from mendbus.contracts.messages import (
     AgentRef,
@@ -31,9 +37,10 @@ from mendbus.contracts.messages import (
 )
 from mendbus.contracts.subjects import Subjects
 from mendbus_strategy_selector.incident import Incident, restored
-from mendbus_strategy_selector.journal import Position, digest_of
+from mendbus_strategy_selector.journal import Journal, Position, digest_of
 from mendbus_strategy_selector.snapshot import BUCKET, Snapshots, restore
 from mendbus_strategy_selector.state import PartitionState
+from mendbus_strategy_selector.tidying import Tidying
 
 SUBJECTS = Subjects()
 AGENT = AgentRef(kind="runtime", id="a1")
@@ -88,9 +95,14 @@ def entries_for(incident: str, number: int) -> st.SearchStrategy[Entry]:
     result = AttemptResult(incident_id=incident, status="done", verified=True)
     return st.one_of(
         st.just(Opened(incident_id=incident, agent=AGENT, fingerprint=incident, error=error(incident))),
-        st.integers(1, 200).map(
-            lambda s: Counted(
-                incident_id=incident, lane="normal", sequences=[s + number], event_ids=[f"e{s}"], error_count=s
+        st.tuples(st.integers(1, 200), st.sampled_from([None, True])).map(
+            lambda c: Counted(
+                incident_id=incident,
+                lane="normal",
+                sequences=[c[0] + number],
+                event_ids=[f"e{c[0]}"],
+                error_count=c[0],
+                repeated=c[1],
             )
         ),
         st.just(
@@ -103,11 +115,19 @@ def entries_for(incident: str, number: int) -> st.SearchStrategy[Entry]:
                 command=command(incident),
             )
         ),
-        st.just(Attempted(incident_id=incident, command_id=f"{incident}-apply", result=result, ended_unix_nano=9)),
+        st.sampled_from(["undo", "restore"]).map(
+            lambda action: Commanded(incident_id=incident, command=command(incident, action))
+        ),
+        st.sampled_from(["apply", "undo", "restore"]).map(
+            lambda action: Attempted(
+                incident_id=incident, command_id=f"{incident}-{action}", result=result, ended_unix_nano=9
+            )
+        ),
         st.tuples(
             st.sampled_from(["recovered", "escalated", "no_action"]), st.integers(0, 5), st.sampled_from([None, True])
         ).map(lambda o: Concluded(outcome=outcome(incident, *o))),
         st.just(Held(incident_id=incident, until_unix_nano=99)),
+        st.just(Released(incident_id=incident)),
         st.integers(0, 50).map(lambda f: Floored(lane="normal", floor=f)),
         st.just(Claimed(owner="me")),
         st.sampled_from(["pause", "resume", "approve"]).map(
@@ -235,3 +255,43 @@ async def test_a_snapshot_of_no_use_is_passed_over() -> None:
     state, position = await restore(bus, SUBJECTS, 0)
     assert (state.incidents, position) == ({}, Position())
     await bus.close()
+
+
+async def test_two_snapshots_at_once_leave_nothing_out() -> None:
+    """Who drains takes one while another is being made: the one that is kept has every incident."""
+    bus = MemoryServer().connect("test")
+    await streams.ensure(bus, SUBJECTS, 1 << 30)
+    state = PartitionState()
+    for number in range(100):
+        name = f"i{number}"
+        state.apply(Opened(incident_id=name, agent=AGENT, fingerprint=name, error=error(name)), number)
+    journal = Journal(bus, SUBJECTS, 0, "me", Position(), time.time_ns)
+    runtime = cast("Any", SimpleNamespace(bus=bus, subjects=SUBJECTS, now=time.time_ns))
+    tidying = Tidying(runtime, cast("Any", None), 0, state, journal)
+    writing = asyncio.create_task(journal.run())
+    await asyncio.gather(tidying.snapshot(), tidying.snapshot())
+    writing.cancel()
+    with suppress(asyncio.CancelledError):
+        await writing
+    rebuilt, _ = await restore(bus, SUBJECTS, 0)
+    assert rebuilt.incidents.keys() == state.incidents.keys()
+    await bus.close()
+
+
+def test_an_agent_that_left_is_owed_no_restore() -> None:
+    """What was to be lifted when the agent said goodbye is released: nothing is pending, and the incident is done."""
+    state = PartitionState()
+    entries: list[Entry] = [
+        Opened(incident_id="A", agent=AGENT, fingerprint="A", error=error("A")),
+        Concluded(outcome=outcome("A", "recovered", 0, None)),
+        Held(incident_id="A", until_unix_nano=99),
+        Concluded(outcome=outcome("A", "recovered", 1, settled=True)),
+        Commanded(incident_id="A", command=command("A", "restore")),
+    ]
+    for at, entry in enumerate(entries, 1):
+        state.apply(entry, at)
+    incident = state.incidents["A"]
+    assert incident.pending is not None
+    state.apply(Released(incident_id="A", detail="the agent said goodbye"), 9)
+    assert incident.pending is None
+    assert incident.done

@@ -1,0 +1,47 @@
+"""Executors that do not answer: what they would have found out about an agent is not known, and not taken for bad."""
+
+from pathlib import Path
+from unittest.mock import patch
+
+from tests.integration.test_pipeline import pipeline
+
+from mendbus.bus.memory import MemoryServer, Packet
+from mendbus.contracts.subjects import Subjects
+from mendbus.testing import eventually
+from mendbus_strategy_selector import aftercare, asks, steps
+
+_EXECUTE = Subjects().execute
+
+
+class _Unheard(MemoryServer):
+    """Loses what is sent to executors, when it should."""
+
+    losing = False
+    lost = 0
+
+    def publish(self, packet: Packet) -> None:
+        if self.losing and packet.subject == _EXECUTE:
+            self.lost += 1
+        else:
+            super().publish(packet)
+
+
+async def test_no_answer_at_the_end_of_a_settle_window_is_asked_for_again(tmp_path: Path) -> None:
+    """An agent is not ill because no executor answers: its recovery settles when one does, and nothing is undone."""
+    server = _Unheard()
+    with (
+        patch.object(asks, "_EXECUTOR_ASKS", 1),
+        patch.object(steps, "_PROBE_MS", 50),
+        patch.object(aftercare, "_NO_EXECUTOR_SECONDS", 0.01),
+    ):
+        async with pipeline(tmp_path, 'settle_seconds = 0.5\nfirst = "fallback"\n', server) as run:
+            agent = await run.agent(strategies=("fallback", "restart"))
+            await agent.report("Remote")
+            first = await run.outcome(lambda o: o.outcome == "recovered")
+            server.losing = True
+            await eventually(lambda: server.lost >= 3)
+            server.losing = False
+            told = await run.outcome(lambda o: o.settled is True)
+            assert (told.outcome, told.sequence, told.undone) == ("recovered", 1, False)
+            assert told.attempts == first.attempts
+            assert list(agent.effects) == [(first.incident_id, 1, "apply")]
