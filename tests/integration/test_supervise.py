@@ -186,7 +186,7 @@ async def test_failover_fences_the_former_and_takes_a_standby_only(system: Syste
         assert (wrong.status, wrong.code, stage.pid) == ("failed", "no_standby", former.pid)
         former.signal(signal.SIGSTOP)
         done = await system.command("failover", parameters={"to": None}, timeout_ms=5000)
-        assert (done.status, stage.pid, former.status) == ("done", standby.pid, -signal.SIGKILL)
+        assert (done.status, done.code, stage.pid, former.status) == ("done", "in_place", standby.pid, -signal.SIGKILL)
         assert (await system.probe()).healthy
         early = await system.command("failover")
         assert (early.status, early.code, stage.pid) == ("failed", "no_standby", standby.pid)

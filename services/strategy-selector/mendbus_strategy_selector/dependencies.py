@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from mendbus.contracts.asks import AttemptResult
 from mendbus.contracts.messages import RecoveryCommand
-from mendbus.contracts.vocabulary import NoticeEvent
+from mendbus.contracts.vocabulary import IN_PLACE, NoticeEvent
 from mendbus_strategy_selector.agents import Agents
 from mendbus_strategy_selector.incident import Incident
 from mendbus_strategy_selector.incidents import Open, OpenIncidents
@@ -38,7 +38,9 @@ def notice_of(command: RecoveryCommand, result: AttemptResult) -> NoticeEvent | 
         return None
     if command.action != "apply":
         return "restored"
-    return "isolated" if command.strategy == "isolate" else "failed_over"
+    if command.strategy == "isolate":
+        return "isolated"
+    return None if result.code == IN_PLACE else "failed_over"
 
 
 def _before(candidate: Open, incident: Incident) -> bool:

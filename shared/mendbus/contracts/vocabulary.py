@@ -53,6 +53,9 @@ Metric = Literal[
 ]
 ServiceName = Literal["classifier", "predictor", "strategy-selector", "executor", "health-monitor"]
 
+IN_PLACE: Final = "in_place"
+"""Code of a failover after which the successor serves under the same kind and id: its peers go on calling it."""
+
 AGENT_KINDS: Final[tuple[AgentKind, ...]] = get_args(AgentKind)
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)

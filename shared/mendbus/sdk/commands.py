@@ -23,10 +23,11 @@ _MARGIN_SECONDS: Final = 0.05
 
 @dataclass(slots=True, frozen=True)
 class Done:
-    """What a handler may return: a word on what it did, and how to take it back."""
+    """What a handler may return: a word on what it did, how to take it back, and a code such as `in_place`."""
 
     detail: str | None = None
     undo_token: str | None = None
+    code: str | None = None
 
 
 class StrategyError(MendbusError):
@@ -195,7 +196,7 @@ class CommandDesk:
         token: str | None = None
         try:
             done = await handler(Order(command, deadline))
-            status, detail, token = "done", done.detail, done.undo_token
+            status, code, detail, token = "done", done.code, done.detail, done.undo_token
         except StrategyError as error:
             code, detail = error.code, error.detail
         except asyncio.CancelledError:

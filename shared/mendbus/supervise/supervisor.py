@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from mendbus import Agent, RecoveryCommand
+from mendbus import Agent, Done, RecoveryCommand
+from mendbus.contracts.vocabulary import IN_PLACE
 from mendbus.sdk.commands import StrategyError
 from mendbus.supervise.commands import warm_argv
 from mendbus.supervise.process import Process
@@ -149,14 +150,15 @@ class Supervisor:
         standby = self.standby if command.parameters.get("mode") != "cold" else None
         return await self._replace("restart", standby, seconds, command.timeout_ms / 1000)
 
-    async def _failover(self, command: RecoveryCommand) -> str:
+    async def _failover(self, command: RecoveryCommand) -> Done:
         """A standby takes over from one that is killed first, stopped or not, so that it cannot wake up late."""
         if command.action != "apply":
-            return "the successor stays: it is all that its predecessor was"
+            return Done("the successor stays: it is all that its predecessor was")
         standby, to = self.standby, command.parameters.get("to")
         if standby is None or to is not None:
             raise StrategyError("no_standby", "no standby waits warm" if to is None else f"{to} is no standby here")
-        return await self._replace("failover", standby, 0.0, command.timeout_ms / 1000)
+        said = await self._replace("failover", standby, 0.0, command.timeout_ms / 1000)
+        return Done(said, code=IN_PLACE)
 
     async def _replace(self, what: str, standby: Process | None, grace_seconds: float, timeout: float) -> str:
         begun = time.perf_counter()

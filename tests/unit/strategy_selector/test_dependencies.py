@@ -3,9 +3,11 @@
 import pytest
 from tests.unit.strategy_selector.test_snapshot import error
 
-from mendbus.contracts.messages import AgentHello, AgentRef
+from mendbus.contracts.asks import AttemptResult
+from mendbus.contracts.messages import AgentHello, AgentRef, RecoveryCommand
+from mendbus.contracts.vocabulary import Action, CommandStatus, Strategy
 from mendbus_strategy_selector.agents import Agents
-from mendbus_strategy_selector.dependencies import upstream_of
+from mendbus_strategy_selector.dependencies import notice_of, upstream_of
 from mendbus_strategy_selector.incident import Details, Incident
 from mendbus_strategy_selector.incidents import OpenIncidents
 
@@ -61,3 +63,34 @@ def test_a_kind_means_all_its_agents_but_oneself() -> None:
     upstream = upstream_of(incident("a", 0), agents, incidents, 2.0)
     assert upstream is not None
     assert upstream.id == "i-b"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "action", "status", "code", "event"),
+    [
+        ("isolate", "apply", "done", None, "isolated"),
+        ("isolate", "restore", "done", None, "restored"),
+        ("isolate", "apply", "failed", None, None),
+        ("failover", "apply", "accepted", None, "failed_over"),
+        ("failover", "apply", "done", "in_place", None),
+        ("restart", "apply", "done", None, None),
+    ],
+)
+def test_what_peers_hear_of_a_command(
+    strategy: Strategy, action: Action, status: CommandStatus, code: str | None, event: str | None
+) -> None:
+    """A successor that serves under the same name must not be cut off."""
+    command = RecoveryCommand(
+        command_id="c",
+        incident_id="i",
+        attempt=1,
+        agent=AgentRef(kind="app", id="a"),
+        action=action,
+        strategy=strategy,
+        parameters={},
+        timeout_ms=100,
+        deadline_unix_nano=1,
+        fence=1,
+    )
+    result = AttemptResult(incident_id="i", command_id="c", status=status, code=code, verified=True)
+    assert notice_of(command, result) == event

@@ -1,0 +1,313 @@
+"""A reference agent: keeps the worker that does the work of its kind, serves it to others, and can be recovered.
+
+`python -m tests.lab.agent KIND ID FOLDER PORT`. It listens on the port for JSON lines: `call` from users and other
+agents, `status` and `inside` from the lab. `FOLDER/a` and `FOLDER/b` are its two sites.
+"""
+
+import asyncio
+import base64
+import json
+import logging
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import psutil
+from tests.lab import site
+from tests.lab.kinds import KINDS
+from tests.lab.workers import Worker, WorkerDied, WorkerHung
+
+from mendbus import Agent, Done, RecoveryCommand
+from mendbus.sdk.peers import PeerIsolated
+
+log = logging.getLogger("mendbus.lab")
+
+CALL_SECONDS = 2.0
+PING_SECONDS = 0.1
+HUNG_SECONDS = 0.6
+CHECKPOINT_SECONDS = 1.0
+_SLOW_CALLS = 8
+_LINE_BYTES = 1 << 26
+
+
+class LabAgent:
+    """What the process does."""
+
+    def __init__(self, agent: Agent, kind: str, folder: Path, group: asyncio.TaskGroup) -> None:
+        self.agent = agent
+        self.kind = KINDS[kind]
+        self.folder = folder
+        self.site = "a"
+        self.worker: Worker | None = None
+        self.standby: Worker | None = None
+        self.checkpoints = 0
+        self._group = group
+        self._failed_at = 0.0
+        self._saved = b""
+        self._level = 4
+        self._off: set[str] = set()
+        self._slow: dict[str, deque[float]] = {}
+        self._numbers: dict[str, float] = {}
+        self._operations: dict[str, Callable[..., Awaitable[Any]]] = {}
+        self._first = next(iter(self.kind.operations))
+        for operation in self.kind.operations:
+            self._declare(operation)
+        for feature in self.kind.features:
+            agent.feature(
+                feature, on=lambda f=feature: self._feature(f, True), off=lambda f=feature: self._feature(f, False)
+            )
+        agent.level("workers", self._get_level, self._set_level)
+        agent.state(snapshot=lambda: self._saved, restore=self._restore)
+        _ = agent.handler("restart")(self._restart)
+        _ = agent.handler("failover")(self._failover)
+        _ = agent.probe()(self._probe_all)
+        _ = agent.metrics(lambda: self._numbers)
+
+    def _declare(self, operation: str) -> None:
+        async def call(*arguments: Any) -> Any:
+            return await self._call(operation, "", arguments)
+
+        async def probe() -> None:
+            _ = await self._present().ask("probe", CALL_SECONDS, operation=operation)
+
+        self._operations[operation] = self.agent.operation(operation, probe=probe)(call)
+        for way in self.kind.ways.get(operation, ()):
+
+            async def other(*arguments: Any, way: str = way) -> Any:
+                return await self._call(operation, way, arguments)
+
+            _ = self.agent.fallback(operation, way)(other)
+
+    # -- work
+
+    async def _call(self, operation: str, way: str, arguments: tuple[Any, ...]) -> Any:
+        begun = time.monotonic()
+        try:
+            value = await self._present().ask("call", CALL_SECONDS, operation=operation, arguments=arguments, way=way)
+        except Exception:
+            self._failed_at = time.monotonic()
+            raise
+        self._time(operation, (time.monotonic() - begun) * 1000)
+        return value
+
+    def _time(self, operation: str, milliseconds: float) -> None:
+        """Reports an operation that has been slower than its objective for a while, once."""
+        times = self._slow.setdefault(operation, deque(maxlen=_SLOW_CALLS))
+        times.append(milliseconds)
+        objective = self.kind.operations[operation]
+        if len(times) == _SLOW_CALLS and median(times) > objective:
+            self._failed_at = time.monotonic()
+            slow = f"{operation} takes {median(times):.0f} ms in the median, its objective is {objective:.0f} ms"
+            times.clear()
+            _ = self.agent.report(type="SlowOperation", message=slow, operation=operation)
+
+    def _present(self) -> Worker:
+        if self.worker is None:
+            raise WorkerDied("there is no worker")
+        return self.worker
+
+    async def _probe_all(self) -> None:
+        for operation in self.kind.operations:
+            _ = await self._present().ask("probe", CALL_SECONDS, operation=operation)
+
+    # -- workers
+
+    async def start(self) -> None:
+        """Starts a worker on the first site and one that stands by."""
+        self.worker = await self._new_worker()
+        await self.worker.open(str(self.folder / self.site))
+        self._level = await self.worker.ask("level", CALL_SECONDS)
+        self.standby = await self._new_worker()
+        for name in ("_watch", "_checkpoint"):
+            _ = self._group.create_task(getattr(self, name)(), name=name)
+
+    async def stop(self) -> None:
+        """Ends all workers."""
+        unused = [worker for worker in (self.worker, self.standby) if worker is not None]
+        self.worker = self.standby = None
+        for worker in unused:
+            await worker.kill()
+
+    async def _new_worker(self) -> Worker:
+        worker = await Worker.start(self.kind.name)
+        _ = self._group.create_task(self._miss(worker), name=f"miss {worker.pid}")
+        _ = await worker.warm
+        return worker
+
+    async def _miss(self, worker: Worker) -> None:
+        death = await worker.death()
+        if worker is self.worker:
+            self._failed_at = time.monotonic()
+            # What a process died of is not to be seen in its status; that it was this agent's own is known here.
+            _ = self.agent.report(death, severity="fatal", category="runtime", operation=self._first)
+        elif worker is self.standby:
+            self.standby = await self._new_worker()
+
+    async def _watch(self) -> None:
+        """Looks after the worker that serves: is it answering, what does it use."""
+        told = None
+        while True:
+            await asyncio.sleep(PING_SECONDS)
+            worker = self.worker
+            if worker is None or not worker.alive:
+                continue
+            _ = self._group.create_task(self._ping(worker), name="ping")
+            silent = time.monotonic() - worker.last_answer
+            if silent > HUNG_SECONDS and told is not worker:
+                told = worker
+                self._failed_at = time.monotonic()
+                hung = WorkerHung(f"worker process {worker.pid} has answered to nothing for {silent * 1000:.0f} ms")
+                _ = self.agent.report(hung, severity="critical", category="runtime", operation=self._first)
+            elif silent < HUNG_SECONDS and told is worker:
+                told = None
+
+    async def _ping(self, worker: Worker) -> None:
+        with suppress(Exception):
+            found = await worker.ask("ping", 5.0)
+            process = psutil.Process(worker.pid)
+            self._numbers = {
+                "queue_depth": float(found["queue"]),
+                "worker_rss": float(process.memory_info().rss),
+                "worker_threads": float(process.num_threads()),
+                "worker_fds": float(process.num_fds()),
+            }
+
+    # -- what recovery needs
+
+    async def _checkpoint(self) -> None:
+        """Keeps what has proved good: every operation exercised, and nothing failed for a while."""
+        while True:
+            if time.monotonic() - self._failed_at > CHECKPOINT_SECONDS:
+                with suppress(Exception):
+                    await self._keep()
+            await asyncio.sleep(CHECKPOINT_SECONDS)
+
+    async def _keep(self) -> None:
+        begun = time.monotonic()
+        await self._probe_all()
+        content = base64.b64decode(await self._present().ask("snapshot", CALL_SECONDS))
+        if self._failed_at < begun and content != self._saved:
+            self._saved = content
+            _ = self.agent.checkpoint()
+            self.checkpoints += 1
+            if self.site == "a":
+                await asyncio.to_thread(site.replicate, self.folder / "a", self.folder / "b")
+
+    async def _restore(self, content: bytes, _version: str | None) -> None:
+        folder = self.folder / self.site
+        await asyncio.to_thread(site.restore, folder, content)
+        await self._take_up(self._present())
+
+    async def _take_up(self, worker: Worker) -> None:
+        await worker.open(str(self.folder / self.site))
+        await worker.ask("set", CALL_SECONDS, workers=self._level)
+        for feature in self._off:
+            await worker.ask("set", CALL_SECONDS, feature=feature, on=False)
+
+    async def _replace(self, cold: bool) -> str:
+        old, standby = self.worker, self.standby
+        self.worker = self.standby = None
+        warm = not cold and standby is not None and standby.alive
+        if old is not None:
+            await old.kill()
+        new = standby if warm and standby is not None else await self._new_worker()
+        try:
+            await self._take_up(new)
+        finally:
+            self.worker = new
+            self._slow.clear()
+            _ = self._group.create_task(self._stand_by(None if warm else standby), name="standby")
+        return f"{'warm' if warm else 'cold'}, process {new.pid} serves from site {self.site}"
+
+    async def _stand_by(self, unused: Worker | None) -> None:
+        if unused is not None:
+            await unused.kill()
+        self.standby = await self._new_worker()
+
+    async def _restart(self, command: RecoveryCommand) -> str:
+        return await self._replace(command.parameters.get("mode") == "cold")
+
+    async def _failover(self, command: RecoveryCommand) -> Done:
+        self.site = "b" if command.action == "apply" else "a"
+        return Done(await self._replace(cold=False), code="in_place")
+
+    def _get_level(self) -> int:
+        return self._level
+
+    async def _set_level(self, level: int) -> None:
+        await self._present().ask("set", CALL_SECONDS, workers=level)
+        self._level = level
+
+    async def _feature(self, feature: str, on: bool) -> None:
+        await self._present().ask("set", CALL_SECONDS, feature=feature, on=on)
+        (self._off.discard if on else self._off.add)(feature)
+
+    # -- serving
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answers one connection's questions, one after the other."""
+        with suppress(ConnectionError):
+            while line := await reader.readline():
+                writer.write(json.dumps(await self._answer(json.loads(line))).encode() + b"\n")
+                await writer.drain()
+        writer.close()
+
+    async def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        try:
+            if question["do"] == "status":
+                return {"value": self._status()}
+            if question["do"] == "inside":
+                worker = self._present()
+                return {"value": await worker.ask("inside", 5.0, fault=question["fault"], **question["parameters"])}
+            if question["do"] == "take_up":
+                return {"value": await self._take_up(self._present())}
+            async with AsyncExitStack() as stack:
+                for kind in self.kind.needs:
+                    stack.enter_context(self.agent.breaker(f"{kind}/lab"))
+                return {"value": await self._operations[question["operation"]](*question["arguments"])}
+        except PeerIsolated as error:
+            return {"error": "PeerIsolated", "message": str(error)}
+        except Exception as error:
+            return {"error": type(error).__name__, "message": str(error)}
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "ready": self.agent.stats().ready and self.checkpoints > 0,
+            "pid": self.worker.pid if self.worker and self.worker.alive else 0,
+            "standby": self.standby.pid if self.standby else 0,
+            "site": self.site,
+            "level": self._level,
+            "off": sorted(self._off),
+            "checkpoints": self.checkpoints,
+        }
+
+
+async def run(kind: str, id_: str, folder: Path, port: int) -> None:
+    """Runs until SIGTERM."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    depends = [f"{needed}/{id_}" for needed in KINDS[kind].needs]
+    agent = Agent(kind, id_, depends_on=depends)
+    async with asyncio.TaskGroup() as group:
+        lab = LabAgent(agent, kind, folder, group)
+        # The address is there before the work is: who depends on it finds out what is missing by asking.
+        server = await asyncio.start_server(lab.serve, "127.0.0.1", port, limit=_LINE_BYTES)
+        async with agent, server:
+            await lab.start()
+            try:
+                _ = await stop.wait()
+            finally:
+                await lab.stop()
+                for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                    _ = task.cancel()
+
+
+if __name__ == "__main__":
+    with suppress(asyncio.CancelledError):
+        asyncio.run(run(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])))

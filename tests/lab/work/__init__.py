@@ -1,0 +1,26 @@
+"""What the six kinds of reference agents really do, one module each with a function `make(site)`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.lab.site import Site
+
+
+@dataclass(slots=True)
+class Work:
+    """The work of one agent in one site.
+
+    `operations` by name; `probes` exercise them with what is known to give a known answer, and raise when it does not;
+    `ways`: other ways to do an operation, by operation and name; `features`: optional ones, and whether they are on.
+    """
+
+    site: Site
+    operations: dict[str, Callable[..., Any]]
+    probes: dict[str, Callable[[], Any]]
+    ways: dict[tuple[str, str], Callable[..., Any]] = field(default_factory=dict)
+    features: dict[str, bool] = field(default_factory=dict)
+
+
+class WrongAnswerError(Exception):
+    """What was answered is not what was put in."""

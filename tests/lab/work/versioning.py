@@ -1,0 +1,104 @@
+"""versioning: keeps every version of every source under the digest of its content, and an index of what is current."""
+
+import difflib
+import hashlib
+import json
+import threading
+from typing import Any
+
+from tests.lab.site import Site, replace
+from tests.lab.work import Work, WrongAnswerError
+
+INDEX = "index.json"
+HISTORY = "history.jsonl"
+
+
+class Store:
+    """The versions in one site."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._turn = threading.Lock()
+        if not (site.state / INDEX).exists():
+            site.write(INDEX, {"head": 0, "names": {}})
+        self._index: dict[str, Any] = site.read(INDEX)
+        self.features = {"deltas": True}
+
+    def put(self, sources: dict[str, str]) -> dict[str, Any]:
+        """Makes texts the current versions of their names; which they were and how many lines changed."""
+        changed_lines = 0
+        with self._turn:
+            names: dict[str, str] = dict(self._index["names"])
+            for name, text in sources.items():
+                digest = self._keep(text)
+                if self.features["deltas"] and name in names and names[name] != digest:
+                    before = self._text(names[name])
+                    changed_lines += sum(
+                        line[:1] in "+-" for line in difflib.ndiff(before.splitlines(), text.splitlines())
+                    )
+                names[name] = digest
+            head = int(self._index["head"]) + 1
+            with (self._site.state / HISTORY).open("a") as history:
+                history.write(json.dumps({"head": head, "names": {name: names[name] for name in sources}}) + "\n")
+            self._index = {"head": head, "names": names}
+            self._site.write(INDEX, self._index)
+        return {"head": head, "changed_lines": changed_lines}
+
+    def get(self, name: str) -> str:
+        """The current text of a name. Raises `KeyError`, `FileNotFoundError`, `WrongAnswerError`."""
+        index = self._site.read(INDEX)
+        return self._text(index["names"][name])
+
+    def names(self) -> dict[str, str]:
+        """The digest of each name's current text, as it stands on disk."""
+        found: dict[str, str] = self._site.read(INDEX)["names"]
+        return found
+
+    def texts(self, digests: list[str]) -> dict[str, str]:
+        """Texts by digest."""
+        return {digest: self._text(digest) for digest in digests}
+
+    def get_from_history(self, name: str) -> str:
+        """The current text of a name, found without the index."""
+        digest = ""
+        for line in (self._site.state / HISTORY).read_text().splitlines():
+            digest = json.loads(line)["names"].get(name, digest)
+        return self._text(digest)
+
+    def probe_get(self) -> None:
+        """Reads one that is there."""
+        for name in sorted(self.names())[:3]:
+            _ = self.get(name)
+
+    def probe_put(self) -> None:
+        """Puts a source of its own, and reads it back."""
+        text = "probe = True\n"
+        _ = self.put({"_probe": text})
+        if self.get("_probe") != text:
+            raise WrongAnswerError("_probe is not what was put")
+
+    def _keep(self, text: str) -> str:
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        path = self._site.objects / digest
+        if not path.exists():
+            replace(path, text.encode())
+        return digest
+
+    def _text(self, digest: str) -> str:
+        content = (self._site.objects / digest).read_bytes()
+        if hashlib.sha256(content).hexdigest() != digest:
+            msg = f"object {digest[:12]} does not have the digest that it is kept under"
+            raise WrongAnswerError(msg)
+        return content.decode()
+
+
+def make(site: Site) -> Work:
+    """See the module."""
+    store = Store(site)
+    return Work(
+        site,
+        {"put": store.put, "get": store.get, "names": store.names, "texts": store.texts},
+        {"put": store.probe_put, "get": store.probe_get, "names": store.probe_get, "texts": store.probe_get},
+        {("get", "history"): store.get_from_history},
+        store.features,
+    )
