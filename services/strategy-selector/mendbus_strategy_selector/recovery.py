@@ -140,7 +140,7 @@ class Recoveries:
 
     async def _probe_first(self, incident: Incident, classification: Classification, parent: Span) -> Any:
         cleared = incident.symptom_of is not None and self._upstream(incident)[1]
-        if classification.severity != "warning" and not incident.stale and not cleared:
+        if classification.severity != "warning" and not self._steps.state.stale(incident) and not cleared:
             return None
         result = await self._steps.probe(incident, parent)
         if result.code == NO_EXECUTOR:
@@ -193,7 +193,7 @@ class Recoveries:
             severity=classification.severity,
             category=classification.category,
             confidence=classification.confidence,
-            stale=incident.stale,
+            stale=self._steps.state.stale(incident),
             probe=probe,
             prediction_valid=prediction is not None and prediction.valid,
             prediction_strategy=prediction.strategy if prediction else None,

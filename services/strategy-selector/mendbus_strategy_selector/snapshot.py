@@ -78,6 +78,7 @@ class Snapshots:
             "floors": dict(state.floors),
             "sequences": {lane: sorted(sequences) for lane, sequences in state.sequences.items()},
             "acted": dict(state.acted),
+            "healed": dict(state.healed),
             "pauses": [pause.model_dump() for pause in state.pauses.of.values()],
         }
         packed, self._packed = list(self._packed.values()), {}
@@ -115,6 +116,7 @@ def unpack(content: bytes) -> tuple[PartitionState, Position]:
         state.floors[lane] = value["floors"][lane]
         state.sequences[lane] = set(value["sequences"][lane])
     state.acted = dict(value["acted"])
+    state.healed = dict(value.get("healed", {}))
     for pause in map(Pause.model_validate, value.get("pauses", [])):
         state.pauses.of[pause.scope] = pause
     return state, Position(value["number"], value["sequence"], value["digest"])

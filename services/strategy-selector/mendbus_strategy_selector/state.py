@@ -36,6 +36,8 @@ class PartitionState:
         self.sequences: dict[Lane, set[int]] = {"urgent": set(), "normal": set()}
         self.acted: dict[str, int] = {}
         """When the last action on an agent began, by agent key, in nanoseconds since 1970."""
+        self.healed: dict[str, int] = {}
+        """When the last attempt on an agent that was verified ended, likewise."""
         self.open: Counter[str] = Counter()
         """How many incidents are open, by agent key."""
         self.pauses = Pauses()
@@ -190,6 +192,10 @@ class PartitionState:
         if incident is not None and entry.verb == "approve":
             incident.approved = incident.strategy
 
+    def stale(self, incident: Incident) -> bool:
+        """Whether an incident may be over: it began before its agent's last action, or the end of its last recovery."""
+        return incident.stale or incident.opened_unix_nano <= self.healed.get(incident.agent.key, 0)
+
     def _act(self, incident: Incident, at: int) -> None:
         self.acted[incident.agent.key] = max(self.acted.get(incident.agent.key, 0), at)
 
@@ -207,6 +213,8 @@ class PartitionState:
         if command.action != "apply":
             return
         incident.ended_unix_nano = entry.ended_unix_nano
+        if result.verified:
+            self.healed[incident.agent.key] = max(self.healed.get(incident.agent.key, 0), entry.ended_unix_nano)
         details.attempts.append(
             AttemptSummary(
                 attempt=command.attempt,
@@ -269,8 +277,9 @@ class PartitionState:
         self.closing.add(incident.id)
 
     def forget_agents(self, before_unix_nano: int) -> None:
-        """Forgets when agents were last acted upon, where that was before a time."""
+        """Forgets when agents were last acted upon and healed, where that was before a time."""
         self.acted = {key: at for key, at in self.acted.items() if at >= before_unix_nano}
+        self.healed = {key: at for key, at in self.healed.items() if at >= before_unix_nano}
         self.open = +self.open
 
     def forget_closed(self, before_unix_nano: int) -> None:
