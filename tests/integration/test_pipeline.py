@@ -35,6 +35,19 @@ QUICK = "settle_seconds = 0.2\nhold_seconds = 0.2\n"
 
 
 @dataclass
+class SlowAgent(ProtocolAgent):
+    """One that carries commands out when it may."""
+
+    commanded: asyncio.Event = field(default_factory=asyncio.Event)
+    held: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def _command(self, message: Message) -> None:
+        self.commanded.set()
+        await self.held.wait()
+        await super()._command(message)
+
+
+@dataclass
 class Pipeline:
     """Selector and executor in one process, with an agent and the outcomes they tell."""
 
@@ -51,9 +64,14 @@ class Pipeline:
 
         await self.bus.subscribe(self.subjects.everyone("outcome"), hear)
 
-    async def agent(self, name: str = "a1", strategies: tuple[Strategy, ...] = ("retry", "restart")) -> ProtocolAgent:
+    async def agent(
+        self,
+        name: str = "a1",
+        strategies: tuple[Strategy, ...] = ("retry", "restart"),
+        as_: type[ProtocolAgent] = ProtocolAgent,
+    ) -> ProtocolAgent:
         """An agent whose hello is stored, as the health-monitor would."""
-        agent = ProtocolAgent(self.bus, self.subjects, "runtime", name)
+        agent = as_(self.bus, self.subjects, "runtime", name)
         await agent.start()
         hello = AgentHello(id="hello", time_unix_nano=1, agent=agent.ref, strategies=list(strategies), interval_ms=500)
         await self.bus.store(self.subjects.key("agents", "runtime", name), codec.encode(hello))
@@ -107,6 +125,28 @@ async def test_a_warning_whose_agent_is_healthy_needs_no_action(tmp_path: Path) 
         told = await run.outcome(lambda o: o.sequence == 0)
         assert (told.outcome, told.attempts) == ("no_action", [])
         assert not agent.effects
+
+
+async def test_what_a_recovery_has_healed_as_well_is_probed_and_not_acted_upon(tmp_path: Path) -> None:
+    """Two failures of one outage: the one that waited for its turn finds its agent healthy."""
+    async with pipeline(tmp_path) as run:
+        agent = await run.agent(as_=SlowAgent)
+        assert isinstance(agent, SlowAgent)
+        await agent.report("Down")
+        await asyncio.wait_for(agent.commanded.wait(), 5.0)
+        await agent.report("AlsoDown")
+
+        async def opened() -> int:
+            return len((await read_ledger(run.bus, run.subjects)).opened)
+
+        while await opened() < 2:
+            await asyncio.sleep(0)
+        agent.held.set()
+        down = await run.outcome(lambda o: o.error is not None and o.error.exception.type == "Down")
+        also = await run.outcome(lambda o: o.error is not None and o.error.exception.type == "AlsoDown")
+        assert (down.outcome, len(down.attempts)) == ("recovered", 1)
+        assert (also.outcome, also.attempts) == ("no_action", [])
+        assert also.reason == "the error is older than the last action, and the agent's probe is healthy"
 
 
 async def test_what_does_not_help_is_undone_and_the_next_rung_tried(tmp_path: Path) -> None:
