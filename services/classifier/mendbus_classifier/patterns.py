@@ -905,6 +905,16 @@ CONFIGURATION = _rules(
 RUNTIME = _rules(
     "runtime",
     (
+        "death of a process",
+        GOOD,
+        """
+        workerdied | processdied | brokenprocesspool | worker died | process died | worker + went away |
+        process + went away | worker process + not there any more | process + ended by sig | worker + ended by sig |
+        worker + ended with status | process + ended with status | ended unexpectedly | exited unexpectedly |
+        terminated unexpectedly | terminated abruptly | answered to nothing | gives no heartbeat | no heartbeat for
+        """,
+    ),
+    (
         "missing value",
         DECISIVE,
         """
