@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from statistics import median
@@ -24,11 +24,11 @@ from tests.lab.kinds import KINDS
 from tests.lab.workers import Worker, WorkerDied, WorkerHung
 
 from mendbus import Agent, Done, RecoveryCommand
-from mendbus.sdk.peers import PeerIsolated
 
 log = logging.getLogger("mendbus.lab")
 
 CALL_SECONDS = 2.0
+TAKE_OVER_SECONDS = 1.0
 PING_SECONDS = 0.1
 HUNG_SECONDS = 0.6
 CHECKPOINT_SECONDS = 1.0
@@ -47,6 +47,8 @@ class LabAgent:
         self.worker: Worker | None = None
         self.standby: Worker | None = None
         self.checkpoints = 0
+        self._steady = asyncio.Event()
+        """Not set while there is no worker on purpose: at the start, at the end, and while one takes over."""
         self._group = group
         self._failed_at = 0.0
         self._saved = b""
@@ -85,6 +87,16 @@ class LabAgent:
             _ = self.agent.fallback(operation, way)(other)
 
     # -- work
+
+    async def call(self, operation: str, arguments: Sequence[Any]) -> Any:
+        """An operation, for users and other agents. Raises what it raises, `PeerIsolated`, `TimeoutError`."""
+        async with AsyncExitStack() as stack:
+            for kind in self.kind.needs:
+                stack.enter_context(self.agent.breaker(f"{kind}/lab"))
+            # While a worker takes over, callers wait a moment: that is no failure of theirs to report.
+            async with asyncio.timeout(TAKE_OVER_SECONDS):
+                _ = await self._steady.wait()
+            return await self._operations[operation](*arguments)
 
     async def _call(self, operation: str, way: str, arguments: tuple[Any, ...]) -> Any:
         begun = time.monotonic()
@@ -127,8 +139,13 @@ class LabAgent:
         for name in ("_watch", "_checkpoint"):
             _ = self._group.create_task(getattr(self, name)(), name=name)
 
+    def open(self) -> None:
+        """Takes calls from now on."""
+        self._steady.set()
+
     async def stop(self) -> None:
         """Ends all workers."""
+        self._steady.clear()
         unused = [worker for worker in (self.worker, self.standby) if worker is not None]
         self.worker = self.standby = None
         for worker in unused:
@@ -213,6 +230,7 @@ class LabAgent:
     async def _replace(self, cold: bool) -> str:
         old, standby = self.worker, self.standby
         self.worker = self.standby = None
+        self._steady.clear()
         warm = not cold and standby is not None and standby.alive
         if old is not None:
             await old.kill()
@@ -221,6 +239,7 @@ class LabAgent:
             await self._take_up(new)
         finally:
             self.worker = new
+            self._steady.set()
             self._slow.clear()
             _ = self._group.create_task(self._stand_by(None if warm else standby), name="standby")
         return f"{'warm' if warm else 'cold'}, process {new.pid} serves from site {self.site}"
@@ -252,7 +271,7 @@ class LabAgent:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answers one connection's questions, one after the other."""
-        with suppress(ConnectionError):
+        with suppress(ConnectionError, asyncio.CancelledError):
             while line := await reader.readline():
                 writer.write(json.dumps(await self._answer(json.loads(line))).encode() + b"\n")
                 await writer.drain()
@@ -267,12 +286,7 @@ class LabAgent:
                 return {"value": await worker.ask("inside", 5.0, fault=question["fault"], **question["parameters"])}
             if question["do"] == "take_up":
                 return {"value": await self._take_up(self._present())}
-            async with AsyncExitStack() as stack:
-                for kind in self.kind.needs:
-                    stack.enter_context(self.agent.breaker(f"{kind}/lab"))
-                return {"value": await self._operations[question["operation"]](*question["arguments"])}
-        except PeerIsolated as error:
-            return {"error": "PeerIsolated", "message": str(error)}
+            return {"value": await self.call(question["operation"], question["arguments"])}
         except Exception as error:
             return {"error": type(error).__name__, "message": str(error)}
 
@@ -298,14 +312,16 @@ async def run(kind: str, id_: str, folder: Path, port: int) -> None:
         lab = LabAgent(agent, kind, folder, group)
         # The address is there before the work is: who depends on it finds out what is missing by asking.
         server = await asyncio.start_server(lab.serve, "127.0.0.1", port, limit=_LINE_BYTES)
-        async with agent, server:
+        async with server:
             await lab.start()
-            try:
+            async with agent:
+                lab.open()
                 _ = await stop.wait()
-            finally:
-                await lab.stop()
-                for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                    _ = task.cancel()
+                server.close()
+            # What ends from here on is no failure, and nobody is told of it.
+            await lab.stop()
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                _ = task.cancel()
 
 
 if __name__ == "__main__":
