@@ -111,10 +111,11 @@ class Link:
                 if weather.delay:
                     await asyncio.sleep(weather.delay)
                 if back and weather.truncate:
-                    chunk = chunk[: max(0, weather.truncate - passed)]
+                    sink.write(chunk[: max(0, weather.truncate - passed)])
                     passed += len(chunk)
-                    if not chunk:
+                    if passed >= weather.truncate:
                         break
+                    continue
                 sink.write(chunk)
                 await sink.drain()
         self._open.discard(sink)
