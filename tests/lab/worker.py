@@ -136,9 +136,9 @@ class Worker:
         return self.lanes.limit
 
     def do_snapshot(self) -> str:
-        """What a checkpoint holds. Raises `RuntimeError` when the configuration is not what the work was taken up with."""
+        """What a checkpoint holds. Raises `RuntimeError` when the configuration is not the one that is in use."""
         work = self._working()
-        content = site.snapshot(work.site.folder)
+        content = work.snapshot() if work.snapshot else site.snapshot(work.site.folder)
         if json.loads(json.loads(content)[site.CONFIG]) != work.site.config:
             raise RuntimeError("the configuration has changed since the work was taken up")
         return base64.b64encode(content).decode()
