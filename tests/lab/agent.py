@@ -303,9 +303,10 @@ async def run(kind: str, id_: str, folder: Path, port: int) -> None:
             try:
                 _ = await stop.wait()
             finally:
-                await lab.stop()
+                # Nobody is served any more before the workers end: that they do is no failure of theirs.
                 for task in asyncio.all_tasks() - {asyncio.current_task()}:
                     _ = task.cancel()
+                await lab.stop()
 
 
 if __name__ == "__main__":
