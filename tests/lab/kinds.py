@@ -17,10 +17,15 @@ class Kind:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("versioning", {"put": 200, "get": 100, "names": 100, "texts": 200}, {"get": ("history",)}, ("deltas",)),
+        Kind(
+            "versioning",
+            {"put": 200, "get": 100, "names": 100, "texts": 200, "complain": 200},
+            {"get": ("history",)},
+            ("deltas",),
+        ),
         Kind(
             "build_pipeline",
-            {"build": 500, "manifest": 100, "objects": 200},
+            {"build": 500, "manifest": 100, "objects": 200, "complain": 500},
             {"build": ("last_good",)},
             ("lint",),
             ("versioning",),

@@ -1,4 +1,4 @@
-"""Links between the lab's processes: TCP proxies that can be told to refuse, delay, drop or fall silent."""
+"""Links between the lab's processes: TCP proxies that can be told to refuse, delay, drop, truncate or fall silent."""
 
 import asyncio
 import random
@@ -11,7 +11,9 @@ _CHUNK = 65536
 @dataclass(slots=True)
 class Weather:
     """What a link does. `refuse`: nobody listens; `cut`: open connections end and new ones too; `silent`: bytes vanish;
-    `delay`: seconds each chunk takes; `drop`: share of new connections that end at once.
+    `delay`: seconds each chunk takes; `drop`: share of new connections that end at once; `lose`: share of chunks on
+    which the connection breaks; `truncate`: so many bytes of what the far side says arrive, then the connection ends
+    (0: all do).
     """
 
     refuse: bool = False
@@ -19,6 +21,8 @@ class Weather:
     silent: bool = False
     delay: float = 0.0
     drop: float = 0.0
+    lose: float = 0.0
+    truncate: int = 0
 
 
 class Link:
@@ -30,6 +34,7 @@ class Link:
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._chance = random.Random(seed)
+        self._clearing: asyncio.TimerHandle | None = None
         self.weather = Weather()
         self.port = 0
 
@@ -38,24 +43,41 @@ class Link:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
-    async def set(self, weather: Weather) -> None:
-        """Changes the weather. A link that refuses or is cut also ends what is open."""
+    async def set(self, weather: Weather, seconds: float = 0.0) -> None:
+        """Changes the weather, for so many seconds or until it is changed again (0). A link that refuses or is cut
+        also ends what is open.
+        """
+        if self._clearing is not None:
+            self._clearing.cancel()
+            self._clearing = None
         before, self.weather = self.weather, weather
         if weather.refuse and self._server is not None:
             self._server.close()
             self._server = None
         if weather.refuse or weather.cut or (before.silent and not weather.silent):
-            for writer in list(self._open):
-                writer.transport.abort()
+            self._abort()
         if not weather.refuse and self._server is None:
             await self.start()
+        if seconds:
+            self._clearing = asyncio.get_running_loop().call_later(seconds, self._clear)
+
+    def _clear(self) -> None:
+        self._clearing = None
+        task = asyncio.create_task(self.set(Weather()), name="clear up")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _abort(self) -> None:
+        for writer in list(self._open):
+            writer.transport.abort()
 
     async def stop(self) -> None:
         """Ends it."""
+        if self._clearing is not None:
+            self._clearing.cancel()
         if self._server is not None:
             self._server.close()
-        for writer in list(self._open):
-            writer.transport.abort()
+        self._abort()
         for task in list(self._tasks):
             _ = task.cancel()
         if self._tasks:
@@ -70,19 +92,30 @@ class Link:
         except OSError:
             writer.transport.abort()
             return
-        for source, sink in ((reader, far_writer), (far_reader, writer)):
+        for source, sink, back in ((reader, far_writer, False), (far_reader, writer, True)):
             self._open.add(sink)
-            task = asyncio.create_task(self._pump(source, sink))
+            task = asyncio.create_task(self._pump(source, sink, back))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, back: bool) -> None:
+        passed = 0
         with suppress(ConnectionError):
             while chunk := await source.read(_CHUNK):
-                if self.weather.silent:
+                weather = self.weather
+                if weather.silent:
                     continue
-                if self.weather.delay:
-                    await asyncio.sleep(self.weather.delay)
+                if self._chance.random() < weather.lose:
+                    sink.transport.abort()
+                    break
+                if weather.delay:
+                    await asyncio.sleep(weather.delay)
+                if back and weather.truncate:
+                    sink.write(chunk[: max(0, weather.truncate - passed)])
+                    passed += len(chunk)
+                    if passed >= weather.truncate:
+                        break
+                    continue
                 sink.write(chunk)
                 await sink.drain()
         self._open.discard(sink)

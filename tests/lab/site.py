@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 CONFIG = "config.json"
+FORMAT = 1
+"""Of the files of the state; one that names none has it."""
 _LINE_BYTES = 1 << 24
+
+
+class StateFormatError(Exception):
+    """A file of the state is in a format that this version does not know."""
 
 
 class UpstreamError(Exception):
@@ -35,8 +41,12 @@ class Site:
         return Upstream(kind, self.config["upstreams"][kind])
 
     def read(self, name: str) -> Any:
-        """A JSON file of the state. Raises `FileNotFoundError`, `json.JSONDecodeError`."""
-        return json.loads((self.state / name).read_text())
+        """A JSON file of the state. Raises `FileNotFoundError`, `json.JSONDecodeError`, `StateFormatError`."""
+        found = json.loads((self.state / name).read_text())
+        if isinstance(found, dict) and (form := found.get("format", FORMAT)) != FORMAT:
+            msg = f"state/{name} has format {form}, written by another version; this version reads format {FORMAT}"
+            raise StateFormatError(msg)
+        return found
 
     def write(self, name: str, value: Any) -> None:
         """Replaces a JSON file of the state, so that nobody ever reads half of it. Raises `OSError`."""

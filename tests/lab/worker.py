@@ -69,6 +69,7 @@ class Worker:
     def __init__(self, kind: str, answers: Any) -> None:
         self.kind = kind
         self.work: Work | None = None
+        self._unopened: Exception = RuntimeError("this worker has taken up no work")
         self.lanes = Lanes(4)
         self._answers = answers
         self._turn = threading.Lock()
@@ -96,14 +97,22 @@ class Worker:
         return {"queue": len(self.lanes.waiting), "busy": self.lanes.busy, "limit": self.lanes.limit}
 
     def do_open(self, folder: str) -> None:
-        """Takes up the work in a site."""
-        here = Site(Path(folder))
+        """Takes up the work in a site. When it cannot, all work raises why: there is none to go on with."""
+        try:
+            self.work = self._open(Path(folder))
+        except Exception as error:
+            self.work, self._unopened = None, error
+            raise
+
+    def _open(self, folder: Path) -> Work:
+        here = Site(folder)
         module = importlib.import_module(f"tests.lab.work.{self.kind}")
-        self.work = module.make(here)
+        work: Work = module.make(here)
         self.lanes.set(int(here.config.get("workers", 4)))
         for name, number in here.config.get("limits", {}).items():
             what = {"memory": resource.RLIMIT_AS, "descriptors": resource.RLIMIT_NOFILE}[name]
             resource.setrlimit(what, (int(number), resource.getrlimit(what)[1]))
+        return work
 
     def do_call(self, operation: str, arguments: list[Any], way: str = "") -> Any:
         """Does an operation, in its usual way or another."""
@@ -127,8 +136,12 @@ class Worker:
         return self.lanes.limit
 
     def do_snapshot(self) -> str:
-        """What a checkpoint holds."""
-        return base64.b64encode(site.snapshot(self._working().site.folder)).decode()
+        """What a checkpoint holds. Raises `RuntimeError` when the configuration is not the one that is in use."""
+        work = self._working()
+        content = work.snapshot() if work.snapshot else site.snapshot(work.site.folder)
+        if json.loads(json.loads(content)[site.CONFIG]) != work.site.config:
+            raise RuntimeError("the configuration has changed since the work was taken up")
+        return base64.b64encode(content).decode()
 
     def do_inside(self, fault: str, **parameters: Any) -> Any:
         """Brings a fault, `module.function` of `tests.lab.faults`, into this process."""
@@ -137,8 +150,7 @@ class Worker:
 
     def _working(self) -> Work:
         if self.work is None:
-            msg = "this worker has taken up no work"
-            raise RuntimeError(msg)
+            raise self._unopened.with_traceback(None)
         return self.work
 
 

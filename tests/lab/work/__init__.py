@@ -12,7 +12,8 @@ class Work:
     """The work of one agent in one site.
 
     `operations` by name; `probes` exercise them with what is known to give a known answer, and raise when it does not;
-    `ways`: other ways to do an operation, by operation and name; `features`: optional ones, and whether they are on.
+    `ways`: other ways to do an operation, by operation and name; `features`: optional ones, and whether they are on;
+    `snapshot`: what a checkpoint holds, when it is not simply what stands in the site.
     """
 
     site: Site
@@ -20,6 +21,7 @@ class Work:
     probes: dict[str, Callable[[], Any]]
     ways: dict[tuple[str, str], Callable[..., Any]] = field(default_factory=dict)
     features: dict[str, bool] = field(default_factory=dict)
+    snapshot: Callable[[], bytes] | None = None
 
 
 class WrongAnswerError(Exception):

@@ -4,9 +4,10 @@ import ast
 import base64
 import marshal
 import threading
+from contextlib import suppress
 from typing import Any
 
-from tests.lab.site import Site, replace
+from tests.lab.site import Site, UpstreamError, replace
 from tests.lab.work import Work, WrongAnswerError
 
 MANIFEST = "manifest.json"
@@ -34,8 +35,19 @@ class Builder:
             missing = [digest for digest in wanted.values() if not (self._site.objects / digest).exists()]
             for start in range(0, len(missing), _AT_ONCE):
                 for digest, text in upstream.ask("texts", missing[start : start + _AT_ONCE]).items():
-                    self._compile(digest, text)
+                    try:
+                        self._compile(digest, text)
+                    except (SyntaxError, ValueError) as error:
+                        name = next(name for name, wish in wanted.items() if wish == digest)
+                        self.complain(name, digest, f"does not build: {type(error).__name__}: {error}")
+                        raise
             return self._publish(wanted)
+
+    def complain(self, name: str, digest: str, wrong: str) -> None:
+        """Passes on to versioning that a version is of no use."""
+        # It answers with an error that is its own, to which there is nothing to do here.
+        with suppress(OSError, UpstreamError):
+            self._site.upstream("versioning").ask("complain", name, digest, wrong)
 
     def build_again(self) -> dict[str, Any]:
         """The last good build once more, without asking anybody."""
@@ -82,8 +94,18 @@ def make(site: Site) -> Work:
     builder = Builder(site)
     return Work(
         site,
-        {"build": builder.build, "manifest": builder.manifest, "objects": builder.objects},
-        {"build": builder.probe_build, "manifest": builder.probe_objects, "objects": builder.probe_objects},
+        {
+            "build": builder.build,
+            "manifest": builder.manifest,
+            "objects": builder.objects,
+            "complain": builder.complain,
+        },
+        {
+            "build": builder.probe_build,
+            "manifest": builder.probe_objects,
+            "objects": builder.probe_objects,
+            "complain": builder.probe_objects,
+        },
         {("build", "last_good"): builder.build_again},
         builder.features,
     )

@@ -4,13 +4,17 @@ import base64
 import marshal
 import sys
 import threading
+import time
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
-from tests.lab.site import Site, replace
+from tests.lab.site import Site, UpstreamError, replace
 from tests.lab.work import Work, WrongAnswerError
 
 LOADED = "loaded.json"
+_CANARY = 7
+_COMPLAINT_SECONDS = 0.5
 
 
 class Runtime:
@@ -24,6 +28,7 @@ class Runtime:
         self._before: dict[str, ModuleType] = {}
         self.features = {"statistics": True}
         self.calls: dict[str, int] = {}
+        self._complained: dict[str, float] = {}
         if (site.state / LOADED).exists():
             self._load(site.read(LOADED))
 
@@ -41,11 +46,15 @@ class Runtime:
         return {"loaded": len(wanted), "reloaded": len(fresh)}
 
     def call(self, module: str, value: int) -> int:
-        """Calls `answer` of a module. Raises `KeyError`, and what the module raises."""
+        """Calls `answer` of a module. Raises `KeyError`, `WrongAnswerError`, and what the module raises."""
         if self.features["statistics"]:
             self.calls[module] = self.calls.get(module, 0) + 1
-        found: int = self._modules[module].__dict__["answer"](value)
-        return found
+        loaded = self._modules[module]
+        try:
+            return _answer(loaded, value)
+        except Exception:
+            self._suspect(module, loaded)
+            raise
 
     def call_before(self, module: str, value: int) -> int:
         """Calls the module as it was before it was last reloaded."""
@@ -75,13 +84,45 @@ class Runtime:
             if self._digests.get(name) == digest or name.startswith("_"):
                 continue
             module = ModuleType(name)
-            exec(marshal.loads((self._site.objects / digest).read_bytes()), module.__dict__)
+            code = marshal.loads((self._site.objects / digest).read_bytes())
+            try:
+                exec(code, module.__dict__)
+            except Exception as error:
+                self._complain(name, digest, "does not load", error)
+                raise
             if name in self._modules:
                 self._before[name] = self._modules[name]
             self._modules[name] = sys.modules[name] = module
             self._digests[name] = digest
             fresh.append(name)
         return fresh
+
+    def _suspect(self, name: str, module: ModuleType) -> None:
+        """Complains of a module when it fails at what any module can do: it was not what it was called with."""
+        try:
+            _ = _answer(module, _CANARY)
+        except Exception as error:
+            if self._modules.get(name) is module:
+                self._complain(name, self._digests[name], "does not work", error)
+
+    def _complain(self, name: str, digest: str, what: str, error: Exception) -> None:
+        """Lets build_pipeline know, now and then, that a module is of no use."""
+        now = time.monotonic()
+        # What this process lacks itself says nothing of the module.
+        if isinstance(error, MemoryError | OSError) or now - self._complained.get(digest, 0.0) < _COMPLAINT_SECONDS:
+            return
+        self._complained[digest] = now
+        with suppress(OSError, UpstreamError):
+            wrong = f"{what}: {type(error).__name__}: {error}"
+            self._site.upstream("build_pipeline").ask("complain", name, digest, wrong)
+
+
+def _answer(module: ModuleType, value: int) -> int:
+    found = module.__dict__["answer"](value)
+    if not isinstance(found, int):
+        msg = f"{module.__name__} answers {found!r}, which is no number"
+        raise WrongAnswerError(msg)
+    return found
 
 
 def make(site: Site) -> Work:

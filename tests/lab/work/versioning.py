@@ -4,13 +4,22 @@ import difflib
 import hashlib
 import json
 import threading
+import time
+from collections import deque
 from typing import Any
 
-from tests.lab.site import Site, replace
+from tests.lab.site import Site, replace, snapshot
 from tests.lab.work import Work, WrongAnswerError
 
 INDEX = "index.json"
 HISTORY = "history.jsonl"
+REFUSED = "refused.json"
+SOAK_SECONDS = 3.0
+"""A head is good once it has been in use for so long and nobody has complained of a version in it."""
+
+
+class BrokenVersionError(Exception):
+    """Who uses a current version complains that it does not build, load or work."""
 
 
 class Store:
@@ -22,6 +31,8 @@ class Store:
         if not (site.state / INDEX).exists():
             site.write(INDEX, {"head": 0, "names": {}})
         self._index: dict[str, Any] = site.read(INDEX)
+        self._heads = deque([(time.monotonic(), self._index)])
+        self._refused: dict[str, str] = site.read(REFUSED) if (site.state / REFUSED).exists() else {}
         self.features = {"deltas": True}
 
     def put(self, sources: dict[str, str]) -> dict[str, Any]:
@@ -42,6 +53,7 @@ class Store:
                 history.write(json.dumps({"head": head, "names": {name: names[name] for name in sources}}) + "\n")
             self._index = {"head": head, "names": names}
             self._site.write(INDEX, self._index)
+            self._heads.append((time.monotonic(), self._index))
         return {"head": head, "changed_lines": changed_lines}
 
     def get(self, name: str) -> str:
@@ -64,6 +76,38 @@ class Store:
         for line in (self._site.state / HISTORY).read_text().splitlines():
             digest = json.loads(line)["names"].get(name, digest)
         return self._text(digest)
+
+    def complain(self, name: str, digest: str, wrong: str) -> None:
+        """Takes down that a version is of no use. Raises `BrokenVersionError` when it is the current one."""
+        if self.names().get(name) != digest:
+            return
+        with self._turn:
+            if digest not in self._refused:
+                self._refused[digest] = f"{name} {wrong}"
+                self._site.write(REFUSED, self._refused)
+        raise BrokenVersionError(self._refused[digest])
+
+    def probe_complain(self) -> None:
+        """Looks whether there is a complaint of what is current."""
+        for digest in self.names().values():
+            if digest in self._refused:
+                raise BrokenVersionError(self._refused[digest])
+
+    def snapshot(self) -> bytes:
+        """The site with the newest good head for the current one; complaints stay. Raises `BrokenVersionError`."""
+        with self._turn:
+            mature = time.monotonic() - SOAK_SECONDS
+            while len(self._heads) > 1 and self._heads[1][0] <= mature:
+                _ = self._heads.popleft()
+            since, good = self._heads[0]
+            files = json.loads(snapshot(self._site.folder))
+            if since > mature or not good["names"] or not self._refused.keys().isdisjoint(good["names"].values()):
+                raise BrokenVersionError(f"head {good['head']} has not proved good")
+        history = files[f"state/{HISTORY}"].splitlines(keepends=True)
+        files[f"state/{HISTORY}"] = "".join(line for line in history if json.loads(line)["head"] <= good["head"])
+        files[f"state/{INDEX}"] = json.dumps(good)
+        _ = files.pop(f"state/{REFUSED}", None)
+        return json.dumps(files).encode()
 
     def probe_get(self) -> None:
         """Reads one that is there."""
@@ -97,8 +141,21 @@ def make(site: Site) -> Work:
     store = Store(site)
     return Work(
         site,
-        {"put": store.put, "get": store.get, "names": store.names, "texts": store.texts},
-        {"put": store.probe_put, "get": store.probe_get, "names": store.probe_get, "texts": store.probe_get},
+        {
+            "put": store.put,
+            "get": store.get,
+            "names": store.names,
+            "texts": store.texts,
+            "complain": store.complain,
+        },
+        {
+            "put": store.probe_put,
+            "get": store.probe_get,
+            "names": store.probe_get,
+            "texts": store.probe_get,
+            "complain": store.probe_complain,
+        },
         {("get", "history"): store.get_from_history},
         store.features,
+        store.snapshot,
     )
