@@ -20,6 +20,7 @@ from typing import Any
 
 import psutil
 from tests.lab import site
+from tests.lab.credentials import Serving, obey_permissions
 from tests.lab.kinds import KINDS
 from tests.lab.workers import Worker, WorkerDied, WorkerHung
 
@@ -47,6 +48,7 @@ class LabAgent:
         self.worker: Worker | None = None
         self.standby: Worker | None = None
         self.checkpoints = 0
+        self.serving = Serving.read(folder)
         self._group = group
         self._failed_at = 0.0
         self._saved = b""
@@ -266,7 +268,9 @@ class LabAgent:
                 worker = self._present()
                 return {"value": await worker.ask("inside", 5.0, fault=question["fault"], **question["parameters"])}
             if question["do"] == "take_up":
+                self.serving.load()
                 return {"value": await self._take_up(self._present())}
+            self.serving.admit(question)
             async with AsyncExitStack() as stack:
                 for kind in self.kind.needs:
                     stack.enter_context(self.agent.breaker(f"{kind}/lab"))
@@ -298,7 +302,13 @@ async def run(kind: str, id_: str, folder: Path, port: int) -> None:
         lab = LabAgent(agent, kind, folder, group)
         # The address is there before the work is: who depends on it finds out what is missing by asking.
         server = await asyncio.start_server(lab.serve, "127.0.0.1", port, limit=_LINE_BYTES)
-        async with agent, server:
+        secured = [
+            await asyncio.start_server(lab.serve, "127.0.0.1", own, limit=_LINE_BYTES, ssl=context)
+            for own, context in lab.serving.contexts.items()
+        ]
+        async with agent, AsyncExitStack() as stack:
+            for one in (server, *secured):
+                _ = await stack.enter_async_context(one)
             await lab.start()
             try:
                 _ = await stop.wait()
@@ -309,5 +319,6 @@ async def run(kind: str, id_: str, folder: Path, port: int) -> None:
 
 
 if __name__ == "__main__":
+    obey_permissions()
     with suppress(asyncio.CancelledError):
         asyncio.run(run(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])))

@@ -7,8 +7,10 @@ under the digest of its content.
 import json
 import os
 import socket
+import ssl
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +53,26 @@ class Upstream:
         self._where = where
 
     def ask(self, operation: str, *arguments: Any) -> Any:
-        """Has the agent do an operation. Raises `OSError` (refused, timed out, no such host) and `UpstreamError`."""
+        """Has the agent do an operation.
+
+        Raises `OSError` (refused, timed out, no such host, a certificate that is not trusted) and `UpstreamError`.
+        """
         question = {"do": "call", "operation": operation, "arguments": arguments, "token": self._where.get("token")}
         timeout = float(self._where.get("timeout", 1.0))
         address = str(self._where["host"]), int(self._where["port"])
-        with socket.create_connection(address, timeout) as connection:
+        with socket.create_connection(address, timeout) as plain, self._secured(plain) as connection:
             answer = talk(connection, question, timeout)
         if "error" in answer:
             msg = f"{self._kind} could not {operation}: {answer['error']}: {answer['message']}"
             raise UpstreamError(msg)
         return answer["value"]
+
+    def _secured(self, plain: socket.socket) -> AbstractContextManager[socket.socket]:
+        """The connection under TLS, where the configuration says so. Raises `OSError`."""
+        if "tls" not in self._where:
+            return plain
+        context = ssl.create_default_context(cafile=self._where["tls"]["authority"])
+        return context.wrap_socket(plain, server_hostname=self._where["tls"]["name"])
 
 
 def talk(connection: socket.socket, question: Mapping[str, Any], timeout: float) -> dict[str, Any]:

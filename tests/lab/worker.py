@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab import site
+from tests.lab.credentials import obey_permissions
 from tests.lab.site import Site
 from tests.lab.work import Work
 
@@ -144,6 +145,7 @@ class Worker:
 
 def main() -> None:
     """Serves until standard input ends."""
+    obey_permissions()
     # What the work prints must not get among the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
