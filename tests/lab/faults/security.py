@@ -10,9 +10,8 @@ READ_AT_EVERY_REQUEST = {
     "versioning": "index.json",
     "build_pipeline": "manifest.json",
     "shader_pipeline": "objects",
-    "orchestrator": "cycles.json",
 }
-"""What each kind reads of its state, by kind."""
+"""What kinds read of their state at every request. (The orchestrator replaces its file at every cycle.)"""
 _SITE = "a"
 
 
