@@ -22,7 +22,7 @@ from typing import Any
 from tests.lab import site
 from tests.lab.credentials import obey_permissions
 from tests.lab.site import Site
-from tests.lab.work import Work
+from tests.lab.work import UnknownNameError, Work
 
 _THREADS = 16
 
@@ -88,9 +88,16 @@ class Worker:
         except Exception as error:
             trace = "".join(traceback.format_exception(error))
             answer = {"id": number, "error": type(error).__name__, "message": str(error), "trace": trace}
+            answer["callers"] = isinstance(error, UnknownNameError)
+        self._say(answer)
+
+    def _say(self, what: dict[str, Any]) -> None:
         with self._turn:
-            self._answers.write(json.dumps(answer) + "\n")
+            self._answers.write(json.dumps(what) + "\n")
             self._answers.flush()
+
+    def _warn(self, error: Exception, message: str) -> None:
+        self._say({"id": -1, "warning": {"name": type(error).__name__, "message": message}})
 
     def do_ping(self) -> dict[str, Any]:
         """How it is doing."""
@@ -98,7 +105,7 @@ class Worker:
 
     def do_open(self, folder: str) -> None:
         """Takes up the work in a site."""
-        here = Site(Path(folder))
+        here = Site(Path(folder), self._warn)
         module = importlib.import_module(f"tests.lab.work.{self.kind}")
         self.work = module.make(here)
         self.lanes.set(int(here.config.get("workers", 4)))

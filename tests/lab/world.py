@@ -103,6 +103,16 @@ class World:
         await _fill(member, self.project)
         await until_ready(member)
 
+    async def deploy(self, kind: str) -> None:
+        """Has a new process take the place of an agent's, in good order. Raises `TimeoutError`."""
+        member = self.members[kind]
+        before = member.process
+        if before is None:
+            return
+        await _start(member, self.environment, str(before.pid))
+        async with asyncio.timeout(READY_SECONDS):
+            _ = await before.wait()
+
     def wrong(self, kind: str, since: float) -> list[str]:
         """What the users of an agent found wrong since then (monotonic)."""
         return [use.wrong for use in self.users[kind].since(since) if use.wrong]
@@ -174,10 +184,11 @@ async def _set_up(
     return member
 
 
-async def _start(member: Member, environment: Mapping[str, str]) -> None:
+async def _start(member: Member, environment: Mapping[str, str], *more: str) -> None:
     with (member.folder / "agent.log").open("ab") as log:
         member.process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.lab.agent", member.kind, ID, str(member.folder), str(member.port)),
+            *more,
             env=os.environ | {"NATS_URL": f"nats://127.0.0.1:{member.nats.port}"} | environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,

@@ -22,5 +22,9 @@ class Work:
     features: dict[str, bool] = field(default_factory=dict)
 
 
+class UnknownNameError(LookupError):
+    """The caller asked for something that there never was: its own fault, and nothing is wrong here."""
+
+
 class WrongAnswerError(Exception):
     """What was answered is not what was put in."""

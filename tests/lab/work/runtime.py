@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from tests.lab.site import Site, replace
-from tests.lab.work import Work, WrongAnswerError
+from tests.lab.work import UnknownNameError, Work, WrongAnswerError
 
 LOADED = "loaded.json"
 
@@ -41,7 +41,10 @@ class Runtime:
         return {"loaded": len(wanted), "reloaded": len(fresh)}
 
     def call(self, module: str, value: int) -> int:
-        """Calls `answer` of a module. Raises `KeyError`, and what the module raises."""
+        """Calls `answer` of a module. Raises `UnknownNameError`, and what the module raises."""
+        if self._modules and module not in self._modules:
+            msg = f"no module {module} is in the build that is loaded"
+            raise UnknownNameError(msg)
         if self.features["statistics"]:
             self.calls[module] = self.calls.get(module, 0) + 1
         found: int = self._modules[module].__dict__["answer"](value)
