@@ -36,7 +36,7 @@ def keep(case: Case, work: Coroutine[Any, Any, None]) -> None:
 async def ask(
     case: Case, *requests: Sequence[Any], clients: int, seconds: float, pause: float = 0.0, times: int = 0
 ) -> None:
-    """Has clients ask the agent for operations (name, arguments) in turn, for so many seconds, in a process of their own.
+    """Has clients ask the agent for operations (name, arguments) in turn for so many seconds, in their own process.
 
     Each waits for its answer as long as a user does, then for `pause` seconds, and asks so many `times` (0: no limit).
     """

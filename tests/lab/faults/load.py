@@ -1,6 +1,7 @@
 """Faults of load: more requests than the agent can take, and single requests that do harm each time they are made."""
 
 import random
+from typing import Any
 
 from tests.lab.faults import Case, Fault, background
 from tests.lab.users import Connection
@@ -15,17 +16,21 @@ _REDELIVERY_SECONDS = 0.3
 # -- overload
 
 
-async def _overload(case: Case) -> None:
+def requests_of(case: Case) -> list[tuple[Any, ...]]:
+    """What clients may ask of the agent that is work for it, and changes nothing."""
     names = sorted(case.world.project.modules)[1:]
-    requests = {
+    return {
         "versioning": [("put", {name: case.world.project.modules[name] for name in names})],
         "build_pipeline": [("build",)],
         "runtime": [("reload",)],
         "shader_pipeline": [("compile", name) for name in case.world.project.shaders],
         "developer_tools": [("get", name, 7) for name in names],
     }[case.member.kind]
+
+
+async def _overload(case: Case) -> None:
     await background.ask(
-        case, *requests, clients=int(case.number("clients")), seconds=float(case.number("seconds")), pause=0.01
+        case, *requests_of(case), clients=int(case.number("clients")), seconds=float(case.number("seconds")), pause=0.01
     )
 
 
@@ -42,6 +47,7 @@ async def _poison_call(case: Case) -> None:
         # Through a function in C, so that it is the stack of the thread that runs out.
         "    return max((value,), key=answer)\n",
     )
+    await _have(case, "runtime", "reload")
     await background.ask(
         case,
         ("call", "part_depth", 5_000_000),
@@ -58,16 +64,17 @@ async def _unpoison_call(case: Case) -> None:
 
 
 async def _publish(case: Case, module: str, text: str) -> None:
-    for kind, request in (
-        ("versioning", ("put", {module: text})),
-        ("build_pipeline", ("build",)),
-        ("runtime", ("reload",)),
-    ):
-        connection = Connection(case.world.members[kind].port)
-        try:
-            _ = await connection.call(*request, seconds=_FILL_SECONDS)
-        finally:
-            connection.close()
+    await _have(case, "versioning", "put", {module: text})
+    await _have(case, "build_pipeline", "build")
+
+
+async def _have(case: Case, kind: str, operation: str, *arguments: Any) -> None:
+    """Has an agent do something, as a user would."""
+    connection = Connection(case.world.members[kind].port)
+    try:
+        _ = await connection.call(operation, *arguments, seconds=_FILL_SECONDS)
+    finally:
+        connection.close()
 
 
 async def _poison_shader(case: Case) -> None:
@@ -77,11 +84,7 @@ async def _poison_shader(case: Case) -> None:
         f"#version 450\n#define M0\n{macros}layout(location = 0) out vec4 color;\n"
         f"void main() {{\n    color = vec4(1.0);\n    M{_BOMB_DOUBLINGS}\n}}\n"
     )
-    connection = Connection(case.world.members["versioning"].port)
-    try:
-        _ = await connection.call("put", {"bomb.frag": text})
-    finally:
-        connection.close()
+    await _have(case, "versioning", "put", {"bomb.frag": text})
     await background.ask(
         case,
         ("compile", "bomb.frag"),
