@@ -1,14 +1,18 @@
 """A reference agent: keeps the worker that does the work of its kind, serves it to others, and can be recovered.
 
 `python -m tests.lab.agent KIND ID FOLDER PORT`. It listens on the port for JSON lines: `call` from users and other
-agents, `status` and `inside` from the lab. `FOLDER/a` and `FOLDER/b` are its two sites.
+agents, `status` and `inside` from the lab. `FOLDER/a` and `FOLDER/b` are its two sites. With the process id of the
+agent that it is to take the place of as one more argument, it gets ready first, and then has that one end.
 """
 
 import asyncio
 import base64
+import errno
 import json
 import logging
+import os
 import signal
+import ssl
 import sys
 import time
 from collections import deque
@@ -20,8 +24,9 @@ from typing import Any
 
 import psutil
 from tests.lab import site
+from tests.lab.credentials import Serving, obey_permissions
 from tests.lab.kinds import KINDS
-from tests.lab.workers import Worker, WorkerDied, WorkerHung
+from tests.lab.workers import CallerFault, Worker, WorkerDied, WorkerHung
 
 from mendbus import Agent, Done, RecoveryCommand
 
@@ -33,6 +38,8 @@ PING_SECONDS = 0.1
 HUNG_SECONDS = 0.6
 CHECKPOINT_SECONDS = 1.0
 _SLOW_CALLS = 8
+_LAST_SECONDS = 1.0
+_POLL_SECONDS = 0.005
 _LINE_BYTES = 1 << 26
 
 
@@ -49,7 +56,9 @@ class LabAgent:
         self.checkpoints = 0
         self._steady = asyncio.Event()
         """Not set while there is no worker on purpose: at the start, at the end, and while one takes over."""
+        self.serving = Serving.read(folder)
         self._group = group
+        self._under_way = 0
         self._failed_at = 0.0
         self._saved = b""
         self._level = 4
@@ -100,11 +109,18 @@ class LabAgent:
 
     async def _call(self, operation: str, way: str, arguments: tuple[Any, ...]) -> Any:
         begun = time.monotonic()
+        self._under_way += 1
         try:
             value = await self._present().ask("call", CALL_SECONDS, operation=operation, arguments=arguments, way=way)
+        except CallerFault as error:
+            # Nothing failed here, and nothing here could be recovered.
+            _ = self.agent.report(error, severity="warning", operation=operation)
+            return error
         except Exception:
             self._failed_at = time.monotonic()
             raise
+        finally:
+            self._under_way -= 1
         self._time(operation, (time.monotonic() - begun) * 1000)
         return value
 
@@ -130,12 +146,19 @@ class LabAgent:
 
     # -- workers
 
-    async def start(self) -> None:
-        """Starts a worker on the first site and one that stands by."""
+    async def warm(self) -> None:
+        """Starts two workers, which take up no work yet."""
         self.worker = await self._new_worker()
+        self.standby = await self._new_worker()
+
+    async def start(self) -> None:
+        """Has a worker take up the work on the first site; another stands by."""
+        if self.worker is None:
+            self.worker = await self._new_worker()
         await self.worker.open(str(self.folder / self.site))
         self._level = await self.worker.ask("level", CALL_SECONDS)
-        self.standby = await self._new_worker()
+        if self.standby is None:
+            self.standby = await self._new_worker()
         for name in ("_watch", "_checkpoint"):
             _ = self._group.create_task(getattr(self, name)(), name=name)
 
@@ -143,9 +166,16 @@ class LabAgent:
         """Takes calls from now on."""
         self._steady.set()
 
-    async def stop(self) -> None:
-        """Ends all workers."""
+    def close(self) -> None:
+        """Takes no more: who calls waits for who comes next."""
         self._steady.clear()
+
+    async def stop(self) -> None:
+        """Ends all workers, once what is under way is done."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_SECONDS):
+                while self._under_way:
+                    await asyncio.sleep(_POLL_SECONDS)
         unused = [worker for worker in (self.worker, self.standby) if worker is not None]
         self.worker = self.standby = None
         for worker in unused:
@@ -153,9 +183,13 @@ class LabAgent:
 
     async def _new_worker(self) -> Worker:
         worker = await Worker.start(self.kind.name)
+        worker.warned = self._warn
         _ = self._group.create_task(self._miss(worker), name=f"miss {worker.pid}")
         _ = await worker.warm
         return worker
+
+    def _warn(self, name: str, message: str) -> None:
+        _ = self.agent.report(type=name, message=message, severity="warning")
 
     async def _miss(self, worker: Worker) -> None:
         death = await worker.death()
@@ -271,6 +305,7 @@ class LabAgent:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answers one connection's questions, one after the other."""
+        # Cancelled when the agent ends: whoever is connected then finds out at once, and may ask who comes next.
         with suppress(ConnectionError, asyncio.CancelledError):
             while line := await reader.readline():
                 writer.write(json.dumps(await self._answer(json.loads(line))).encode() + b"\n")
@@ -285,8 +320,13 @@ class LabAgent:
                 worker = self._present()
                 return {"value": await worker.ask("inside", 5.0, fault=question["fault"], **question["parameters"])}
             if question["do"] == "take_up":
+                self.serving.load()
                 return {"value": await self._take_up(self._present())}
-            return {"value": await self.call(question["operation"], question["arguments"])}
+            self.serving.admit(question)
+            value = await self.call(question["operation"], question["arguments"])
+            if isinstance(value, CallerFault):
+                raise value
+            return {"value": value}
         except Exception as error:
             return {"error": type(error).__name__, "message": str(error)}
 
@@ -302,28 +342,54 @@ class LabAgent:
         }
 
 
-async def run(kind: str, id_: str, folder: Path, port: int) -> None:
-    """Runs until SIGTERM."""
+async def _listen(lab: LabAgent, port: int, context: ssl.SSLContext | None = None) -> asyncio.Server:
+    """Listens as soon as nobody else does."""
+    while True:
+        try:
+            return await asyncio.start_server(lab.serve, "127.0.0.1", port, limit=_LINE_BYTES, ssl=context)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _gone(process: int) -> None:
+    """Waits until a process works no more: it has ended, or has no children left."""
+    with suppress(psutil.NoSuchProcess):
+        while psutil.Process(process).children():
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+async def run(kind: str, id_: str, folder: Path, port: int, before: int = 0) -> None:
+    """Runs until SIGTERM. `before`: the process whose place it takes."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     depends = [f"{needed}/{id_}" for needed in KINDS[kind].needs]
     agent = Agent(kind, id_, depends_on=depends)
     async with asyncio.TaskGroup() as group:
         lab = LabAgent(agent, kind, folder, group)
+        if before:
+            await lab.warm()
+            os.kill(before, signal.SIGTERM)
         # The address is there before the work is: who depends on it finds out what is missing by asking.
-        server = await asyncio.start_server(lab.serve, "127.0.0.1", port, limit=_LINE_BYTES)
-        async with server:
-            await lab.start()
-            async with agent:
-                lab.open()
-                _ = await stop.wait()
+        servers = [await _listen(lab, port)]
+        servers += [await _listen(lab, own, context) for own, context in lab.serving.contexts.items()]
+        if before:
+            await _gone(before)
+        await lab.start()
+        async with agent:
+            lab.open()
+            _ = await stop.wait()
+            lab.close()
+            for server in servers:
                 server.close()
             # What ends from here on is no failure, and nobody is told of it.
-            await lab.stop()
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                _ = task.cancel()
+        await lab.stop()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            _ = task.cancel()
 
 
 if __name__ == "__main__":
+    obey_permissions()
     with suppress(asyncio.CancelledError):
-        asyncio.run(run(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])))
+        asyncio.run(run(sys.argv[1], sys.argv[2], Path(sys.argv[3]), *map(int, sys.argv[4:])))

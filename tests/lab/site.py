@@ -7,8 +7,10 @@ under the digest of its content.
 import json
 import os
 import socket
+import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +28,15 @@ class UpstreamError(Exception):
     """An agent that this one depends on answered that it failed."""
 
 
+Warn = Callable[[Exception, str], None]
+"""Takes what went wrong and could be dealt with, and what was done about it."""
+
+
 class Site:
     """What the work of an agent sees of the world."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, warn: Warn = lambda _error, _message: None) -> None:
+        self._warn = warn
         self.folder = folder
         self.state = folder / "state"
         self.objects = self.state / "objects"
@@ -38,7 +45,7 @@ class Site:
 
     def upstream(self, kind: str) -> "Upstream":
         """The agent of a kind that this one depends on, as the configuration has it. Raises `KeyError`."""
-        return Upstream(kind, self.config["upstreams"][kind])
+        return Upstream(kind, self.config["upstreams"][kind], self._warn)
 
     def read(self, name: str) -> Any:
         """A JSON file of the state. Raises `FileNotFoundError`, `json.JSONDecodeError`, `StateFormatError`."""
@@ -54,23 +61,48 @@ class Site:
 
 
 class Upstream:
-    """Asks another agent over its work port: one connection for each question, as a simple client does."""
+    """Asks another agent over its work port: one connection for each question, as a simple client does.
 
-    def __init__(self, kind: str, where: Mapping[str, Any]) -> None:
+    Where the configuration says `retries`, a connection that fails is made again so many times, with a warning.
+    """
+
+    def __init__(self, kind: str, where: Mapping[str, Any], warn: Warn) -> None:
+        self._warn = warn
         self._kind = kind
         self._where = where
 
     def ask(self, operation: str, *arguments: Any) -> Any:
-        """Has the agent do an operation. Raises `OSError` (refused, timed out, no such host) and `UpstreamError`."""
+        """Has the agent do an operation.
+
+        Raises `OSError` (refused, timed out, no such host, a certificate that is not trusted) and `UpstreamError`.
+        """
         question = {"do": "call", "operation": operation, "arguments": arguments, "token": self._where.get("token")}
         timeout = float(self._where.get("timeout", 1.0))
         address = str(self._where["host"]), int(self._where["port"])
-        with socket.create_connection(address, timeout) as connection:
-            answer = talk(connection, question, timeout)
+        answer = self._answer(address, question, timeout, int(self._where.get("retries", 0)))
         if "error" in answer:
             msg = f"{self._kind} could not {operation}: {answer['error']}: {answer['message']}"
             raise UpstreamError(msg)
         return answer["value"]
+
+    def _answer(
+        self, address: tuple[str, int], question: Mapping[str, Any], timeout: float, retries: int
+    ) -> dict[str, Any]:
+        try:
+            with socket.create_connection(address, timeout) as plain, self._secured(plain) as connection:
+                return talk(connection, question, timeout)
+        except (ConnectionError, ssl.SSLEOFError) as error:
+            if not retries:
+                raise
+            self._warn(error, f"{self._kind} is asked again to {question['operation']}: {error}")
+        return self._answer(address, question, timeout, retries - 1)
+
+    def _secured(self, plain: socket.socket) -> AbstractContextManager[socket.socket]:
+        """The connection under TLS, where the configuration says so. Raises `OSError`."""
+        if "tls" not in self._where:
+            return plain
+        context = ssl.create_default_context(cafile=self._where["tls"]["authority"])
+        return context.wrap_socket(plain, server_hostname=self._where["tls"]["name"])
 
 
 def talk(connection: socket.socket, question: Mapping[str, Any], timeout: float) -> dict[str, Any]:

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab import site
+from tests.lab.credentials import obey_permissions
 from tests.lab.site import Site
-from tests.lab.work import Work
+from tests.lab.work import UnknownNameError, Work
 
 _THREADS = 16
 
@@ -88,9 +89,16 @@ class Worker:
         except Exception as error:
             trace = "".join(traceback.format_exception(error))
             answer = {"id": number, "error": type(error).__name__, "message": str(error), "trace": trace}
+            answer["callers"] = isinstance(error, UnknownNameError)
+        self._say(answer)
+
+    def _say(self, what: dict[str, Any]) -> None:
         with self._turn:
-            self._answers.write(json.dumps(answer) + "\n")
+            self._answers.write(json.dumps(what) + "\n")
             self._answers.flush()
+
+    def _warn(self, error: Exception, message: str) -> None:
+        self._say({"id": -1, "warning": {"name": type(error).__name__, "message": message}})
 
     def do_ping(self) -> dict[str, Any]:
         """How it is doing."""
@@ -105,7 +113,7 @@ class Worker:
             raise
 
     def _open(self, folder: Path) -> Work:
-        here = Site(folder)
+        here = Site(folder, self._warn)
         module = importlib.import_module(f"tests.lab.work.{self.kind}")
         work: Work = module.make(here)
         self.lanes.set(int(here.config.get("workers", 4)))
@@ -156,6 +164,7 @@ class Worker:
 
 def main() -> None:
     """Serves until standard input ends."""
+    obey_permissions()
     # What the work prints must not get among the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

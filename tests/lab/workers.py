@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Self
 
@@ -23,6 +24,10 @@ class WorkerHung(Exception):
     """A worker process answers to nothing."""
 
 
+class CallerFault(Exception):
+    """What was asked for cannot be had, and nothing is wrong with the worker. Base of such exceptions."""
+
+
 class WorkerTrace(Exception):
     """The trace of an exception in a worker process."""
 
@@ -37,6 +42,8 @@ class Worker:
         self.pid = process.pid
         self.site = ""
         self.last_answer = time.monotonic()
+        self.warned: Callable[[str, str], None] = lambda _name, _message: None
+        """Told of what the worker could deal with: the name of the exception, and what was done."""
         self.warm: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._answers[0] = self.warm
         self._reading = asyncio.create_task(self._read(), name=f"read {process.pid}")
@@ -87,7 +94,8 @@ class Worker:
         finally:
             self._answers.pop(number, None)
         if "error" in reply:
-            raise named(reply["error"], reply["message"]) from WorkerTrace(reply["trace"])
+            base = CallerFault if reply["callers"] else Exception
+            raise named(reply["error"], reply["message"], base) from WorkerTrace(reply["trace"])
         return reply["value"]
 
     async def _read(self) -> None:
@@ -97,6 +105,8 @@ class Worker:
             while line := await stdout.readline():
                 reply = json.loads(line)
                 self.last_answer = time.monotonic()
+                if "warning" in reply:
+                    self.warned(**reply["warning"])
                 waiting = self._answers.pop(reply["id"], None)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(reply)
@@ -115,7 +125,7 @@ class Worker:
         _ = await asyncio.wait((self._reading,))
 
 
-def named(name: str, message: str) -> Exception:
+def named(name: str, message: str, base: type[Exception] = Exception) -> Exception:
     """An exception of that name, so that what is reported is what was raised in the worker."""
-    error: Exception = type(name, (Exception,), {"__module__": "builtins"})(message)
+    error: Exception = type(name, (base,), {"__module__": "builtins"})(message)
     return error

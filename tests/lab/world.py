@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.lab.credentials import SERVING, Keys
 from tests.lab.kinds import KINDS, ORDER
 from tests.lab.links import Link, Weather
 from tests.lab.sample import Project, make_project
@@ -25,6 +26,8 @@ ID = "lab"
 READY_SECONDS = 40.0
 SITES = ("a", "b")
 WORKERS = 4
+SECURED = ("shader_pipeline", "versioning")
+"""Who asks whom over TLS. Each site of the asker has a port of its own there, with a certificate of its own."""
 _PRISTINE = "pristine"
 
 
@@ -83,6 +86,7 @@ class World:
     project: Project
     members: dict[str, Member]
     environment: Mapping[str, str]
+    keys: Keys
     users: dict[str, User] = field(default_factory=dict)
 
     async def renew(self, kind: str) -> None:
@@ -99,6 +103,16 @@ class World:
         await _fill(member, self.project)
         await until_ready(member)
 
+    async def deploy(self, kind: str) -> None:
+        """Has a new process take the place of an agent's, in good order. Raises `TimeoutError`."""
+        member = self.members[kind]
+        before = member.process
+        if before is None:
+            return
+        await _start(member, self.environment, str(before.pid))
+        async with asyncio.timeout(READY_SECONDS):
+            _ = await before.wait()
+
     def wrong(self, kind: str, since: float) -> list[str]:
         """What the users of an agent found wrong since then (monotonic)."""
         return [use.wrong for use in self.users[kind].since(since) if use.wrong]
@@ -110,12 +124,15 @@ async def world(
 ) -> AsyncIterator[World]:
     """Starts the toolchain on a sample project, fills it, and has users use it. Raises `TimeoutError`."""
     project = make_project(lines, seed)
-    ports = dict(zip(KINDS, free_ports(len(KINDS)), strict=True))
+    keys = Keys.make(folder / "credentials")
+    free = free_ports(len(KINDS) + len(SITES))
+    ports = dict(zip(KINDS, free, strict=False))
+    secured = dict(zip(SITES, free[len(KINDS) :], strict=True))
     async with AsyncExitStack() as stack:
         members: dict[str, Member] = {}
         for number, kind in enumerate(ORDER):
-            members[kind] = await _set_up(stack, folder, kind, ports, nats_url, seed + number)
-        made = World(folder, project, members, environment or {})
+            members[kind] = await _set_up(stack, folder, kind, ports, secured, keys, nats_url, seed + number)
+        made = World(folder, project, members, environment or {}, keys)
         for kind in ORDER:
             stack.push_async_callback(_end_of, members[kind])
             await _start(members[kind], made.environment)
@@ -133,7 +150,14 @@ async def world(
 
 
 async def _set_up(
-    stack: AsyncExitStack, folder: Path, kind: str, ports: Mapping[str, int], nats_url: str, seed: int
+    stack: AsyncExitStack,
+    folder: Path,
+    kind: str,
+    ports: Mapping[str, int],
+    secured: Mapping[str, int],
+    keys: Keys,
+    nats_url: str,
+    seed: int,
 ) -> Member:
     async def link(target: int) -> Link:
         made = Link(target, seed)
@@ -146,17 +170,25 @@ async def _set_up(
     for site in SITES:
         upstreams: dict[str, Any] = {}
         for needed in KINDS[kind].needs:
-            way = member.links[site, needed] = await link(ports[needed])
-            upstreams[needed] = {"host": "127.0.0.1", "port": way.port, "timeout": 1.0}
+            tls = (kind, needed) == SECURED
+            way = member.links[site, needed] = await link(secured[site] if tls else ports[needed])
+            upstreams[needed] = {"host": "127.0.0.1", "port": way.port, "timeout": 1.0, "token": keys.token(member.key)}
+            if tls:
+                upstreams[needed]["tls"] = {"authority": str(keys.authority), "name": f"{needed}.lab"}
         (member.folder / site).mkdir(parents=True)
         member.configure(site, {"upstreams": upstreams, "workers": WORKERS, "limits": {}})
+    shown = {
+        secured[site]: str(keys.certificate(f"{kind}.lab", f"{kind}-{site}")) for site in SITES if kind == SECURED[1]
+    }
+    (member.folder / SERVING).write_text(json.dumps({"secret": str(keys.folder / "secret"), "certificates": shown}))
     return member
 
 
-async def _start(member: Member, environment: Mapping[str, str]) -> None:
+async def _start(member: Member, environment: Mapping[str, str], *more: str) -> None:
     with (member.folder / "agent.log").open("ab") as log:
         member.process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.lab.agent", member.kind, ID, str(member.folder), str(member.port)),
+            *more,
             env=os.environ | {"NATS_URL": f"nats://127.0.0.1:{member.nats.port}"} | environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,

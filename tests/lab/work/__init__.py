@@ -24,5 +24,9 @@ class Work:
     snapshot: Callable[[], bytes] | None = None
 
 
+class UnknownNameError(LookupError):
+    """The caller asked for something that there never was: its own fault, and nothing is wrong here."""
+
+
 class WrongAnswerError(Exception):
     """What was answered is not what was put in."""

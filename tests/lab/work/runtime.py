@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from tests.lab.site import Site, UpstreamError, replace
-from tests.lab.work import Work, WrongAnswerError
+from tests.lab.work import UnknownNameError, Work, WrongAnswerError
 
 LOADED = "loaded.json"
 _CANARY = 7
@@ -46,7 +46,10 @@ class Runtime:
         return {"loaded": len(wanted), "reloaded": len(fresh)}
 
     def call(self, module: str, value: int) -> int:
-        """Calls `answer` of a module. Raises `KeyError`, `WrongAnswerError`, and what the module raises."""
+        """Calls `answer` of a module. Raises `UnknownNameError`, `WrongAnswerError`, and what the module raises."""
+        if self._modules and module not in self._modules:
+            msg = f"no module {module} is in the build that is loaded"
+            raise UnknownNameError(msg)
         if self.features["statistics"]:
             self.calls[module] = self.calls.get(module, 0) + 1
         loaded = self._modules[module]

@@ -9,7 +9,7 @@ from collections import deque
 from typing import Any
 
 from tests.lab.site import Site, replace, snapshot
-from tests.lab.work import Work, WrongAnswerError
+from tests.lab.work import UnknownNameError, Work, WrongAnswerError
 
 INDEX = "index.json"
 HISTORY = "history.jsonl"
@@ -57,9 +57,14 @@ class Store:
         return {"head": head, "changed_lines": changed_lines}
 
     def get(self, name: str) -> str:
-        """The current text of a name. Raises `KeyError`, `FileNotFoundError`, `WrongAnswerError`."""
-        index = self._site.read(INDEX)
-        return self._text(index["names"][name])
+        """The current text of a name.
+
+        Raises `UnknownNameError`, `KeyError` (the index has lost it), `FileNotFoundError`, `WrongAnswerError`.
+        """
+        names: dict[str, str] = self._site.read(INDEX)["names"]
+        if name not in names:
+            _ = self._digest_in_history(name)
+        return self._text(names[name])
 
     def names(self) -> dict[str, str]:
         """The digest of each name's current text, as it stands on disk."""
@@ -71,11 +76,17 @@ class Store:
         return {digest: self._text(digest) for digest in digests}
 
     def get_from_history(self, name: str) -> str:
-        """The current text of a name, found without the index."""
+        """The current text of a name, found without the index. Raises as `get` does."""
+        return self._text(self._digest_in_history(name))
+
+    def _digest_in_history(self, name: str) -> str:
         digest = ""
         for line in (self._site.state / HISTORY).read_text().splitlines():
             digest = json.loads(line)["names"].get(name, digest)
-        return self._text(digest)
+        if not digest:
+            msg = f"there is no {name} and never was"
+            raise UnknownNameError(msg)
+        return digest
 
     def complain(self, name: str, digest: str, wrong: str) -> None:
         """Takes down that a version is of no use. Raises `BrokenVersionError` when it is the current one."""
