@@ -11,6 +11,15 @@ from tests.lab.kinds import ORDER
 _FOR_EVER = 3600.0
 _HEADROOM_MEGABYTES = 64
 _DESCRIPTORS = 128
+_THREADS = {
+    "versioning": 12,
+    "build_pipeline": 24,
+    "runtime": 32,
+    "shader_pipeline": 16,
+    "developer_tools": 12,
+    "orchestrator": 48,
+}
+"""About as few as users feel: it matters how often a request must wait for its turn, and how long users wait."""
 
 
 async def _kill(case: Case) -> None:
@@ -48,7 +57,7 @@ async def _leak(case: Case) -> None:
 
 
 async def _burn(case: Case) -> None:
-    threads = int(case.number("threads"))
+    threads = int(case.number("times") * _THREADS[case.member.kind])
     _ = await case.member.inside("inside_process.burn", threads=threads, where=case.parameters["where"])
 
 
@@ -98,7 +107,7 @@ PROCESS = (
         "performance",
         ORDER,
         _burn,
-        {"where": ("core", "feature", "lanes"), "threads": (32, 64)},
+        {"where": ("core", "feature", "lanes"), "times": (1, 3)},
         notices_seconds=8.0,
     ),
     Fault(

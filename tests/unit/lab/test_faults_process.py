@@ -151,7 +151,7 @@ async def test_a_leak_of_the_usual_way_spares_the_other(tmp_path: Path) -> None:
     ("name", "parameters"),
     [
         ("memory_leak", {"megabytes_per_second": 64}),
-        ("cpu_hog", {"threads": 64}),
+        ("cpu_hog", {"times": 3}),
         ("descriptors", {"sort": "sockets"}),
         ("lock_contention", {"times": 2}),
     ],
@@ -169,7 +169,7 @@ async def test_a_fault_of_the_feature_ends_with_it(tmp_path: Path, name: str, pa
 async def test_a_hog_of_the_lanes_is_less_with_fewer_of_them(tmp_path: Path) -> None:
     """At one operation at a time the worker is so much less burdened that users are served."""
     async with serving(tmp_path) as one:
-        await strike(one, "cpu_hog", where="lanes", threads=32)
+        await strike(one, "cpu_hog", where="lanes", times=2)
         _ = await one.until_felt()
         await one.serving.ask("set", 5.0, workers=1)
         await asyncio.sleep(0.6)
