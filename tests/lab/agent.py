@@ -253,7 +253,10 @@ class LabAgent:
     async def _restore(self, content: bytes, _version: str | None) -> None:
         folder = self.folder / self.site
         await asyncio.to_thread(site.restore, folder, content)
-        await self._take_up(self._present())
+        if self.worker is not None and self.worker.alive:
+            await self._take_up(self.worker)
+        else:
+            _ = await self._replace(cold=False)
 
     async def _take_up(self, worker: Worker) -> None:
         await worker.open(str(self.folder / self.site))

@@ -135,7 +135,7 @@ def replace(path: Path, content: bytes) -> None:
 
 def snapshot(folder: Path) -> bytes:
     """What may change in a site, as a checkpoint holds it."""
-    files = [file for place in (folder, folder / "state") for file in sorted(place.iterdir()) if file.is_file()]
+    files = [file for place in (folder, folder / "state") for file in sorted(place.iterdir()) if _lasting(file)]
     return json.dumps({str(file.relative_to(folder)): file.read_text("latin-1") for file in files}).encode()
 
 
@@ -150,8 +150,13 @@ def replicate(source: Path, target: Path) -> None:
     (target / "state" / "objects").mkdir(parents=True, exist_ok=True)
     for file in (source / "state" / "objects").iterdir():
         copy = target / "state" / "objects" / file.name
-        if not copy.exists():
+        if _lasting(file) and not copy.exists():
             copy.hardlink_to(file)
     for file in (source / "state").iterdir():
-        if file.is_file():
+        if _lasting(file):
             replace(target / "state" / file.name, file.read_bytes())
+
+
+def _lasting(file: Path) -> bool:
+    """Whether it is a file that is there to stay: what is half written has a name with a dot in front."""
+    return not file.name.startswith(".") and file.is_file()
