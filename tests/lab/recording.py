@@ -59,9 +59,10 @@ class Run:
     part: str = "train"
     seconds: float = 0.0
     began: float | None = None
-    ended: float | None = None
     failed: float | None = None
     noticed: dict[str, float] = field(default_factory=dict[str, float])
+    disturbed: list[str] = field(default_factory=list[str])
+    """Kinds of agents whose users noticed something before anything was done: the machine was too busy."""
     trouble: str = ""
     """What went wrong with the recording itself; such a run is in no batch."""
     conditions: dict[str, Any] = field(default_factory=dict[str, Any])
