@@ -1,8 +1,9 @@
 """`python -m tests.lab.record --runs N --seconds S --worlds W`: records health and errors of the lab's agents.
 
 Each run is a toolchain of its own, with NATS and the health-monitor, which is all that agents need to be at work:
-nobody recovers anything. After a while something may begin to go wrong, or something that only looks like it. What is recorded
-is described in `tests.lab.recording`; the plan follows from the seed, and a recording that was broken off goes on.
+nobody recovers anything. After a while something may begin to go wrong, or something that only looks like it. What is
+recorded is described in `tests.lab.recording`; the plan follows from the seed, and a recording that was broken off goes
+on.
 """
 
 import argparse

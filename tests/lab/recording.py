@@ -31,7 +31,8 @@ import numpy.typing as npt
 INDEX = "index.json"
 VERSION = 1
 RULE = (
-    "A fault is held out when the first 8 hex digits of SHA-256 of `kind:NAME` are divisible by 4; of the others, the "
+    "A fault is held out when the first 8 hex digits of SHA-256 of `family:NAME` (NAME without `drift_`) are divisible by "
+    "4, a quarter of all and two of six that grow by degrees; of the others, the "
     "parameters are held out when those of `rate:NAME:JSON` are divisible by 5 (JSON: parameters, keys sorted, no "
     "spaces; only where the fault has more than one case); of the others, the run is held out when those of "
     "`run:SEED:NUMBER` are divisible by 5. What is left is for training. Runs without a fault go by the last only."
@@ -93,7 +94,7 @@ class Names:
 def part_of(what: str, name: str, parameters: Mapping[str, Any], cases: int, seed: int, number: int) -> str:
     """The part of the split that a run is in, by `RULE`; `cases`: how many parameters the fault may have."""
     if what != "nothing":
-        if _number(f"kind:{name}") % 4 == 0:
+        if _number(f"family:{name.removeprefix('drift_')}") % 4 == 0:
             return "held_out_kind"
         text = json.dumps(parameters, sort_keys=True, separators=(",", ":"))
         if cases > 1 and _number(f"rate:{name}:{text}") % 5 == 0:

@@ -1,7 +1,8 @@
 """Faults that grow worse by degrees, at a rate of choice, so that there is something to foresee. For recordings.
 
 `takes`: seconds from nothing to the limit; `reach`: the share of the way after which it stays as it is. What reaches
-1 fails, what stays at a half is a look-alike: the same signs, and nobody is the worse for it.
+1 fails, what stays at a half is a look-alike: the same signs, and nobody is the worse for it. Each has the name of the
+fault of the catalogue that it is the slow form of, after `drift_`.
 """
 
 import asyncio
@@ -172,7 +173,14 @@ def _delay(case: Case, share: float) -> Weather:
 DRIFTS: dict[str, Fault] = {
     fault.name: fault
     for fault in (
-        Fault("drift_leak", "Memory is kept until the kernel gives no more.", "memory", ORDER, _inside("leak"), _RATES),
+        Fault(
+            "drift_memory_leak",
+            "Memory is kept until the kernel gives no more.",
+            "memory",
+            ORDER,
+            _inside("leak"),
+            _RATES,
+        ),
         Fault(
             "drift_descriptors",
             "Files are opened and not closed until no more may be open.",
@@ -182,7 +190,7 @@ DRIFTS: dict[str, Fault] = {
             _RATES,
         ),
         Fault(
-            "drift_backlog",
+            "drift_queue_overload",
             "Slow jobs come in, more and more often, until they come faster than they are done.",
             "performance",
             ORDER,
@@ -190,7 +198,7 @@ DRIFTS: dict[str, Fault] = {
             _RATES,
         ),
         Fault(
-            "drift_scan",
+            "drift_cpu_hog",
             "What is gone through in one go grows, and everything else in the process waits meanwhile.",
             "performance",
             ORDER,

@@ -94,6 +94,13 @@ def test_a_kind_of_fault_is_held_out_as_a_whole() -> None:
         assert ("held_out_kind" in parts) == (parts == {"held_out_kind"})
 
 
+def test_a_slow_form_goes_with_its_fault() -> None:
+    """What is held out is held out in every form, so that nothing of it is learned from another name."""
+    for name in ("descriptors", "memory_leak"):
+        fault, slow = (part_of("fault", each, {}, 1, 1, 1) for each in (name, f"drift_{name}"))
+        assert (fault == "held_out_kind") == (slow == "held_out_kind") == (name == "descriptors")
+
+
 def test_a_held_out_rate_is_in_no_training_run() -> None:
     """Of one fault and its parameters all runs are held out, or none for their parameters' sake."""
     for rate in range(60):
