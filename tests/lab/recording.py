@@ -31,11 +31,11 @@ import numpy.typing as npt
 INDEX = "index.json"
 VERSION = 1
 RULE = (
-    "A fault is held out when the first 8 hex digits of SHA-256 of `family:NAME` (NAME without `drift_`) are divisible by "
-    "4, a quarter of all and two of six that grow by degrees; of the others, the "
-    "parameters are held out when those of `rate:NAME:JSON` are divisible by 5 (JSON: parameters, keys sorted, no "
-    "spaces; only where the fault has more than one case); of the others, the run is held out when those of "
-    "`run:SEED:NUMBER` are divisible by 5. What is left is for training. Runs without a fault go by the last only."
+    "A fault is held out when the first 8 hex digits of SHA-256 of `family:NAME` (NAME without `drift_`) are divisible "
+    "by 4, a quarter of all and two of six that grow by degrees; of the others, the parameters are held out when those "
+    "of `rate:NAME:JSON` are divisible by 5 (JSON: parameters without `reach`, keys sorted, no spaces; only where the "
+    "fault has more than one case); of the others, the run is held out when those of `run:SEED:NUMBER` are divisible "
+    "by 5. What is left is for training. Runs without a fault go by the last only."
 )
 PARTS = ("train", "held_out_run", "held_out_rate", "held_out_kind")
 
