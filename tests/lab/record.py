@@ -52,6 +52,8 @@ AFTER_SECONDS = 10.0
 """A run goes on for so long after users noticed, and is no use afterwards."""
 _LOOK_SECONDS = 0.5
 _CALM_SECONDS = 2.0
+_LOOK_ALIKE = (0.2, 0.3, 0.4)
+"""How far a look-alike goes of the way at whose end it would fail."""
 _SET_UP_SECONDS = 180.0
 _SHARES = {"nothing": 0.2, "look_alike": 0.2, "drift": 0.4, "sudden": 0.2}
 _SLOWER = (1.0, 3.0, 8.0)
@@ -85,7 +87,7 @@ def _draw(number: int, seconds: float, seed: int, only: Sequence[str]) -> Run:
         harmless = what == "look_alike" or fault.success == "undisturbed"
         run.what = "look_alike" if harmless else "fault"
         if harmless and fault.name in DRIFTS:
-            run.parameters["reach"] = chance.choice((0.2, 0.35, 0.5))
+            run.parameters["reach"] = chance.choice(_LOOK_ALIKE)
         run.gradual = fault.name in DRIFTS or any(_is_rate(name) for name in fault.parameters)
         # The rate is what is held out: a look-alike is so together with the fault that it looks like.
         rate = {name: value for name, value in run.parameters.items() if name != "reach"}

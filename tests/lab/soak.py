@@ -33,6 +33,7 @@ from tests.lab.judging import felt, noticed, over
 from tests.lab.processes import Watch
 from tests.lab.slopes import Slope, theil_sen
 from tests.lab.world import World, world
+from tests.simulation.long import ERROR_SECONDS, SAMPLE_SECONDS, draw, simulate_hours
 
 from mendbus import codec
 from mendbus.bus import Bus, Message
@@ -457,10 +458,49 @@ def write(found: Mapping[str, Any], folder: Path) -> Path:
     return path
 
 
+def _simulated(hours: float, seed: int, out: Path) -> int:
+    """Hours of simulated time; the exit status."""
+    begun = os.times().elapsed
+    long = simulate_hours(hours, seed, lambda line: print(line, file=sys.stderr, flush=True))
+    found = {
+        "kind": "soak-simulated",
+        "hours": hours,
+        "seconds": round(os.times().elapsed - begun, 1),
+        "conditions": conditions(0.0, seed, [])
+        | {
+            "agents": len(draw(hours, seed).agents),
+            "error_seconds": ERROR_SECONDS,
+            "sample_seconds": SAMPLE_SECONDS,
+            "crashes": len(draw(hours, seed).crashes),
+        },
+        "messages": long.result.messages,
+        "wrong": long.result.wrong[:50],
+        "rising": long.rising,
+        "levels": long.levels,
+        "sizes": {"hours": long.sizes.at, "services": long.sizes.services, "streams": long.sizes.streams},
+        "kept": {service: dict(kinds.most_common(15)) for service, kinds in long.sizes.kept.items()},
+        "failed": long.failed,
+    }
+    print(f"{hours:g} simulated hours in {found['seconds']} s, {long.result.messages} messages")
+    for service, of in long.levels.items():
+        print(
+            f"{service:18} {of['kib']:8.1f} KiB, at most {of['most_kib']:.1f}; per hour {of['kib_per_hour']:+.3f} KiB "
+            f"[{of['low']:.3f}, {of['high']:.3f}]"
+        )
+    for name, sizes in long.sizes.streams.items():
+        if sizes:
+            print(f"{name:18} {sizes[-1][1]} messages, {sizes[-1][0] / 1024:.0f} KiB in the end")
+    for what in [*long.result.wrong[:20], *(f"{service} {how}" for service, how in long.rising.items())]:
+        print(f"WRONG {what}")
+    print(f"written to {write(found, out)}")
+    return 1 if long.failed else 0
+
+
 def main() -> int:
     """Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.lab.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--simulated-hours", type=float, metavar="H", help="hours of simulated time instead")
     parser.add_argument("--rate", type=float, default=4.0, help="errors a second, beside those of the toolchain")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", metavar="FAULT,...", help="these faults alone")
@@ -471,6 +511,8 @@ def main() -> int:
         parser.error(f"there is no fault {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
     for name in [name for name in os.environ if name.startswith(("MENDBUS_", "OTEL_", "NATS_"))]:
         del os.environ[name]
+    if options.simulated_hours is not None:
+        return _simulated(options.simulated_hours, options.seed, options.out)
     with tempfile.TemporaryDirectory(prefix="mendbus-soak-", ignore_cleanup_errors=True) as folder:
         found = asyncio.run(soak(Path(folder), options.minutes, options.rate, options.seed, names))
     print(table(found))
@@ -479,4 +521,11 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    if "--simulated-hours" in " ".join(sys.argv) and os.environ.get("PYTHONHASHSEED") != "0":
+        # Sets of text would have another order in each process.
+        os.execve(
+            sys.executable,
+            [sys.executable, "-m", "tests.lab.soak", *sys.argv[1:]],
+            os.environ | {"PYTHONHASHSEED": "0"},
+        )
     sys.exit(main())

@@ -17,7 +17,7 @@ from tests.simulation.audit import Audit
 from tests.simulation.clock import PROCESS, SimulatedLoop
 from tests.simulation.determinism import determined
 from tests.simulation.network import Network
-from tests.simulation.schedule import REPLICAS, Crash, Schedule, draw
+from tests.simulation.schedule import FAULT_SECONDS, REPLICAS, Crash, Schedule, draw
 
 import mendbus_classifier
 import mendbus_executor
@@ -137,8 +137,8 @@ class World:
             unrest = self.audit.unrest(self.books)
 
     async def _ask_settled(self, bus: Bus) -> None:
-        """Every acknowledged error is settled, if one asks."""
-        if self.wrong:
+        """Every acknowledged error is settled, if one asks before incidents are forgotten."""
+        if self.wrong or self.schedule.seconds > FAULT_SECONDS:
             return
         for books in self.books:
             query = SettledQuery(event_ids=list(books.acknowledged))

@@ -26,9 +26,9 @@ from tests.lab.links import Weather
 TAKES = (15.0, 30.0, 60.0, 90.0)
 _RATES: dict[str, tuple[Value, ...]] = {"takes": TAKES, "reach": (1.0,)}
 _STEP_SECONDS = 0.1
-_MIB = 1 << 20
-_LEAK_MIB = 160
-_CHUNK_BYTES = _MIB // 4
+_LEAK_BYTES = 160 << 20
+_CLOCK_SECONDS = 0.02
+"""What took less is too short to tell from it how fast the machine is."""
 _DESCRIPTORS = 120
 _JOB_SECONDS = 0.2
 _SCAN_PATIENCES = 1.6
@@ -60,28 +60,28 @@ def prepare(_: Any) -> None:
         _ = importlib.import_module(module.name)
 
 
-def leak(_: Any, takes: float, reach: float) -> None:
-    """Keeps memory, under a limit of the kernel's that is not far away."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    most = pages * resource.getpagesize() + _LEAK_MIB * _MIB
-    resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
+def leak(worker: Any, takes: float, reach: float) -> None:
+    """Calls keep memory that they should let go of, under a limit of the kernel's that is not far away."""
+    data = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_DATA, (data + _LEAK_BYTES, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     kept: list[bytes] = []
     held = 0
+    turn = threading.Lock()
+    begun = time.monotonic()
+    call = worker.do_call
 
-    def step(share: float) -> None:
+    def leaking(*arguments: Any, **named: Any) -> Any:
         nonlocal held
-        with suppress(MemoryError):
-            while held < share * _LEAK_MIB * _MIB:
-                kept.append(b"\1" * _CHUNK_BYTES)
-                held += _CHUNK_BYTES
-        if share >= 1.0:
-            # At the limit even what is small does not fit any more.
-            for size in (1 << 16, 1 << 12, 1 << 9):
-                with suppress(MemoryError):
-                    while True:
-                        kept.append(b"\1" * size)
+        with turn:
+            share = (time.monotonic() - begun) / takes
+            due = int((share if reach >= 1.0 else min(reach, share)) * _LEAK_BYTES) - held
+            if due > 0:
+                # Filled, because what is not written to takes no memory.
+                kept.append(b"\1" * due)
+                held += due
+        return call(*arguments, **named)
 
-    _gradually(step, takes, reach)
+    worker.do_call = leaking
 
 
 def descriptors(_: Any, takes: float, reach: float) -> None:
@@ -118,15 +118,16 @@ def backlog(worker: Any, takes: float, reach: float) -> None:
 
 def scan(_: Any, takes: float, reach: float, longest: float) -> None:
     """Sums up a list that grows, in one go, during which nothing else in the process runs."""
-    begun = time.perf_counter()
-    _ = sum(range(1_000_000))
-    each = max(1, int(1_000_000 / (time.perf_counter() - begun)))
-    grown = 0
+    rate, grown = 1e7, 0
 
     def step(share: float) -> None:
-        nonlocal grown
-        grown = int(share * longest * each)
+        nonlocal rate, grown
+        grown = int(share * longest * rate)
+        begun = time.thread_time()
         _ = sum(range(grown))
+        took = time.thread_time() - begun
+        if took > _CLOCK_SECONDS:
+            rate = grown / took
 
     _gradually(step, takes, reach)
 
@@ -219,7 +220,7 @@ DRIFTS: dict[str, Fault] = {
             "Ever more connections to what the agent depends on end at once.",
             "network",
             _DESK,
-            _weather(lambda _, share: Weather(drop=0.9 * share)),
+            _weather(lambda _, share: Weather(drop=0.9 * share**3)),
             _RATES,
             end=_clear,
         ),
