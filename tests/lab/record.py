@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -29,6 +30,7 @@ from tests.lab.faults.catalogue import FAULTS
 from tests.lab.faults.drift import DRIFTS
 from tests.lab.judging import noticed
 from tests.lab.kinds import ORDER
+from tests.lab.processes import end_in_order
 from tests.lab.recording import INDEX, Names, Run, Told
 from tests.lab.world import World, world
 
@@ -37,6 +39,7 @@ from mendbus.bus import Message
 from mendbus.contracts.errors import Refused
 from mendbus.contracts.messages import ErrorReported, HealthSample
 from mendbus.contracts.vocabulary import METRICS, SEVERITIES
+from mendbus.server import die_with_parent
 
 OUT = Path("results/recordings")
 NAMES = Names(
@@ -55,6 +58,7 @@ _CALM_SECONDS = 2.0
 _LOOK_ALIKE = (0.2, 0.3, 0.4)
 """How far a look-alike goes of the way at whose end it would fail."""
 _SET_UP_SECONDS = 180.0
+_END_SECONDS = 30.0
 _SHARES = {"nothing": 0.2, "look_alike": 0.2, "drift": 0.4, "sudden": 0.2}
 _SLOWER = (1.0, 3.0, 8.0)
 """How much slower than usual a fault of the catalogue that has a rate goes on, so that there is time to foresee it."""
@@ -318,6 +322,9 @@ async def _child(run: Run, part: Path) -> str:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
+        # Out of the terminal's reach: it is told once, by us, or by the kernel when we are no more.
+        start_new_session=True,
+        preexec_fn=die_with_parent(signal.SIGINT),
     )
     try:
         async with asyncio.timeout(run.seconds + _SET_UP_SECONDS):
@@ -327,9 +334,9 @@ async def _child(run: Run, part: Path) -> str:
     finally:
         if process.returncode is None:
             # Asked first, so that it ends what it has started.
-            process.terminate()
+            process.send_signal(signal.SIGINT)
             with suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), 20.0)
+                await asyncio.wait_for(process.wait(), _END_SECONDS)
         if process.returncode is None:
             process.kill()
             _ = await process.wait()
@@ -379,6 +386,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    end_in_order()
     if options.one:
         one(options.one, options.out)
         return 0

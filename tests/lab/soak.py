@@ -30,7 +30,7 @@ from tests.harness import Installation, Ledger, ProtocolAgent, installation, loa
 from tests.lab.faults import Case, Fault
 from tests.lab.faults.catalogue import FAULTS
 from tests.lab.judging import felt, noticed, over
-from tests.lab.processes import Watch
+from tests.lab.processes import Watch, end_in_order
 from tests.lab.slopes import Slope, theil_sen
 from tests.lab.world import World, world
 from tests.simulation.long import ERROR_SECONDS, SAMPLE_SECONDS, draw, simulate_hours
@@ -509,6 +509,7 @@ def main() -> int:
     names = [name for name in options.only.split(",") if name]
     if unknown := set(names) - FAULTS.keys():
         parser.error(f"there is no fault {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
+    end_in_order()
     for name in [name for name in os.environ if name.startswith(("MENDBUS_", "OTEL_", "NATS_"))]:
         del os.environ[name]
     if options.simulated_hours is not None:
