@@ -40,6 +40,7 @@ CHECKPOINT_SECONDS = 1.0
 _SLOW_CALLS = 8
 _LAST_SECONDS = 1.0
 _POLL_SECONDS = 0.005
+_WORKER_GAUGES = ("worker_cpu", "worker_rss", "worker_threads", "worker_fds")
 _LINE_BYTES = 1 << 26
 
 
@@ -64,7 +65,8 @@ class LabAgent:
         self._level = 4
         self._off: set[str] = set()
         self._slow: dict[str, deque[float]] = {}
-        self._numbers: dict[str, float] = {}
+        self._numbers: dict[str, float | None] = {}
+        self._used: dict[int, psutil.Process] = {}
         self._operations: dict[str, Callable[..., Awaitable[Any]]] = {}
         self._first = next(iter(self.kind.operations))
         for operation in self.kind.operations:
@@ -78,7 +80,7 @@ class LabAgent:
         _ = agent.handler("restart")(self._restart)
         _ = agent.handler("failover")(self._failover)
         _ = agent.probe()(self._probe_all)
-        _ = agent.metrics(lambda: self._numbers)
+        _ = agent.metrics(self._tell)
 
     def _declare(self, operation: str) -> None:
         async def call(*arguments: Any) -> Any:
@@ -207,6 +209,8 @@ class LabAgent:
             await asyncio.sleep(PING_SECONDS)
             worker = self.worker
             if worker is None or not worker.alive:
+                # What is not there uses nothing and has no queue: unknown, not as it was.
+                self._numbers = dict.fromkeys(self._numbers)
                 continue
             _ = self._group.create_task(self._ping(worker), name="ping")
             silent = time.monotonic() - worker.last_answer
@@ -221,13 +225,27 @@ class LabAgent:
     async def _ping(self, worker: Worker) -> None:
         with suppress(Exception):
             found = await worker.ask("ping", 5.0)
-            process = psutil.Process(worker.pid)
-            self._numbers = {
-                "queue_depth": float(found["queue"]),
-                "worker_rss": float(process.memory_info().rss),
-                "worker_threads": float(process.num_threads()),
-                "worker_fds": float(process.num_fds()),
-            }
+            if worker is self.worker:
+                self._numbers["queue_depth"] = float(found["queue"])
+
+    def _tell(self) -> dict[str, float | None]:
+        """Numbers for a health sample: an agent is its worker too, and what that uses, the agent uses."""
+        worker, numbers = self.worker, dict(self._numbers)
+        used = self._used
+        self._used = {}
+        if worker is None or not worker.alive:
+            return numbers | dict.fromkeys(("cpu_percent", "memory_bytes", *_WORKER_GAUGES))
+        with suppress(psutil.Error, OSError):
+            self._used = {pid: used.get(pid) or psutil.Process(pid) for pid in (os.getpid(), worker.pid)}
+            cpu = [process.cpu_percent() for process in self._used.values()]
+            memory = [float(process.memory_info().rss) for process in self._used.values()]
+            serves = self._used[worker.pid]
+            # The first reading of a process has nothing to compare with.
+            numbers["cpu_percent"] = sum(cpu) if self._used.keys() <= used.keys() else None
+            numbers["memory_bytes"] = sum(memory)
+            gauges = cpu[1], memory[1], float(serves.num_threads()), float(serves.num_fds())
+            numbers |= dict(zip(_WORKER_GAUGES, gauges, strict=True))
+        return numbers
 
     # -- what recovery needs
 

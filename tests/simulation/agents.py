@@ -29,7 +29,6 @@ from mendbus.contracts.vocabulary import CommandStatus
 _STORE_SECONDS = 1.0
 _PAUSE_SECONDS = 0.1
 _HELLO_SECONDS = 1.0
-_SAMPLE_SECONDS = 1.0
 _SLOW_SECONDS = 0.3
 _LATE_SECONDS = 1.5
 _RELAPSE_SECONDS = 0.2
@@ -74,6 +73,7 @@ class Agent:
         self._ref = AgentRef(kind=self._plan.kind, id=self._plan.id, instance=f"boot-{books.boots}")
         self._results: dict[str, asyncio.Future[CommandResult]] = {}
         self._fence = 0
+        self._interval_ms = round(books.plan.sample_seconds * 1000)
 
     async def run(self) -> None:
         """Listens, introduces itself, sends what is in the outbox, and then one sample after the other."""
@@ -118,7 +118,7 @@ class Agent:
                 self._books.acknowledged[event_id] = _count_of(body)
 
     async def _say_hello(self) -> None:
-        hello = AgentHello(agent=self._ref, strategies=list(self._plan.strategies), interval_ms=1000)
+        hello = AgentHello(agent=self._ref, strategies=list(self._plan.strategies), interval_ms=self._interval_ms)
         subject = self._subjects.hello(self._plan.kind, self._plan.id)
         while True:
             try:
@@ -136,11 +136,11 @@ class Agent:
                 agent=self._ref,
                 time_unix_nano=self._now(),
                 sequence=number,
-                interval_ms=round(_SAMPLE_SECONDS * 1000),
+                interval_ms=self._interval_ms,
                 metrics={"cpu_percent": 10.0 + number % 7},
             )
             await self._bus.publish(subject, codec.encode(sample))
-            await asyncio.sleep(_SAMPLE_SECONDS)
+            await asyncio.sleep(self._plan.sample_seconds)
 
     async def _command(self, message: Message) -> None:
         behaviour = self._plan.behaviour

@@ -54,10 +54,17 @@ class Audit:
     told: dict[str, RecoveryOutcome] = field(default_factory=dict[str, RecoveryOutcome])
     """The outcome of the highest sequence, by incident."""
     rejected: int = 0
+    stored: int = 0
+    """Errors, with their counts, that the server acknowledged."""
     read: Counter[str] = field(default_factory=Counter[str])
 
     def look(self) -> None:
-        """Reads what was stored since the last look."""
+        """Reads what was stored since the last look; to be called more often than errors are forgotten."""
+        for record in self._fresh("ERRORS"):
+            try:
+                self.stored += codec.decode(ErrorReported, record.data).count
+            except Refused:
+                continue
         for record in self._fresh("JOURNAL"):
             self._journal(record)
         for record in self._fresh("RECOVERIES"):
@@ -153,14 +160,8 @@ class Audit:
         return wrong
 
     def _sums(self) -> list[str]:
-        stream = self.network.stream("ERRORS")
-        stored = 0
-        for record in stream.select(">") if stream is not None else ():
-            try:
-                stored += codec.decode(ErrorReported, record.data).count
-            except Refused:
-                continue
-        counted, told = (
+        stored, counted, told = (
+            self.stored,
             sum(self.errors.values()),
             sum(outcome.error_count for outcome in self.told.values() if outcome.outcome != "rejected"),
         )

@@ -51,6 +51,8 @@ class AgentPlan:
     relapses: bool
     restarts: tuple[float, ...]
     reports: tuple[Report, ...]
+    sample_seconds: float = 1.0
+    """Between health samples."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,8 @@ class Schedule:
     agents: tuple[AgentPlan, ...]
     crashes: tuple[Crash, ...] = ()
     stops: tuple[Stop, ...] = ()
+    seconds: float = FAULT_SECONDS
+    """How long faults may happen."""
 
     def __str__(self) -> str:
         lines = [f"seed {self.seed}: {self.noise}, small_bounds={self.small_bounds}"]

@@ -91,6 +91,8 @@ class World:
         self.books = [Books(plan) for plan in schedule.agents]
         self.story: list[str] = []
         self.wrong: list[str] = []
+        self.live: dict[str, Runtime] = {}
+        """What each replica that runs is made of, by process."""
         self._replicas = {(service, n): _Replica(service, n) for service, most in REPLICAS.items() for n in range(most)}
         self._agents: dict[str, tuple[str, Agent]] = {}
         self._exact: dict[str, tuple[int, Crash]] = {}
@@ -112,7 +114,7 @@ class World:
             self._boot_agent(books)
         self._plan()
         self.network.noisy = True
-        await asyncio.sleep(FAULT_SECONDS)
+        await asyncio.sleep(self.schedule.seconds)
         self.network.noisy = False
         self._exact.clear()
         self.say("no more faults")
@@ -135,8 +137,8 @@ class World:
             unrest = self.audit.unrest(self.books)
 
     async def _ask_settled(self, bus: Bus) -> None:
-        """Every acknowledged error is settled, if one asks."""
-        if self.wrong:
+        """Every acknowledged error is settled, if one asks before incidents are forgotten."""
+        if self.wrong or self.schedule.seconds > FAULT_SECONDS:
             return
         for books in self.books:
             query = SettledQuery(event_ids=list(books.acknowledged))
@@ -198,6 +200,7 @@ class World:
     def _kill(self, replica: _Replica, down: float) -> None:
         self.say(f"{replica.process} is killed")
         process, replica.process = replica.process, ""
+        _ = self.live.pop(process, None)
         self.loop.kill(process)
         self.network.cut(process)
         self.loop.call_later(down, self._start_replica, replica)
@@ -279,9 +282,11 @@ class World:
                 micro=Micro(service.name, process, "0", service.description, {}),
                 now=self.loop.time_unix_nano,
             )
+            self.live[process] = runtime
             drain = await service.start(runtime)
             await bus.barrier()
             await stop.wait()
+            del self.live[process]
             for subscription in runtime.subscriptions:
                 await subscription.stop()
             try:
@@ -361,7 +366,12 @@ def _bounds(small: bool) -> Generator[None]:
 
 def simulate(seed: int, watch: Callable[[World], None] = lambda _: None) -> Result:
     """Runs the schedule of a seed."""
-    schedule = draw(seed)
+    return play(draw(seed), watch)
+
+
+def play(schedule: Schedule, watch: Callable[[World], None] = lambda _: None) -> Result:
+    """Runs a schedule."""
+    seed = schedule.seed
     loop = SimulatedLoop()
     # Nearly everything lives as long as the run: looking for garbage before its end is a waste of time.
     gc.disable()

@@ -1,0 +1,532 @@
+"""`python -m tests.lab.soak [--minutes M]`: one installation at real mixed work, with faults, for a long time.
+
+A toolchain of six agents and its users, and beside it agents that report errors of many kinds at a steady rate with
+bursts, go on while one fault after the other is brought about. Watched are private memory, descriptors and CPU of
+every service and of the server, streams and consumers, and how long recoveries take. At the end everything that was
+acknowledged must be counted once, told, and over. With `--simulated-hours H` hours of simulated time pass instead.
+
+Exit status 1 when the memory of a service rises (the whole interval of its slope is above zero) or something was lost.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+from urllib.request import urlopen
+
+from tests.harness import Installation, Ledger, ProtocolAgent, installation, load, make_agents, read_ledger
+from tests.lab.faults import Case, Fault
+from tests.lab.faults.catalogue import FAULTS
+from tests.lab.judging import felt, noticed, over
+from tests.lab.processes import Watch, end_in_order
+from tests.lab.slopes import Slope, theil_sen
+from tests.lab.world import World, world
+from tests.simulation.long import ERROR_SECONDS, SAMPLE_SECONDS, draw, simulate_hours
+
+from mendbus import codec
+from mendbus.bus import Bus, Message
+from mendbus.contracts.errors import BusError, Refused
+from mendbus.contracts.messages import AgentRef, ErrorReported, HealthSample
+from mendbus.contracts.vocabulary import SERVICES
+
+RESULTS = Path("results")
+JUDGED_MINUTES = 10.0
+"""A shorter run is no ground to judge memory by: its slopes are told, and do not count."""
+WARM_SHARE = 0.25
+"""Caches and windows fill first; this share of the time is left out of slopes."""
+_LOOK_SECONDS = 2.0
+_STREAMS_SECONDS = 10.0
+_LEAN = 8
+_FINGERPRINTS = 40
+_ROUND_SECONDS = 10.0
+_BURST = 60
+_FAULT_SECONDS = 20.0
+_CALM_SECONDS = (5.0, 15.0)
+_REST_SECONDS = 120.0
+_MIB = 1 << 20
+
+
+@dataclass
+class Diary:
+    """What was seen. Times in seconds since the beginning."""
+
+    began: float = field(default_factory=time.monotonic)
+    streams: list[dict[str, Any]] = field(default_factory=list)
+    consumers: list[dict[str, Any]] = field(default_factory=list)
+    waiting: dict[str, float] = field(default_factory=dict)
+    """Events in the outbox of each of the toolchain's agents, as it told last."""
+    faults: list[dict[str, Any]] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+
+    def now(self) -> float:
+        """Seconds since the beginning."""
+        return round(time.monotonic() - self.began, 2)
+
+
+# -- watching
+
+
+async def _look(watch: Watch) -> None:
+    while True:
+        watch.look()
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _look_at_streams(system: Installation, diary: Diary) -> None:
+    while True:
+        with suppress(OSError, ValueError, KeyError):
+            status = await asyncio.to_thread(_jsz, system.server.monitor_url)
+            note_streams(status, diary)
+        await asyncio.sleep(_STREAMS_SECONDS)
+
+
+def _jsz(url: str) -> dict[str, Any]:
+    with urlopen(f"{url}/jsz?streams=1&consumers=1", timeout=5.0) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def note_streams(status: Mapping[str, Any], diary: Diary) -> None:
+    """Notes sizes of streams, and how far their consumers are behind, from what the server says of itself."""
+    details = [stream for account in status["account_details"] for stream in account.get("stream_detail") or ()]
+    at = diary.now()
+    diary.streams.append({"at": at, **{s["name"]: (s["state"]["bytes"], s["state"]["messages"]) for s in details}})
+    lag: Counter[str] = Counter()
+    for stream in details:
+        for consumer in stream.get("consumer_detail") or ():
+            lag[stream["name"]] += consumer["num_pending"] + consumer["num_ack_pending"]
+    diary.consumers.append({"at": at, **lag})
+
+
+# -- work
+
+
+async def _beat(bus: Bus, system: Installation, agents: Sequence[ProtocolAgent]) -> None:
+    """Health samples of the lean agents, once a second."""
+    number = 0
+    while True:
+        for agent in agents:
+            sample = HealthSample(
+                agent=AgentRef(kind=agent.kind, id=agent.id, instance=agent.instance),
+                time_unix_nano=time.time_ns(),
+                sequence=number,
+                interval_ms=1000,
+                metrics={"cpu_percent": 5.0 + number % 11, "response_time_ms": 3.0 + number % 5},
+            )
+            with suppress(BusError):
+                await bus.publish(system.subjects.health(agent.kind, agent.id), codec.encode(sample))
+        number += 1
+        await asyncio.sleep(1.0)
+
+
+async def _report(agents: Sequence[ProtocolAgent], rate: float, seed: int, end: float) -> None:
+    """Errors of many kinds at a steady rate; every sixth round a burst, some of them repeats told in one message."""
+    number = 0
+    while (left := end - time.monotonic()) > 0:
+        number += 1
+        await load(agents, rate, min(_ROUND_SECONDS, left), _FINGERPRINTS, seed * 10_007 + number)
+        if number % 6 == 0:
+            chance = random.Random(f"burst {seed} {number}")
+            names = [f"Burst{chr(65 + chance.randrange(6))}" for _ in range(_BURST)]
+            await asyncio.gather(
+                *(chance.choice(agents).report(name, count=chance.choice((1, 1, 2, 10))) for name in names)
+            )
+
+
+async def _break(toolchain: World, faults: Mapping[str, Fault], diary: Diary, seed: int, end: float) -> None:
+    """One fault after the other, each ended and its agent set up anew, until there is no time for another."""
+    chance = random.Random(f"soak {seed}")
+    rounds: list[tuple[str, str]] = []
+    while time.monotonic() + _CALM_SECONDS[0] + 5.0 < end:
+        if not rounds:
+            rounds = [(name, chance.choice(fault.kinds)) for name, fault in faults.items()]
+            chance.shuffle(rounds)
+        await asyncio.sleep(min(chance.uniform(*_CALM_SECONDS), max(0.0, end - time.monotonic() - 5.0)))
+        name, kind = rounds.pop()
+        try:
+            diary.faults.append(await _one_fault(toolchain, faults[name], kind, chance, diary, end))
+        except Exception as error:
+            diary.troubles.append(f"{name} in {kind} after {diary.now():.0f} s: {type(error).__name__}: {error}"[:500])
+            with suppress(Exception):
+                await toolchain.renew(kind)
+
+
+async def _one_fault(
+    toolchain: World, fault: Fault, kind: str, chance: random.Random, diary: Diary, end: float
+) -> dict[str, Any]:
+    begun, at = time.monotonic(), diary.now()
+    case = Case(toolchain, toolchain.members[kind], chance.choice(fault.cases()), chance)
+    try:
+        async with asyncio.timeout(_FAULT_SECONDS + 10.0):
+            await fault.inject(case)
+        last = min(begun + _FAULT_SECONDS, max(begun + 5.0, end))
+        while time.monotonic() < last:
+            await asyncio.sleep(0.5)
+            uses = toolchain.users[kind].since(begun)
+            if noticed(uses, kind) is not None and over(uses, kind) is not None and time.monotonic() > begun + 8.0:
+                break
+    finally:
+        await fault.end(case)
+    uses = toolchain.users[kind].since(begun)
+    seen, ended = noticed(uses, kind), over(uses, kind)
+    await toolchain.renew(kind)
+    return {
+        "at": at,
+        "fault": fault.name,
+        "agent": kind,
+        "parameters": dict(case.parameters),
+        "noticed_after": None if seen is None else round(seen - begun, 2),
+        "served_again_after": None if seen is None or ended is None else round(ended - begun, 2),
+        "users": asdict(felt(uses, kind)),
+    }
+
+
+# -- at the end
+
+
+async def _rest(bus: Bus, system: Installation, diary: Diary, agents: Sequence[ProtocolAgent]) -> Ledger:
+    """The books once nothing is to come any more, or as they are after a while."""
+    deadline = time.monotonic() + _REST_SECONDS
+    while True:
+        ledger = await read_ledger(bus, system.subjects)
+        if not wrongs(ledger, await _stored(bus, system), agents, diary) or time.monotonic() > deadline:
+            return ledger
+        await asyncio.sleep(2.0)
+
+
+async def _stored(bus: Bus, system: Installation) -> dict[str, int]:
+    """The errors that the server acknowledged: `count` by event id."""
+    found: dict[str, int] = {}
+    async for message in bus.read(system.subjects.stream("ERRORS"), f"{system.subjects.root}.errors.>"):
+        with suppress(Refused):
+            error = codec.decode(ErrorReported, message.body)
+            found[error.id] = error.count
+    return found
+
+
+def wrongs(
+    ledger: Ledger, stored: Mapping[str, int], agents: Sequence[ProtocolAgent], diary: Diary | None = None
+) -> list[str]:
+    """What was lost, counted twice, or is not over; empty when the books agree."""
+    found: list[str] = []
+    missing = [event for agent in agents for event in agent.reported if event not in stored]
+    uncounted = [event for event in stored if not ledger.counted[event]]
+    twice = [event for event, times in ledger.counted.items() if times > 1 or len(ledger.incidents_of[event]) > 1]
+    untold = [incident for incident, errors in ledger.errors.items() if _told(ledger, incident) != errors]
+    commands = [str(key) for agent in agents for key, times in agent.effects.items() if times > 1]
+    waiting = [f"{agent}: {events:.0f}" for agent, events in (diary.waiting if diary else {}).items() if events]
+    for what, which in (
+        ("errors were acknowledged and are not stored", missing),
+        ("errors are stored and not counted", uncounted),
+        ("errors were counted more than once", twice),
+        ("incidents told another number of errors than was counted", untold),
+        ("commands took effect more than once", commands),
+        ("incidents have not ended", sorted(ledger.unfinished)),
+        ("agents still wait for the settlement of events", waiting),
+    ):
+        if which:
+            found.append(f"{len(which)} {what}: {', '.join(which[:3])}")
+    if sum(stored.values()) != sum(ledger.errors.values()):
+        found.append(f"{sum(stored.values())} errors are stored, {sum(ledger.errors.values())} counted")
+    if not ledger.chain_whole:
+        found.append("the journal's hash chain is broken")
+    return found
+
+
+def _told(ledger: Ledger, incident: str) -> int:
+    outcome = ledger.told.get(incident)
+    return -1 if outcome is None else outcome.error_count
+
+
+# -- figures
+
+
+def drift(points: Sequence[tuple[float, float]], seconds: float, seed: int = 1) -> dict[str, Any] | None:
+    """Milliseconds in the first and the last third of the time, and what the medians' ratio is, with 95 % interval.
+
+    `points`: when, and how long. The interval is that of 1,000 resamplings of both thirds. None for too few.
+    """
+    first = [took for at, took in points if at < seconds / 3]
+    last = [took for at, took in points if at >= seconds * 2 / 3]
+    if min(len(first), len(last)) < 10:
+        return None
+    chance = random.Random(seed)
+    ratios = sorted(
+        median(chance.choices(last, k=len(last))) / max(1e-9, median(chance.choices(first, k=len(first))))
+        for _ in range(1000)
+    )
+    return {
+        "first_p50": round(median(first), 2),
+        "last_p50": round(median(last), 2),
+        "first_p99": round(quantiles(first, n=100)[98], 2),
+        "last_p99": round(quantiles(last, n=100)[98], 2),
+        "ratio_p50": round(median(last) / max(1e-9, median(first)), 3),
+        "interval": [round(ratios[24], 3), round(ratios[974], 3)],
+        "points": [len(first), len(last)],
+    }
+
+
+def latencies(ledger: Ledger, began_unix_nano: int, kind: str) -> list[tuple[float, float]]:
+    """Of agents of a kind: when each incident that was recovered began, and milliseconds from report to verified."""
+    return [
+        ((o.times.reported - began_unix_nano) / 1e9, (o.times.verified - o.times.reported) / 1e6)
+        for o in ledger.told.values()
+        if o.agent.kind == kind and o.times.reported and o.times.verified and o.outcome == "recovered"
+    ]
+
+
+def slopes(watch: Watch, began: float, seconds: float) -> dict[str, dict[str, Any]]:
+    """By name: the slope of memory in KiB a minute with its interval, and of descriptors per minute, after warm-up."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, uses in watch.seen.items():
+        kept = [use for use in uses if use.at - began >= WARM_SHARE * seconds and use.pid == uses[-1].pid]
+        if len(kept) < 4:
+            continue
+        times = [use.at - began for use in kept]
+        memory = theil_sen(times, [use.memory / 1024 * 60 for use in kept])
+        descriptors = theil_sen(times, [use.descriptors * 60.0 for use in kept])
+        busy = [use.cpu for use in kept if use.cpu is not None]
+        found[name] = {
+            "memory_kib_per_minute": _shown(memory),
+            "rises": memory.rises,
+            "memory_mib": [round(use.memory / _MIB, 2) for use in (uses[0], kept[0], kept[-1])],
+            "descriptors_per_minute": _shown(descriptors),
+            "descriptors": [uses[0].descriptors, kept[-1].descriptors],
+            "cores": round(median(busy), 3) if busy else None,
+            "processes": len({use.pid for use in uses}),
+        }
+    return found
+
+
+def _shown(slope: Slope) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in asdict(slope).items()}
+
+
+# -- all of it
+
+
+async def soak(folder: Path, minutes: float, rate: float, seed: int, names: Sequence[str]) -> dict[str, Any]:
+    """Runs it, and returns what was found."""
+    async with installation(folder / "system") as system, world(folder / "world", system.server.url) as toolchain:
+        bus = await system.connect("soak")
+        agents = await make_agents(bus, system.subjects, _LEAN, "lean")
+        diary, seconds, began_nano = Diary(), minutes * 60, time.time_ns()
+
+        async def hear(message: Message) -> None:
+            with suppress(Refused):
+                sample = codec.decode(HealthSample, message.body)
+                if "outbox_events" in sample.gauges:
+                    diary.waiting[sample.agent.key] = sample.gauges["outbox_events"]
+
+        await bus.subscribe(system.subjects.everyone("health"), hear)
+        watch = Watch(lambda: {s.name: s.process.pid for s in system.services} | {"nats-server": system.server.pid})
+        end = diary.began + seconds
+        faults = {name: FAULTS[name] for name in names or FAULTS}
+        always = [
+            asyncio.create_task(work, name="soak")
+            for work in (_look(watch), _look_at_streams(system, diary), _beat(bus, system, agents))
+        ]
+        try:
+            async with asyncio.TaskGroup() as group:
+                _ = group.create_task(_report(agents, rate, seed, end))
+                _ = group.create_task(_break(toolchain, faults, diary, seed, end))
+                _ = group.create_task(_tell(diary, watch, end))
+            took = diary.now()
+            ledger = await _rest(bus, system, diary, agents)
+            lost = wrongs(ledger, await _stored(bus, system), agents, diary)
+            for task in always:
+                if task.done():
+                    diary.troubles.append(f"watching ended early: {task.exception()!r}")
+        finally:
+            for task in always:
+                _ = task.cancel()
+            _ = await asyncio.wait(always)
+        ended = [s.name for s in system.services if s.process.returncode is not None]
+        await bus.close()
+        stored = sum(ledger.errors.values())
+        users = {
+            kind: drift([(use.at - diary.began, use.seconds * 1000) for use in user.uses], took)
+            for kind, user in toolchain.users.items()
+        }
+    use = slopes(watch, diary.began, took)
+    judged = minutes >= JUDGED_MINUTES
+    rising = [name for name, found in use.items() if found["rises"] and name in SERVICES]
+    return {
+        "kind": "soak",
+        "minutes": minutes,
+        "seconds": took,
+        "conditions": conditions(rate, seed, list(faults)),
+        "errors": {"counted": stored, "incidents": len(ledger.opened), "outcomes": _outcomes(ledger)},
+        "lost": lost,
+        "services_that_ended": ended,
+        "memory_judged": judged,
+        "rising": rising,
+        "processes": use,
+        "latency_ms": {
+            "lean": drift(latencies(ledger, began_nano, "lean"), took),
+            "users": users,
+        },
+        "streams": {"first": diary.streams[:1], "last": diary.streams[-1:]},
+        "streams_over_time": diary.streams[:: max(1, len(diary.streams) // 60)],
+        "consumer_lag": {"most": _most(diary.consumers), "last": diary.consumers[-1:]},
+        "faults": diary.faults,
+        "troubles": diary.troubles,
+        "failed": bool(lost or ended or (judged and rising)),
+    }
+
+
+async def _tell(diary: Diary, watch: Watch, end: float) -> None:
+    """A line a minute for those who wait."""
+    while time.monotonic() < end:
+        await asyncio.sleep(min(60.0, max(0.1, end - time.monotonic())))
+        memory = ", ".join(f"{name} {uses[-1].memory / _MIB:.1f}" for name, uses in watch.seen.items())
+        print(f"{diary.now():6.0f} s, {len(diary.faults)} faults, MiB: {memory}", file=sys.stderr, flush=True)
+
+
+def _outcomes(ledger: Ledger) -> dict[str, int]:
+    return dict(Counter(outcome.outcome for outcome in ledger.told.values()))
+
+
+def _most(lags: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    names = {name for lag in lags for name in lag if name != "at"}
+    return {name: max(lag.get(name, 0) for lag in lags) for name in sorted(names)}
+
+
+def conditions(rate: float, seed: int, faults: Sequence[str]) -> dict[str, Any]:
+    """What it was found under."""
+    return {
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "cores": os.cpu_count(),
+        "load_average": [round(load, 2) for load in os.getloadavg()],
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "errors_per_s": rate,
+        "seed": seed,
+        "faults": faults,
+        "warm_up_share": WARM_SHARE,
+    }
+
+
+def table(found: Mapping[str, Any]) -> str:
+    """For people."""
+    lines = [
+        f"{found['seconds']:.0f} s, {found['errors']['counted']} errors in {found['errors']['incidents']} incidents "
+        f"{found['errors']['outcomes']}, {len(found['faults'])} faults",
+        "process            MiB first/warm/last   KiB/min [95 %]                descriptors  cores",
+    ]
+    for name, use in found["processes"].items():
+        slope, (first, warm, last) = use["memory_kib_per_minute"], use["memory_mib"]
+        rises = "  RISES" if use["rises"] else ""
+        lines.append(
+            f"{name:18} {first:6.1f}/{warm:6.1f}/{last:6.1f}  {slope['slope']:8.2f} [{slope['low']:.2f}, "
+            f"{slope['high']:.2f}]   {use['descriptors'][0]} -> {use['descriptors'][1]}   {use['cores']}{rises}"
+        )
+    lean = found["latency_ms"]["lean"]
+    if lean:
+        lines.append(
+            f"report -> verified: p50 {lean['first_p50']} -> {lean['last_p50']} ms, p99 {lean['first_p99']} -> "
+            f"{lean['last_p99']} ms, ratio of p50 {lean['ratio_p50']} {lean['interval']}"
+        )
+    lines.append(f"most messages waiting in a stream: {found['consumer_lag']['most']}")
+    lines += [f"TROUBLE {trouble}" for trouble in found["troubles"]]
+    lines += [f"LOST {lost}" for lost in found["lost"]]
+    lines += [f"ENDED {name}" for name in found["services_that_ended"]]
+    if found["rising"] and found["memory_judged"]:
+        lines.append(f"MISSED: memory rises: {', '.join(found['rising'])}")
+    if not found["memory_judged"]:
+        lines.append(f"memory is not judged in less than {JUDGED_MINUTES:g} minutes")
+    return "\n".join(lines)
+
+
+def write(found: Mapping[str, Any], folder: Path) -> Path:
+    """Writes the result as JSON; returns where."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{found['kind']}-{time.strftime('%Y%m%dT%H%M%S')}.json"
+    _ = path.write_text(json.dumps(found, indent=1) + "\n")
+    return path
+
+
+def _simulated(hours: float, seed: int, out: Path) -> int:
+    """Hours of simulated time; the exit status."""
+    begun = os.times().elapsed
+    long = simulate_hours(hours, seed, lambda line: print(line, file=sys.stderr, flush=True))
+    found = {
+        "kind": "soak-simulated",
+        "hours": hours,
+        "seconds": round(os.times().elapsed - begun, 1),
+        "conditions": conditions(0.0, seed, [])
+        | {
+            "agents": len(draw(hours, seed).agents),
+            "error_seconds": ERROR_SECONDS,
+            "sample_seconds": SAMPLE_SECONDS,
+            "crashes": len(draw(hours, seed).crashes),
+        },
+        "messages": long.result.messages,
+        "wrong": long.result.wrong[:50],
+        "rising": long.rising,
+        "levels": long.levels,
+        "sizes": {"hours": long.sizes.at, "services": long.sizes.services, "streams": long.sizes.streams},
+        "kept": {service: dict(kinds.most_common(15)) for service, kinds in long.sizes.kept.items()},
+        "failed": long.failed,
+    }
+    print(f"{hours:g} simulated hours in {found['seconds']} s, {long.result.messages} messages")
+    for service, of in long.levels.items():
+        print(
+            f"{service:18} {of['kib']:8.1f} KiB, at most {of['most_kib']:.1f}; per hour {of['kib_per_hour']:+.3f} KiB "
+            f"[{of['low']:.3f}, {of['high']:.3f}]"
+        )
+    for name, sizes in long.sizes.streams.items():
+        if sizes:
+            print(f"{name:18} {sizes[-1][1]} messages, {sizes[-1][0] / 1024:.0f} KiB in the end")
+    for what in [*long.result.wrong[:20], *(f"{service} {how}" for service, how in long.rising.items())]:
+        print(f"WRONG {what}")
+    print(f"written to {write(found, out)}")
+    return 1 if long.failed else 0
+
+
+def main() -> int:
+    """Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.lab.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--simulated-hours", type=float, metavar="H", help="hours of simulated time instead")
+    parser.add_argument("--rate", type=float, default=4.0, help="errors a second, beside those of the toolchain")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="", metavar="FAULT,...", help="these faults alone")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    names = [name for name in options.only.split(",") if name]
+    if unknown := set(names) - FAULTS.keys():
+        parser.error(f"there is no fault {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
+    end_in_order()
+    for name in [name for name in os.environ if name.startswith(("MENDBUS_", "OTEL_", "NATS_"))]:
+        del os.environ[name]
+    if options.simulated_hours is not None:
+        return _simulated(options.simulated_hours, options.seed, options.out)
+    with tempfile.TemporaryDirectory(prefix="mendbus-soak-", ignore_cleanup_errors=True) as folder:
+        found = asyncio.run(soak(Path(folder), options.minutes, options.rate, options.seed, names))
+    print(table(found))
+    print(f"written to {write(found, options.out)}")
+    return 1 if found["failed"] else 0
+
+
+if __name__ == "__main__":
+    if "--simulated-hours" in " ".join(sys.argv) and os.environ.get("PYTHONHASHSEED") != "0":
+        # Sets of text would have another order in each process.
+        os.execve(
+            sys.executable,
+            [sys.executable, "-m", "tests.lab.soak", *sys.argv[1:]],
+            os.environ | {"PYTHONHASHSEED": "0"},
+        )
+    sys.exit(main())
