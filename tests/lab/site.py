@@ -147,11 +147,11 @@ def restore(folder: Path, content: bytes) -> None:
 
 def replicate(source: Path, target: Path) -> None:
     """Brings another site's state up to this one's; its configuration is its own. Raises `OSError`."""
-    (target / "state" / "objects").mkdir(parents=True, exist_ok=True)
-    for file in (source / "state" / "objects").iterdir():
-        copy = target / "state" / "objects" / file.name
-        if _lasting(file) and not copy.exists():
-            copy.hardlink_to(file)
+    objects, copies = source / "state" / "objects", target / "state" / "objects"
+    copies.mkdir(parents=True, exist_ok=True)
+    for name in set(os.listdir(objects)) - set(os.listdir(copies)):
+        if not name.startswith("."):  # one that is being written
+            (copies / name).hardlink_to(objects / name)
     for file in (source / "state").iterdir():
         if _lasting(file):
             replace(target / "state" / file.name, file.read_bytes())

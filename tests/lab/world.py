@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import shutil
 import signal
@@ -16,11 +17,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.lab.credentials import SERVING, Keys
-from tests.lab.kinds import KINDS, ORDER
+from tests.lab.kinds import KINDS, LEFT_OUT, ORDER
 from tests.lab.links import Link, Weather
 from tests.lab.sample import Project, make_project
 from tests.lab.site import CONFIG
 from tests.lab.users import Connection, User, requests
+
+log = logging.getLogger("mendbus.lab")
 
 ID = "lab"
 READY_SECONDS = 40.0
@@ -142,6 +145,9 @@ async def world(
             for site in SITES:
                 shutil.copytree(member.folder / site, member.folder / _PRISTINE / site)
         for kind, (request, interval) in requests(project).items():
+            if kind in LEFT_OUT:
+                log.warning("%s is left out: there is no %s on this machine", kind, LEFT_OUT[kind])
+                continue
             user = made.users[kind] = User(ports[kind], request, interval)
             stack.callback(user.close)
             task = asyncio.create_task(user.run(), name=f"user of {kind}")

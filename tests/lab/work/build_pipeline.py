@@ -3,6 +3,7 @@
 import ast
 import base64
 import marshal
+import os
 import threading
 from contextlib import suppress
 from typing import Any
@@ -32,7 +33,8 @@ class Builder:
             wanted: dict[str, str] = {
                 name: digest for name, digest in upstream.ask("names").items() if not name.endswith(".frag")
             }
-            missing = [digest for digest in wanted.values() if not (self._site.objects / digest).exists()]
+            kept = set(os.listdir(self._site.objects))
+            missing = [digest for digest in wanted.values() if digest not in kept]
             for start in range(0, len(missing), _AT_ONCE):
                 for digest, text in upstream.ask("texts", missing[start : start + _AT_ONCE]).items():
                     try:

@@ -6,6 +6,8 @@ import json
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
+from itertools import takewhile
 from typing import Any
 
 from tests.lab.site import Site, replace, snapshot
@@ -33,6 +35,7 @@ class Store:
         self._index: dict[str, Any] = site.read(INDEX)
         self._heads = deque([(time.monotonic(), self._index)])
         self._refused: dict[str, str] = site.read(REFUSED) if (site.state / REFUSED).exists() else {}
+        self._read: tuple[tuple[int, ...], dict[str, Any]] = ((), {})
         self.features = {"deltas": True}
 
     def put(self, sources: dict[str, str]) -> dict[str, Any]:
@@ -43,10 +46,7 @@ class Store:
             for name, text in sources.items():
                 digest = self._keep(text)
                 if self.features["deltas"] and name in names and names[name] != digest:
-                    before = self._text(names[name])
-                    changed_lines += sum(
-                        line[:1] in "+-" for line in difflib.ndiff(before.splitlines(), text.splitlines())
-                    )
+                    changed_lines += lines_changed(self._text(names[name]), text)
                 names[name] = digest
             head = int(self._index["head"]) + 1
             with (self._site.state / HISTORY).open("a") as history:
@@ -61,14 +61,14 @@ class Store:
 
         Raises `UnknownNameError`, `KeyError` (the index has lost it), `FileNotFoundError`, `WrongAnswerError`.
         """
-        names: dict[str, str] = self._site.read(INDEX)["names"]
+        names: dict[str, str] = self._stored()["names"]
         if name not in names:
             _ = self._digest_in_history(name)
         return self._text(names[name])
 
     def names(self) -> dict[str, str]:
         """The digest of each name's current text, as it stands on disk."""
-        found: dict[str, str] = self._site.read(INDEX)["names"]
+        found: dict[str, str] = self._stored()["names"]
         return found
 
     def texts(self, digests: list[str]) -> dict[str, str]:
@@ -132,6 +132,17 @@ class Store:
         if self.get("_probe") != text:
             raise WrongAnswerError("_probe is not what was put")
 
+    def _stored(self) -> dict[str, Any]:
+        """The index as it stands on disk; parsed anew only when the file is not the one that was parsed last."""
+        status = (self._site.state / INDEX).stat()
+        stamp = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        known, index = self._read
+        if known != stamp:
+            # Who writes at the same time replaces the file: a stamp that is too old has it read once more, no worse.
+            index = self._site.read(INDEX)
+            self._read = (stamp, index)
+        return index
+
     def _keep(self, text: str) -> str:
         digest = hashlib.sha256(text.encode()).hexdigest()
         path = self._site.objects / digest
@@ -145,6 +156,25 @@ class Store:
             msg = f"object {digest[:12]} does not have the digest that it is kept under"
             raise WrongAnswerError(msg)
         return content.decode()
+
+
+def lines_changed(before: str, after: str) -> int:
+    """How many lines were taken out and put in."""
+    old, new = before.splitlines(), after.splitlines()
+    head = _alike(zip(old, new, strict=False))
+    old, new = old[head:], new[head:]
+    tail = _alike(zip(reversed(old), reversed(new), strict=False))
+    # Comparing takes a time that grows with the square of what differs: what is alike at both ends is left out.
+    comparison = difflib.SequenceMatcher(None, old[: len(old) - tail], new[: len(new) - tail], autojunk=False)
+    return sum(
+        (old_end - old_start) + (new_end - new_start)
+        for step, old_start, old_end, new_start, new_end in comparison.get_opcodes()
+        if step != "equal"
+    )
+
+
+def _alike(pairs: Iterable[tuple[str, str]]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def make(site: Site) -> Work:
