@@ -112,6 +112,16 @@ def recorded(folder: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def append(file: Path, record: Mapping[str, Any]) -> None:
+    """Adds a line; what a crash may have left of the one before stays a line of its own."""
+    with file.open("ab+") as lines:
+        if lines.tell():
+            _ = lines.seek(-1, os.SEEK_END)
+            if lines.read(1) != b"\n":
+                lines.write(b"\n")
+        lines.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
+
+
 class Failed(Exception):
     """A trial, or the toolchain that it needs, did not come about."""
 
@@ -269,8 +279,7 @@ class Run:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         circumstances = {"at": at, "load": round(os.getloadavg()[0], 2), "worlds": self._worlds, "commit": self._commit}
         record = {"key": trial.key, "case": trial.case} | asdict(trial) | dict(found) | circumstances
-        with (self._results / f"world-{world}.jsonl").open("a") as file:
-            file.write(json.dumps(record, separators=(",", ":")) + "\n")
+        append(self._results / f"world-{world}.jsonl", record)
         self.done += 1
 
     def _fail(self, trial: Trial, tried: int, why: str) -> None:
