@@ -105,16 +105,24 @@ class Stage:
     async def prepare(self) -> None:
         """Renews what the last trial touched; and whatever else is not well. Raises `UnwellError`."""
         renew = self.touched
-        for _ in range(3):
+        for again in range(3):
             for kind in (kind for kind in ORDER if kind in renew):
                 await self._renew(kind)
             renew = await self._unwell()
             if not renew:
                 self.touched = set()
                 return
+            if again:
+                # What ails them may be in what they live on.
+                renew |= {needed for kind in renew for needed in KINDS[kind].needs}
         raise UnwellError(f"not well after they were renewed: {', '.join(sorted(renew))}")
 
     async def _renew(self, kind: str) -> None:
+        process = self.world.members[kind].process
+        if process is not None and process.returncode is None:
+            # Nothing that it could still say or keep is wanted, and leaving in order takes its time.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         try:
             await self.world.renew(kind)
         except Exception as error:
@@ -212,7 +220,7 @@ class Stage:
         answer = Answer("none", "", "", 0.0)
         if trial.strategy != NOTHING:
             answer = await self.hand.command(trial.kind, ID, trial.strategy, struck)
-        await asyncio.sleep(WATCH_SECONDS[trial.kind])
+        await asyncio.sleep(max(WATCH_SECONDS[kind] for kind in feels))
         end = time.monotonic()
         told = {kind: self.uses(kind, struck) for kind in ORDER}
         lost = len(before - await self._held_now(trial, answer))
@@ -283,7 +291,7 @@ def _as_set_up(status: Mapping[str, Any]) -> bool:
 
 
 def _others(told: Mapping[str, Sequence[Use]], kind: str, struck: float, acted: float) -> tuple[float, int]:
-    """The share of other agents' requests gone bad since the strategy, beyond the share before; all bad ones since."""
+    """The share of other agents' requests gone bad since the strategy beyond the share before; how many are bad."""
     asked, beyond, disturbed = 0, 0.0, 0
     for other, uses in told.items():
         before = [judging.bad(use, other) for use in uses if struck <= use.at < acted]
