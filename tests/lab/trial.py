@@ -224,7 +224,7 @@ class Stage:
         end = time.monotonic()
         told = {kind: self.uses(kind, struck) for kind in ORDER}
         lost = len(before - await self._held_now(trial, answer))
-        others, disturbed = _others(told, trial.kind, struck, acted)
+        others, disturbed = harmed(told, feels, struck, acted)
         if control:
             recovered, seconds = not disturbed, 0.0
         else:
@@ -290,14 +290,16 @@ def _as_set_up(status: Mapping[str, Any]) -> bool:
     return bool(status.get("pid")) and all(status.get(name) == value for name, value in expected.items())
 
 
-def _others(told: Mapping[str, Sequence[Use]], kind: str, struck: float, acted: float) -> tuple[float, int]:
-    """The share of other agents' requests gone bad since the strategy beyond the share before; how many are bad."""
+def harmed(told: Mapping[str, Sequence[Use]], feels: Sequence[str], struck: float, acted: float) -> tuple[float, int]:
+    """What users suffered from since the strategy: of all whom the fault itself is not meant for, the share of requests
+    gone bad beyond the share that was bad before; of all whatsoever, how many were bad.
+    """
     asked, beyond, disturbed = 0, 0.0, 0
-    for other, uses in told.items():
-        before = [judging.bad(use, other) for use in uses if struck <= use.at < acted]
-        after = [judging.bad(use, other) for use in uses if use.at >= acted]
+    for kind, uses in told.items():
+        before = [judging.bad(use, kind) for use in uses if struck <= use.at < acted]
+        after = [judging.bad(use, kind) for use in uses if use.at >= acted]
         disturbed += sum(after)
-        if other != kind:
+        if kind not in feels:
             share = sum(before) / len(before) if before else 0.0
             asked += len(after)
             beyond += max(0.0, sum(after) - share * len(after))

@@ -189,6 +189,21 @@ def test_contained_is_over_when_nothing_wrong_gets_out() -> None:
     assert trial.over_for_all({"runtime": none + wrong}, "contained") is None
 
 
+def test_harm_to_others() -> None:
+    """Harm is what users of other agents suffer beyond what they suffered before anything was done about it."""
+    fine, bad = [Use(0.5, 0.01, "")] * 4, [Use(0.5, 0.01, "AgentRefused: no")] * 4
+    later_fine, later_bad = [Use(2.0, 0.01, "")] * 4, [Use(2.0, 0.01, "AgentRefused: no")] * 4
+
+    def share(other: list[Use]) -> float:
+        return trial.harmed({"runtime": bad + later_bad, "versioning": other}, ("runtime",), 0.0, 1.0)[0]
+
+    assert share(fine + later_fine) == 0
+    assert share(fine + later_bad) == 1
+    assert share(bad + later_bad) == 0
+    assert share(later_bad + later_fine) == 0.5
+    assert trial.harmed({"runtime": bad + later_bad, "versioning": later_bad}, ("runtime",), 0.0, 1.0)[1] == 8
+
+
 def test_held_versions(tmp_path: Path) -> None:
     """A version is held when it is listed, in index or history, and its text is there and whole."""
     objects = tmp_path / "state" / "objects"
