@@ -129,10 +129,9 @@ class Failed(Exception):
 class Place:
     """A process with a toolchain of its own, in a folder of its own."""
 
-    def __init__(self, command: Sequence[str], folder: Path, seed: int) -> None:
+    def __init__(self, command: Sequence[str], folder: Path) -> None:
         self._command = command
         self._folder = folder
-        self._seed = seed
         self._process: asyncio.subprocess.Process | None = None
         self.done = 0
 
@@ -164,7 +163,6 @@ class Place:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
                 str(self._folder / "stage"),
-                str(self._seed),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
@@ -243,8 +241,17 @@ class Run:
         self._results.mkdir(parents=True, exist_ok=True)
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
+        stopping = False
+
+        def stop() -> None:
+            # Once: a second Ctrl-C must not interrupt the clearing up.
+            nonlocal stopping
+            if not stopping:
+                stopping = True
+                _ = task.cancel()
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, task.cancel)
+            loop.add_signal_handler(number, stop)
         folder = Path(tempfile.mkdtemp(prefix="mendbus-oracle-"))
         try:
             async with asyncio.TaskGroup() as group:
@@ -256,7 +263,7 @@ class Run:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def _work(self, world: int, folder: Path) -> None:
-        place = Place(self._command, folder, world + 1)
+        place = Place(self._command, folder)
         try:
             while self._left or self._busy:
                 if not self._left:

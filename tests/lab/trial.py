@@ -1,6 +1,6 @@
 """One trial: a fault strikes an agent of a running toolchain, one strategy is tried by hand, and its users are watched.
 
-`python -m tests.lab.trial FOLDER SEED` keeps a toolchain and does trials in it: JSON lines, trials on standard
+`python -m tests.lab.trial FOLDER` keeps a toolchain and does trials in it: JSON lines, trials on standard
 input, what came of each on standard output. No service decides anything there: the health-monitor runs because agents
 are ready only when their hello is stored, and it commands nobody. It ends with its standard input, on SIGTERM, and when
 the toolchain cannot be set right again (status 3): whoever started it starts another.
@@ -348,15 +348,13 @@ def _whole(file: Path, digest: str) -> bool:
 
 
 @asynccontextmanager
-async def stage(folder: Path, seed: int) -> AsyncIterator[Stage]:
+async def stage(folder: Path) -> AsyncIterator[Stage]:
     """A toolchain in a folder, with nobody but the lab's hand to decide anything."""
     async with AsyncExitStack() as stack:
         (folder / "system").mkdir(parents=True)
         system = await stack.enter_async_context(installation(folder / "system", "health-monitor"))
         environment = {name: value for name, value in system.environment.items() if name != "NATS_URL"}
-        made = await stack.enter_async_context(
-            world(folder / "world", system.server.url, seed=seed, environment=environment)
-        )
+        made = await stack.enter_async_context(world(folder / "world", system.server.url, environment=environment))
         bus = await system.connect("lab")
         stack.push_async_callback(bus.close)
         hand = Hand(bus, system.subjects)
@@ -364,7 +362,7 @@ async def stage(folder: Path, seed: int) -> AsyncIterator[Stage]:
         yield Stage(made, hand)
 
 
-async def serve(folder: Path, seed: int, answers: Any) -> int:
+async def serve(folder: Path, answers: Any) -> int:
     """Does the trials on standard input; the exit status."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
@@ -377,7 +375,7 @@ async def serve(folder: Path, seed: int, answers: Any) -> int:
         answers.write(json.dumps(found) + "\n")
         answers.flush()
 
-    async with stage(folder, seed) as made:
+    async with stage(folder) as made:
         answer({"ready": True})
         while line := await reader.readline():
             trial = Trial(**json.loads(line))
@@ -397,7 +395,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     try:
-        status = asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), answers))
+        status = asyncio.run(serve(Path(sys.argv[1]), answers))
     except asyncio.CancelledError:
         status = 0
     sys.exit(status)

@@ -29,7 +29,7 @@ FOUND: dict[str, Any] = {
 }
 PLACE = """
 import json, os, sys, time
-folder, seed = sys.argv[1:]
+(folder,) = sys.argv[1:]
 os.makedirs(folder)
 print(json.dumps({"ready": True}), flush=True)
 for line in sys.stdin:
