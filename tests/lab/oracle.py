@@ -91,13 +91,14 @@ def some(every: Sequence[Situation], number: int) -> list[Situation]:
     return [one for one in every if one.key in chosen]
 
 
-def trials(cases: Sequence[Situation], repetitions: int) -> list[Trial]:
-    """What is to be tried, first everything once: what is there after a while says something of every case."""
+def trials(cases: Sequence[Situation], repetitions: int, strategies: Sequence[str] = ()) -> list[Trial]:
+    """What is to be tried, of all strategies where none is named; first everything once: what is there after a while says something of every case."""
     return [
         Trial(case.fault, case.parameters, case.kind, case.state, strategy, repetition)
         for repetition in range(1, repetitions + 1)
         for case in cases
         for strategy in TRIED
+        if not strategies or strategy in strategies
     ]
 
 
@@ -324,6 +325,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--fault", action="append", default=[], choices=list(FAULTS), help="only this one; repeatable")
     parser.add_argument("--kind", action="append", default=[], help="only agents of this kind; repeatable")
     parser.add_argument("--state", action="append", default=[], choices=list(STATES), help="only this state")
+    parser.add_argument("--strategy", action="append", default=[], choices=TRIED, help="only this one; repeatable")
     parser.add_argument("--cases", type=int, default=0, help="so many cases, evenly over the faults; 0: all")
     parser.add_argument("--worlds", type=int, default=2, help="toolchains at once; each takes about half a core")
     parser.add_argument("--repetitions", type=int, default=REPETITIONS)
@@ -355,8 +357,8 @@ def main(given: Sequence[str] | None = None) -> int:
             status = 130
         print(f"\n{run.done} trials done, {len(run.failed)} left out")
         status = status or (1 if run.failed else 0)
-    wanted = {case.key for case in cases}
-    records = [record for record in recorded(arguments.results).values() if record["case"] in wanted]
+    chosen = {case.key for case in cases}
+    records = [record for record in recorded(arguments.results).values() if record["case"] in chosen]
     if records:
         folded = folding.fold(records, FAULTS, arguments.repetitions)
         folding.write(folded, arguments.output)
