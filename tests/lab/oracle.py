@@ -92,7 +92,9 @@ def some(every: Sequence[Situation], number: int) -> list[Situation]:
 
 
 def trials(cases: Sequence[Situation], repetitions: int, strategies: Sequence[str] = ()) -> list[Trial]:
-    """What is to be tried, of all strategies where none is named; first everything once: what is there after a while says something of every case."""
+    """What is to be tried, of all strategies where none is named; first everything once, so that what there is after
+    a while says something of every case.
+    """
     return [
         Trial(case.fault, case.parameters, case.kind, case.state, strategy, repetition)
         for repetition in range(1, repetitions + 1)
