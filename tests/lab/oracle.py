@@ -344,9 +344,10 @@ def main(given: Sequence[str] | None = None) -> int:
     cases = situations(FAULTS, arguments.fault, arguments.kind, arguments.state)
     if arguments.cases:
         cases = some(cases, arguments.cases)
-    run = Run(trials(cases, arguments.repetitions), arguments.results, arguments.worlds, commit=folding.commit_of(ROOT))
-    total = len(cases) * len(TRIED) * arguments.repetitions
-    print(f"{len(cases)} cases of {len({case.fault for case in cases})} faults, {total} trials, {run.planned} to do")
+    wanted = trials(cases, arguments.repetitions, arguments.strategy)
+    run = Run(wanted, arguments.results, arguments.worlds, commit=folding.commit_of(ROOT))
+    faults = len({case.fault for case in cases})
+    print(f"{len(cases)} cases of {faults} faults, {len(wanted)} trials, {run.planned} to do")
     if arguments.list:
         for case in cases:
             print(f"  {case.key}")
