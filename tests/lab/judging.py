@@ -1,4 +1,4 @@
-"""When users notice a fault, and when it is over for them: told from their requests alone, whatever the pipeline says."""
+"""When users notice a fault, and when it is over for them: told from their requests alone, not by the pipeline."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

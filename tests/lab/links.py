@@ -50,6 +50,12 @@ class Link:
         if not weather.refuse and self._server is None:
             await self.start()
 
+    def aim(self, target: int) -> None:
+        """Leads to another port from now on; what is open is cut."""
+        self._target = target
+        for writer in list(self._open):
+            writer.transport.abort()
+
     async def stop(self) -> None:
         """Ends it."""
         if self._server is not None:
