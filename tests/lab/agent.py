@@ -49,6 +49,7 @@ class LabAgent:
         self.checkpoints = 0
         self._group = group
         self._failed_at = 0.0
+        self._serving = False
         self._saved = b""
         self._level = 4
         self._off: set[str] = set()
@@ -123,12 +124,14 @@ class LabAgent:
         self.worker = await self._new_worker()
         await self.worker.open(str(self.folder / self.site))
         self._level = await self.worker.ask("level", CALL_SECONDS)
+        self._serving = True
         self.standby = await self._new_worker()
         for name in ("_watch", "_checkpoint"):
             _ = self._group.create_task(getattr(self, name)(), name=name)
 
     async def stop(self) -> None:
         """Ends all workers."""
+        self._serving = False
         unused = [worker for worker in (self.worker, self.standby) if worker is not None]
         self.worker = self.standby = None
         for worker in unused:
@@ -267,6 +270,9 @@ class LabAgent:
                 return {"value": await worker.ask("inside", 5.0, fault=question["fault"], **question["parameters"])}
             if question["do"] == "take_up":
                 return {"value": await self._take_up(self._present())}
+            if not self._serving:
+                # Nothing has failed: whoever asks finds out that it is not there, as with a closed door.
+                return {"error": "NotServing", "message": f"{self.kind.name} is starting or stopping"}
             async with AsyncExitStack() as stack:
                 for kind in self.kind.needs:
                     stack.enter_context(self.agent.breaker(f"{kind}/lab"))
