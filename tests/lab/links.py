@@ -71,6 +71,12 @@ class Link:
         for writer in list(self._open):
             writer.transport.abort()
 
+    def aim(self, target: int) -> None:
+        """Leads to another port from now on; what is open is cut."""
+        self._target = target
+        for writer in list(self._open):
+            writer.transport.abort()
+
     async def stop(self) -> None:
         """Ends it."""
         if self._clearing is not None:

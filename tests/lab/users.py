@@ -85,19 +85,34 @@ class User:
         self._request = request
         self._interval = interval
         self.uses: deque[Use] = deque(maxlen=100_000)
+        self._at_work = asyncio.Event()
+        self._at_work.set()
+        self._turn = asyncio.Lock()
 
     async def run(self) -> None:
-        """For ever."""
+        """For ever, but for rests."""
         number = 0
         while True:
+            _ = await self._at_work.wait()
             begun = time.monotonic()
-            try:
-                wrong = await self._request(self._connection, number)
-            except (OSError, TimeoutError, AgentRefused) as error:
-                wrong = f"{type(error).__name__}: {error}"
+            async with self._turn:
+                try:
+                    wrong = await self._request(self._connection, number)
+                except (OSError, TimeoutError, AgentRefused) as error:
+                    wrong = f"{type(error).__name__}: {error}"
             self.uses.append(Use(begun, time.monotonic() - begun, wrong))
             number += 1
             await asyncio.sleep(max(0.0, begun + self._interval - time.monotonic()))
+
+    async def rest(self) -> None:
+        """Makes no more requests until told to go on; returns when the last one has its answer."""
+        self._at_work.clear()
+        async with self._turn:
+            pass
+
+    def go_on(self) -> None:
+        """Ends a rest."""
+        self._at_work.set()
 
     def since(self, at: float) -> list[Use]:
         """The requests made since then."""

@@ -219,11 +219,12 @@ async def _fill(member: Member, project: Project) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while True:
         try:
-            if member.kind in first:
-                _ = await connection.call(*first[member.kind], seconds=30.0)
-            else:
-                _ = await connection.ask({"do": "status"})
-            break
+            # An operation that is called before there is a worker would be an error that the agent reports.
+            if (await connection.ask({"do": "status"}))["pid"]:
+                if member.kind in first:
+                    _ = await connection.call(*first[member.kind], seconds=30.0)
+                break
+            await asyncio.sleep(0.05)
         except Exception:
             if time.monotonic() > deadline:
                 raise
