@@ -47,7 +47,7 @@ def _limit(pid: int, which: int, amount: int) -> Callable[[], None]:
     process = psutil.Process(pid)
     soft, hard = resource.prlimit(pid, which)
     present = (limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY)
-    _ = resource.prlimit(pid, which, (min(amount, *present), hard))
+    _ = resource.prlimit(pid, which, (min((amount, *present)), hard))
 
     def back() -> None:
         if process.is_running():
