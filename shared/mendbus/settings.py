@@ -39,6 +39,8 @@ class Settings(BaseModel):
     executor_file: Path | None = None
     """TOML file that says which actuator recovers which kind of agent; none: the agent itself, always. Read by the
     executor, and by the strategy-selector, which decides among what can be done."""
+    rehearsal: bool = False
+    """Whether an agent lets operators bring faults into it (`mendbus inject`)."""
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
     """Least level that is logged."""
     log_format: Annotated[str, Field(pattern="^(text|json)$")] = "text"

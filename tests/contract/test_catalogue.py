@@ -22,6 +22,7 @@ BUILDERS = {
     "settled": SUBJECTS.settled("k", "a"),
     "command": SUBJECTS.command("k", "a"),
     "probe": SUBJECTS.probe("k", "a"),
+    "rehearse": SUBJECTS.rehearse("k", "a"),
     "hello": SUBJECTS.hello("k", "a"),
     "goodbye": SUBJECTS.goodbye("k", "a"),
     "health": SUBJECTS.health("k", "a"),
@@ -110,7 +111,14 @@ def test_dead_letters_are_written_by_the_first_service_that_reads() -> None:
     assert writers["error"] == writers["settled"] == "strategy-selector"
     assert writers["hello"] == writers["health"] == writers["outcome"] == "health-monitor"
     assert (writers["classify"], writers["assess"], writers["execute"]) == ("classifier", "predictor", "executor")
-    assert writers["command"] is writers["probe"] is writers["settlement"] is writers["notice"] is None
+    assert (
+        writers["command"]
+        is writers["probe"]
+        is writers["settlement"]
+        is writers["notice"]
+        is writers["rehearse"]
+        is None
+    )
 
 
 def test_limits_follow_the_sender() -> None:

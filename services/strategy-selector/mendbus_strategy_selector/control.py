@@ -1,5 +1,5 @@
-"""Orders of operators: pause, resume, approve, reject, close, status, replay. The owner of what an order names does it,
-and answers when it is on disk; an order that names nothing acts on nothing.
+"""Orders of operators: pause, resume, approve, reject, close, rehearse, status, replay. The owner of what an order
+names does it, and answers when it is on disk; an order that names nothing acts on nothing.
 """
 
 import asyncio
@@ -27,7 +27,8 @@ log = logging.getLogger("mendbus")
 
 _NANO = 1_000_000_000
 _SECONDS = 5.0
-VERBS = ("pause", "resume", "status", *sorted(INCIDENT_VERBS))
+REHEARSE = "rehearse"
+VERBS = ("pause", "resume", REHEARSE, "status", *sorted(INCIDENT_VERBS))
 
 
 class Controls:
@@ -133,11 +134,17 @@ class Controls:
 
 
 def operated(control: Control, now: Callable[[], int]) -> Operated:
-    """The entry of a pause or a resume. Raises `ValueError` for one that names nothing, too much, or no fitting end."""
+    """The entry of a pause, a resume, or a rehearsal, which is only noted here.
+
+    Raises `ValueError` for one that names nothing, too much, or no fitting end.
+    """
     everything = control.arguments.get("all") is True
     named = [thing for thing in (control.agent, control.kind, everything) if thing]
     if len(named) != 1:
         msg = f"{control.verb} names {len(named)} things to act on, so it acts on nothing: an agent, a kind, or all"
+        raise ValueError(msg)
+    if control.verb == REHEARSE and control.agent is None:
+        msg = "a fault is rehearsed with one agent, and this order names none"
         raise ValueError(msg)
     until: int | None = None
     if control.verb == "pause":

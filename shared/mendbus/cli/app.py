@@ -17,6 +17,7 @@ from mendbus.cli import (
     decode,
     doctor,
     export,
+    inject,
     pipeline,
     profile,
     supervise,
@@ -73,6 +74,7 @@ def build() -> typer.Typer:
         app.command()(command)
     for command in (pipeline.incidents, pipeline.explain):
         app.command()(command)
+    app.command()(inject.inject)
     app.command()(trace.trace)
     app.command()(profile.profile)
     for command in (control.pause, control.resume, control.approve, control.close, control.replay):

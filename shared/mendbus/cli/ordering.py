@@ -70,7 +70,7 @@ def control_of(order: Order) -> Control:
         id=new_id(),
         time_unix_nano=now,
         verb=order.verb,
-        by=order.by or _user(),
+        by=order.by or user(),
         agent=AgentRef(kind=kind, id=agent) if kind and agent else None,
         kind=kind if kind and not agent else None,
         arguments=arguments,
@@ -103,7 +103,8 @@ def _print(verb: str, what: str, result: ControlResult, *, as_json: bool) -> Non
         say(f"{verb} {what}: {clean(result.detail or 'done')}")
 
 
-def _user() -> str:
+def user() -> str:
+    """The name of whoever runs this command."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

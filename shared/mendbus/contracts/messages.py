@@ -30,6 +30,8 @@ from mendbus.contracts.vocabulary import (
     Health,
     NoticeEvent,
     Outcome,
+    RehearseAction,
+    RehearseStatus,
     Severity,
     Strategy,
 )
@@ -270,6 +272,38 @@ class Operation(WireModel):
 
     name: ShortText
     fallbacks: Annotated[list[ShortText], Field(max_length=32)] = []
+
+
+class Rehearse(WireModel):
+    """Brings a fault into one agent that has opted in, so that its recovery can be rehearsed; `id` is done once.
+
+    `begin` needs `fault`, `seconds` and the agent's `instance`; `end` the `id` of what is to end; `look` changes
+    nothing. `calls`: the fault ends after so many calls of `operation`, or after `seconds`, whichever comes first.
+    """
+
+    id: Token
+    time_unix_nano: UnixNano
+    agent: AgentRef
+    action: RehearseAction
+    by: ShortText
+    fault: Token | None = None
+    operation: ShortText | None = None
+    seconds: Annotated[float, Field(ge=0.01, le=300)] | None = None
+    calls: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    parameters: Numbers = {}
+
+
+class RehearseResult(WireModel):
+    """What an agent did about it, and who it is: `pid` means the same process wherever `host` is the same text."""
+
+    id: Token
+    status: RehearseStatus
+    detail: DetailText | None = None
+    operation: ShortText | None = None
+    instance: Token
+    pid: Count
+    host: ShortText
+    operations: Annotated[list[ShortText], Field(max_length=256)] = []
 
 
 class AgentHello(WireModel):

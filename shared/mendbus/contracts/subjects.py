@@ -92,6 +92,11 @@ class Subjects:
         """Where an agent is asked whether it works."""
         return self._of("probe", kind, agent)
 
+    # operators -> agents
+    def rehearse(self, kind: str, agent: str) -> str:
+        """Where an agent that has opted in is asked to meet a fault."""
+        return self._of("rehearse", kind, agent)
+
     # agents -> health-monitor, predictor
     def hello(self, kind: str, agent: str) -> str:
         """Where an agent introduces itself."""

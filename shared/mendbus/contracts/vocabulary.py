@@ -37,6 +37,8 @@ AlertState = Literal["raised", "acknowledged", "resolved"]
 CommandStatus = Literal["done", "accepted", "failed", "unsupported", "expired", "stale", "misaddressed", "unauthorized"]
 Outcome = Literal["recovered", "no_action", "escalated", "awaiting_approval", "suppressed", "failed", "rejected"]
 NoticeEvent = Literal["isolated", "restored", "failed_over"]
+RehearseAction = Literal["look", "begin", "end"]
+RehearseStatus = Literal["ready", "begun", "ended", "refused"]
 Metric = Literal[
     "cpu_percent",
     "memory_bytes",

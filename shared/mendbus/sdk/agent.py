@@ -81,6 +81,9 @@ class Agent(Declarations):
     samples. `limits`: `memory_bytes`, `queue_depth`, `descriptors`. What is not given comes from the environment
     (`NATS_URL`, `MENDBUS_ROOT`, `OTEL_EXPORTER_OTLP_ENDPOINT` and so on). Raises `SettingsError`.
 
+    `rehearsal` (or `MENDBUS_REHEARSAL=1`): let `mendbus inject` bring real faults into this process. Without it the
+    agent does not listen for them at all: whoever may publish on its `rehearse` subject could otherwise end it.
+
     It does not survive a fork: make it in the child process.
     """
 
@@ -96,8 +99,9 @@ class Agent(Declarations):
         interval_ms: int = 500,
         outbox_dir: str | Path | None = None,
         limits: Mapping[str, float] | None = None,
+        rehearsal: bool | None = None,
     ) -> None:
-        self._settings = from_environment(nats_url=nats_url, root=root)
+        self._settings = from_environment(nats_url=nats_url, root=root, rehearsal=rehearsal)
         _check(kind, id, depends_on, interval_ms, limits or {})
         ref = AgentRef(kind=kind, id=id, version=None if version is None else cut(version, SHORT), instance=new_id())
         identity = Identity(
@@ -109,6 +113,11 @@ class Agent(Declarations):
         )
         self._outbox_dir = None if outbox_dir is None else Path(outbox_dir)
         super().__init__(Core(identity, Outbox(keeping=outbox_dir is not None), time.time_ns))
+        if self._settings.rehearsal:
+            # Agents that have not opted in do not even load the faults.
+            from mendbus.sdk.rehearsal import Rehearsal
+
+            self._core.rehearsal = Rehearsal(ref, self._settings.subjects, self._core.operations, self._core.caller)
         self._thread = LoopThread()
         self._ahead: Ahead | None = None
         self._life: Life | None = None

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mendbus.contracts.messages import AgentRef
 from mendbus.contracts.subjects import Subjects
@@ -20,6 +20,9 @@ from mendbus.sdk.stacks import innermost
 from mendbus.sdk.standby import Standby
 from mendbus.sdk.strategies import Strategies
 from mendbus.sdk.texts import message_of, type_name
+
+if TYPE_CHECKING:
+    from mendbus.sdk.rehearsal import Rehearsal
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class Core:
         self.strategies = Strategies(self.operations, self.checkpoints, self.caller, self.changed)
         self.peers = Peers()
         self.standby: Standby | None = None
+        self.rehearsal: Rehearsal | None = None
+        """What takes faults in; None, so that nothing even listens for them, unless the agent has opted in."""
         self.probes = Probes(self.operations, self.caller, now)
         self.sampler = Sampler(
             ref,

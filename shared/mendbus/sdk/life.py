@@ -107,6 +107,8 @@ class Life:
         except* _LeftError:
             pass
         finally:
+            if self._core.rehearsal is not None:
+                self._core.rehearsal.close()
             self.sender.close()
             await self._tracer.close(_CLOSE_SECONDS)
 
@@ -180,6 +182,8 @@ class Life:
             await bus.subscribe(subjects.command(kind, agent), command, concurrency=_CONCURRENT),
             await bus.subscribe(subjects.probe(kind, agent), probe, concurrency=_CONCURRENT),
         ]
+        if self._core.rehearsal is not None:
+            self._listening.append(await self._core.rehearsal.listen(bus))
         _ = await bus.subscribe(subjects.settlement(kind, agent), self.settlements.settlement)
         _ = await bus.subscribe(subjects.outcome(kind, agent), self.settlements.outcome)
         self._core.peers.forget()

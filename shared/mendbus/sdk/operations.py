@@ -84,6 +84,8 @@ class Operation:
     last_failure: str | None = None
     has_run: bool = False
     last_failed: Call | None = None
+    around: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
+    """What stands around the primary and its probe while a fault is rehearsed."""
 
     def current(self) -> Callable[..., Any]:
         """The function that does it now."""
@@ -92,7 +94,13 @@ class Operation:
         if self.primary is None:
             msg = f"operation {self.name!r} has alternatives and no primary: decorate it with @agent.operation"
             raise RuntimeError(msg)
-        return self.primary
+        around = self.around
+        return self.primary if around is None else around(self.primary)
+
+    def probing(self) -> Callable[[], Any] | None:
+        """The probe registered for it; one of what it does now meets the fault that is rehearsed, as a call does."""
+        around = None if self.active is not None else self.around
+        return self.probe if self.probe is None or around is None else around(self.probe)
 
 
 @dataclass(slots=True)

@@ -61,8 +61,9 @@ class Probes:
 
     async def _check(self, name: str | None) -> tuple[bool, str]:
         operation = self._operations.get(name)
-        if operation is not None and operation.probe is not None:
-            return await self._run(operation.probe)
+        probing = None if operation is None else operation.probing()
+        if probing is not None:
+            return await self._run(probing)
         if operation is not None and operation.has_run:
             return await self._by_execution(operation)
         if self.general is not None:

@@ -14,7 +14,19 @@ from mendbus.cli import app, main, up
 from mendbus.cli.bench import checkout
 
 COMMANDS = ["up", "demo", "run", "report", "watch", "incidents", "explain", "trace", "dead", "doctor", "decode"]
-COMMANDS += ["conformance", "bench", "profile", "audit", "export", "pause", "resume", "approve", "close", "replay"]
+COMMANDS += [
+    "conformance",
+    "bench",
+    "profile",
+    "audit",
+    "export",
+    "pause",
+    "resume",
+    "approve",
+    "close",
+    "replay",
+    "inject",
+]
 NOWHERE = "nats://127.0.0.1:1"
 
 
@@ -89,6 +101,7 @@ def test_version_is_the_distribution_s(runner: CliRunner) -> None:
         ["export", "incidents", "--output", "/no/such/folder/file"],
         ["profile", "executor", "--nats-url", NOWHERE],
         ["profile", "0123", "--nats-url", NOWHERE],
+        ["inject", "refused", "--agent", "a/b", "--nats-url", NOWHERE],
         ["trace"],
         ["trace", "--incident", "0123", "--nats-url", NOWHERE],
         ["decode", "/no/such/file"],
@@ -112,6 +125,16 @@ def test_a_failure_is_one_sentence_and_status_1(runner: CliRunner, words: list[s
     "words",
     [
         ["no-such-command"],
+        ["inject"],
+        ["inject", "refused"],
+        ["inject", "no_such_fault", "--agent", "a/b"],
+        ["inject", "refused", "--agent", "nobody"],
+        ["inject", "refused", "--agent", "a/b", "--seconds", "301"],
+        ["inject", "refused", "--agent", "a/b", "--pid", "4711"],
+        ["inject", "flaky", "--agent", "a/b", "-p", "probability=2"],
+        ["inject", "flaky", "--agent", "a/b", "-p", "odds=0.5"],
+        ["inject", "flaky", "--agent", "a/b", "-p", "probability"],
+        ["inject", "kill", "--agent", "a/b", "--operation", "fetch"],
         ["incidents", "--since", "yesterday"],
         ["incidents", "--agent", "nobody"],
         ["report", "a.b/c", "--type", "X", "--message", "y"],
