@@ -2,7 +2,7 @@
 
 `where`, for those that have it: `core`, all that the process does; `usual_way`, operations and their probes, but not
 the other ways to do them; `feature`, only while the optional features of the work are on; `lanes`, in proportion to
-how many operations may run at a time.
+how many operations beyond the first may run at a time.
 """
 
 import ctypes
@@ -76,7 +76,7 @@ def burn(worker: Any, threads: int, where: str) -> None:
         value = number
         _ = begin.wait()
         while True:
-            wanted = threads * worker.lanes.limit / level if where == "lanes" else threads
+            wanted = threads * (worker.lanes.limit - 1) / max(1, level - 1) if where == "lanes" else threads
             if number >= wanted or (where == "feature" and not _featured(worker)):
                 time.sleep(_RESPONSE_SECONDS)
                 continue

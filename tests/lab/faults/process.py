@@ -13,11 +13,11 @@ _HEADROOM_MEGABYTES = 64
 _DESCRIPTORS = 128
 _THREADS = {
     "versioning": 12,
-    "build_pipeline": 24,
+    "build_pipeline": 32,
     "runtime": 32,
     "shader_pipeline": 16,
     "developer_tools": 12,
-    "orchestrator": 48,
+    "orchestrator": 64,
 }
 """About as few as users feel: it matters how often a request must wait for its turn, and how long users wait."""
 
@@ -103,12 +103,12 @@ PROCESS = (
     Fault(
         "cpu_hog",
         "Threads burn the processor in the worker: for ever, while the optional feature is on, or so many for each "
-        "operation that may run at a time.",
+        "operation beyond the first that may run at a time.",
         "performance",
         ORDER,
         _burn,
         {"where": ("core", "feature", "lanes"), "times": (1, 3)},
-        notices_seconds=8.0,
+        notices_seconds=10.0,
     ),
     Fault(
         "descriptors",
