@@ -41,6 +41,8 @@ _SLOW_CALLS = 8
 _LAST_SECONDS = 1.0
 _POLL_SECONDS = 0.005
 _WORKER_GAUGES = ("worker_cpu", "worker_rss", "worker_threads", "worker_fds")
+_FAR_TOO_SLOW = 2.0
+_FAR_TOO_SLOW_CALLS = 3
 _LINE_BYTES = 1 << 26
 
 
@@ -131,7 +133,9 @@ class LabAgent:
         times = self._slow.setdefault(operation, deque(maxlen=_SLOW_CALLS))
         times.append(milliseconds)
         objective = self.kind.operations[operation]
-        if len(times) == _SLOW_CALLS and median(times) > objective:
+        last = list(times)[-_FAR_TOO_SLOW_CALLS:]
+        far = len(last) == _FAR_TOO_SLOW_CALLS and min(last) > _FAR_TOO_SLOW * objective
+        if far or (len(times) == _SLOW_CALLS and median(times) > objective):
             self._failed_at = time.monotonic()
             slow = f"{operation} takes {median(times):.0f} ms in the median, its objective is {objective:.0f} ms"
             times.clear()

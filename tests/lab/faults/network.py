@@ -134,7 +134,7 @@ NETWORK = (
         "network",
         ASKING,
         _flaky,
-        {"drop": (0.3,), "seconds": (6.0, 0.0)},
+        {"drop": (0.3,), "seconds": (8.0, 0.0)},
         end=_clear,
         notices_seconds=10.0,
     ),

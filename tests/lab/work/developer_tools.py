@@ -2,12 +2,13 @@
 
 import json
 import threading
+import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.lab.site import Site
+from tests.lab.site import Site, UpstreamError
 from tests.lab.work import Work, WrongAnswerError
 
 SEEN = "seen.json"
@@ -61,11 +62,15 @@ class Endpoint:
         return self._seen[f"{module}/{value}"]
 
     def get(self, module: str, value: int) -> int:
-        """Asks its own endpoint over HTTP, as a developer's tool does. Raises `OSError`, `HTTPError`."""
+        """Asks its own endpoint over HTTP, as a developer's tool does. Raises `OSError`, `UpstreamError`."""
         port = self.server.server_address[1]
         url = f"http://127.0.0.1:{port}/evaluate?module={module}&value={value}"
-        with urllib.request.urlopen(url, timeout=2.0) as response:
-            found: int = json.loads(response.read())["value"]
+        try:
+            with urllib.request.urlopen(url, timeout=2.0) as response:
+                found: int = json.loads(response.read())["value"]
+        except urllib.error.HTTPError as error:
+            wrong = json.loads(error.read())
+            raise UpstreamError(f"HTTP {error.code}: {wrong['error']}: {wrong['message']}") from None
         return found
 
     def probe(self) -> None:
