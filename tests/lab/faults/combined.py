@@ -113,7 +113,7 @@ COMBINED = (
         "flapping_link",
         "On the first site, what the agent depends on refuses connections for a while, answers for a while, and so on.",
         "network",
-        ("shader_pipeline", "developer_tools", "orchestrator"),
+        ("shader_pipeline", "developer_tools"),
         _flap_link,
         {"period": (1.0, 2.0)},
         end=background.end,
