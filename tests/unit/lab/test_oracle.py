@@ -97,6 +97,15 @@ def test_seeds() -> None:
     assert len({one.seed for one in tried}) == 2
 
 
+def test_asked_of_some(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command says how many cases and trials it is asked for, and does none when it is only to list them."""
+    asked = ["--list", "--results", str(tmp_path), "--fault", "killed", "--kind", "runtime", "--strategy", "restart"]
+    assert oracle.main([*asked, "--repetitions", "2"]) == 0
+    head, *listed = capsys.readouterr().out.splitlines()
+    assert head == f"{len(STATES)} cases of 1 faults, {2 * len(STATES)} trials, {2 * len(STATES)} to do"
+    assert len(listed) == len(STATES)
+
+
 async def test_run_is_resumed(tmp_path: Path) -> None:
     """What is recorded is not done again, though the last line of it was cut off."""
     command = _place(tmp_path, f"found = {FOUND!r}")
