@@ -23,6 +23,7 @@ from tests.lab.rounds import Plan, play_all
 from tests.lab.stories import Observed, Story, optimal_of, story
 from tests.lab.sums import Summary, summary
 
+from mendbus.contracts.errors import SettingsError
 from mendbus.service import run_loop
 from mendbus_strategy_selector.policy import read_policy
 
@@ -215,7 +216,10 @@ def _file(text: str) -> Path:
     if not file.is_file():
         msg = f"there is no file {text}"
         raise argparse.ArgumentTypeError(msg)
-    _ = read_policy(file.read_text("utf-8"), text)
+    try:
+        _ = read_policy(file.read_text("utf-8"), text)
+    except SettingsError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return file
 
 
