@@ -23,6 +23,7 @@ from tests.lab.rounds import Plan, play_all
 from tests.lab.stories import Observed, Story, optimal_of, story
 from tests.lab.sums import Summary, summary
 
+from mendbus.contracts.errors import SettingsError
 from mendbus.service import run_loop
 from mendbus_strategy_selector.policy import read_policy
 
@@ -44,6 +45,7 @@ class Run:
     oracle: Mapping[str, Any] | None
     stories: dict[int, Story] = field(default_factory=dict[int, Story])
     broken: dict[int, str] = field(default_factory=dict[int, str])
+    begun: float = field(default_factory=time.monotonic)
 
     def tell(self, plan: Plan, seen: Observed | None, why: str) -> None:
         """Takes in what became of a case, and says so."""
@@ -56,7 +58,8 @@ class Run:
             tried = " ".join(one.strategy for one in told.tried) or "nothing done"
             line = f"{told.name}: {told.verdict} ({tried})"
         done = len(self.stories) + len(self.broken)
-        print(f"[{self.name} {done}/{len(self.plans)}] {line}", file=sys.stderr, flush=True)
+        clock = f"{time.monotonic() - self.begun:.0f} s"
+        print(f"[{self.name} {done}/{len(self.plans)}, {clock}] {line}", file=sys.stderr, flush=True)
 
     @property
     def told(self) -> list[Story]:
@@ -158,6 +161,8 @@ def main() -> int:
     took = time.monotonic() - begun
     found = [run.summary() for run in runs]
     command = " ".join(["python -m tests.lab.faultlab", *sys.argv[1:]])
+    if interrupted:
+        print("\nINTERRUPTED: what follows is of the cases that were played before")
     for number, (run, total) in enumerate(zip(runs, found, strict=True)):
         print(f"\n== policy {run.name}, seed {options.seed}, {len(run.stories)} cases in {took / 60:.1f} minutes\n")
         if run.stories:
@@ -211,7 +216,10 @@ def _file(text: str) -> Path:
     if not file.is_file():
         msg = f"there is no file {text}"
         raise argparse.ArgumentTypeError(msg)
-    _ = read_policy(file.read_text("utf-8"), text)
+    try:
+        _ = read_policy(file.read_text("utf-8"), text)
+    except SettingsError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return file
 
 

@@ -39,6 +39,7 @@ _LOOK_SECONDS = 0.5
 _FLUSH_SECONDS = 0.6
 _READY_SECONDS = 20.0
 _SETTING_UP = 3
+_STEP_SECONDS = 30.0
 
 
 class NotReadyError(Exception):
@@ -129,12 +130,14 @@ class Round:
         self.touched.add(plan.kind)
         began, at = time.time_ns(), time.monotonic()
         try:
-            await plan.fault.inject(case)
+            async with asyncio.timeout(_STEP_SECONDS):
+                await plan.fault.inject(case)
             await self._watch(lab, plan, began, at)
         finally:
             # Requests under way are part of what users felt.
             await asyncio.gather(*(user.rest() for user in lab.users.values()))
-            await plan.fault.end(case)
+            async with asyncio.timeout(_STEP_SECONDS):
+                await plan.fault.end(case)
         seen = await self._look(lab, plan, began, at)
         self.touched.update(outcome["agent"]["kind"] for outcome in seen.outcomes)
         await asyncio.sleep(_FLUSH_SECONDS)
@@ -294,17 +297,29 @@ Tell = Callable[[Plan, Observed | None, str], None]
 async def play_all(
     plans: "asyncio.Queue[Plan]", folder: Path, policy: str, seed: int, traces: Path, tell: Tell
 ) -> None:
-    """Plays cases until the queue is empty, in one toolchain; one that cannot be played does not end the run."""
-    while not plans.empty():
-        async with round_of(folder / f"toolchain-{time.monotonic_ns()}", policy, seed, traces) as here:
-            while not plans.empty():
-                plan = plans.get_nowait()
-                try:
-                    await here.prepare()
-                    tell(plan, await here.play(plan), "")
-                except NotReadyError as error:
-                    tell(plan, None, f"the toolchain was not well before: {error}")
-                    break
-                except Exception as error:
-                    tell(plan, None, f"{type(error).__name__}: {error}")
-                    break
+    """Plays cases until the queue is empty. A case that cannot be played costs itself and its toolchain, no more; where
+    toolchains do not come to work again and again, what is left in the queue stays there.
+    """
+    broken = 0
+    while not plans.empty() and broken < _SETTING_UP:
+        try:
+            async with round_of(folder / f"toolchain-{time.monotonic_ns()}", policy, seed, traces) as here:
+                while not plans.empty() and await _play_one(here, plans.get_nowait(), tell):
+                    broken = 0
+        except Exception as error:
+            broken += 1
+            print(f"a toolchain broke off: {type(error).__name__}: {error}"[:1000], file=sys.stderr, flush=True)
+
+
+async def _play_one(here: Round, plan: Plan, tell: Tell) -> bool:
+    """Whether the toolchain is still of use after that."""
+    try:
+        await here.prepare()
+        tell(plan, await here.play(plan), "")
+    except NotReadyError as error:
+        tell(plan, None, f"the toolchain was not well before: {error}")
+        return False
+    except Exception as error:
+        tell(plan, None, f"{type(error).__name__}: {error}")
+        return False
+    return True

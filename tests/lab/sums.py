@@ -69,6 +69,8 @@ class Summary:
     felt: Share
     controls_harmed: int
     controls_acted_on: int
+    controls_called: int
+    """Controls for which a person was called for nothing."""
     harmed: int
     optimal: dict[str, Share]
     optimal_in_all: Share
@@ -96,6 +98,7 @@ def summary(stories: Sequence[Story], broken: Sequence[str] = ()) -> Summary:
         felt=_share(one.noticed_ms is not None for one in faults),
         controls_harmed=harmed,
         controls_acted_on=sum(bool(one.tried) for one in controls),
+        controls_called=sum(bool(one.person) for one in controls),
         harmed=sum(bool(one.harmed) for one in faults),
         optimal={
             category: _share(bool(one.first_optimal) for one in judged if one.category == category)

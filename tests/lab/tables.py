@@ -102,7 +102,7 @@ def sums(found: Summary) -> str:
         f"faults recovered for their users  {found.recovered}",
         f"faults that needed a person       {found.person}",
         f"controls harmed                   {found.controls_harmed} of {found.controls}"
-        f" ({found.controls_acted_on} acted upon)",
+        f" ({found.controls_acted_on} acted upon, a person called for {found.controls_called})",
         f"faults with others harmed         {found.harmed} of {found.faults}",
         f"classified as what they are       {found.classified}",
         f"noticed by users at all           {found.felt}",
