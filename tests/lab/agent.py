@@ -34,8 +34,8 @@ PING_SECONDS = 0.1
 HUNG_SECONDS = 0.6
 CHECKPOINT_SECONDS = 1.0
 _SLOW_CALLS = 8
-_WORKER_GAUGES = ("worker_cpu", "worker_rss", "worker_threads", "worker_fds")
 _LINE_BYTES = 1 << 26
+_WORKER_GAUGES = ("worker_cpu", "worker_rss", "worker_threads", "worker_fds")
 
 
 class LabAgent:
