@@ -196,13 +196,17 @@ async def _one_fault(
 # -- at the end
 
 
-async def _rest(bus: Bus, system: Installation, diary: Diary, agents: Sequence[ProtocolAgent]) -> Ledger:
-    """The books once nothing is to come any more, or as they are after a while."""
+async def _rest(
+    bus: Bus, system: Installation, diary: Diary, agents: Sequence[ProtocolAgent]
+) -> tuple[Ledger, list[str]]:
+    """The books once nothing is to come any more, or as they are after a while, and what is wrong with them."""
     deadline = time.monotonic() + _REST_SECONDS
     while True:
+        stored = await _stored(bus, system)
         ledger = await read_ledger(bus, system.subjects)
-        if not wrongs(ledger, await _stored(bus, system), agents, diary) or time.monotonic() > deadline:
-            return ledger
+        found = wrongs(ledger, stored, agents, diary)
+        if not found or time.monotonic() > deadline:
+            return ledger, found
         await asyncio.sleep(2.0)
 
 
@@ -344,8 +348,7 @@ async def soak(folder: Path, minutes: float, rate: float, seed: int, names: Sequ
                 _ = group.create_task(_break(toolchain, faults, diary, seed, end))
                 _ = group.create_task(_tell(diary, watch, end))
             took = diary.now()
-            ledger = await _rest(bus, system, diary, agents)
-            lost = wrongs(ledger, await _stored(bus, system), agents, diary)
+            ledger, lost = await _rest(bus, system, diary, agents)
             for task in always:
                 if task.done():
                     diary.troubles.append(f"watching ended early: {task.exception()!r}")

@@ -185,7 +185,7 @@ DRIFTS: dict[str, Fault] = {
         Fault(
             "drift_descriptors",
             "Files are opened and not closed until no more may be open.",
-            "runtime",
+            "storage",
             tuple(kind for kind in ORDER if kind != "runtime"),
             _inside("descriptors"),
             _RATES,
@@ -209,7 +209,7 @@ DRIFTS: dict[str, Fault] = {
         Fault(
             "drift_slow_upstream",
             "What the agent depends on answers ever more slowly.",
-            "network",
+            "performance",
             _DESK,
             _weather(_delay),
             _RATES,
