@@ -195,7 +195,7 @@ def _soak(results: Results, when: _Numbers) -> list[Block]:
             (
                 name,
                 " / ".join(f"{mebibytes:.1f}" for mebibytes in use["memory_mib"]),
-                f"{slope['slope']:.3g} ({slope['low']:.3g} to {slope['high']:.3g})",
+                f"{slope['slope']:,.1f} ({slope['low']:,.1f} to {slope['high']:,.1f})",
                 "yes" if use["rises"] else "no",
                 " -> ".join(str(count) for count in use["descriptors"]),
             )

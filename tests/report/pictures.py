@@ -110,7 +110,7 @@ def memory(results: Results) -> str:
         return ""
     most = max(value for row in rows for value in row[1:]) * 1.05
     parts = [
-        *_legend((("first", "idle"), ("second", "after a minute of 1000 errors/s"))),
+        *_legend((("first", "idle"), ("second", "after a load of distinct recoveries"))),
         _limit(330, 44),
         '<text x="340" y="48">must stay below</text>',
     ]

@@ -7,6 +7,8 @@ from typing import Literal
 from tests.bench.figures import Bound
 from tests.report.results import Found, Results, between
 
+from mendbus.contracts.vocabulary import SERVICES
+
 Source = Callable[[Results], Found | None]
 Verdict = Literal["aim reached", "must kept", "within noise", "falls short", "below the aim", "told", "not measured"]
 
@@ -113,9 +115,7 @@ def _lab_share(name: str) -> Source:
         if run is None or run.data["summary"][name]["share"] is None:
             return None
         share = run.data["summary"][name]
-        unplayed = len(run.data.get("not_played", ()))
-        left_out = f"; {unplayed} cases were not played" if unplayed else ""
-        detail = f"{share['hits']} of {share['of']}; {between(share['interval'], 100)} %{left_out}"
+        detail = f"{share['hits']} of {share['of']}; {between(share['interval'], 100)} %"
         return Found(100 * share["share"], run, detail)
 
     return source
@@ -128,6 +128,11 @@ def _controls_harmed(results: Results) -> Found | None:
     return Found(run.data["summary"]["controls_harmed"], run, f"of {run.data['summary']['controls']}")
 
 
+def _not_played(results: Results) -> Found | None:
+    run = results.lab
+    return None if run is None else Found(run.data["conditions"]["cases"] - len(run.data["cases"]), run)
+
+
 def _soak_minutes(results: Results) -> Found | None:
     run = results.soak
     return None if run is None else Found(run.data["minutes"], run)
@@ -137,10 +142,12 @@ def _soak_rising(results: Results) -> Found | None:
     run = results.soak
     if run is None:
         return None
-    name, use = max(run.data["processes"].items(), key=lambda item: item[1]["memory_kib_per_minute"]["low"])
-    slope = use["memory_kib_per_minute"]
-    detail = f"steepest: {name}, {slope['slope']:.3g} KiB/min, {slope['low']:.3g} to {slope['high']:.3g}"
-    return Found(len(run.data["rising"]), run, detail)
+    slopes = {name: use["memory_kib_per_minute"] for name, use in run.data["processes"].items() if name in SERVICES}
+    if len(slopes) < len(SERVICES):
+        return None
+    name, slope = max(slopes.items(), key=lambda item: item[1]["low"])
+    detail = f"steepest: {name}, {slope['slope']:,.1f} KiB/min, {slope['low']:,.1f} to {slope['high']:,.1f}"
+    return Found(sum(slope["low"] > 0 for slope in slopes.values()), run, detail)
 
 
 def _soak_lost(results: Results) -> Found | None:
@@ -288,6 +295,8 @@ ROWS: tuple[Row, ...] = (
             Part("recovered", "%", _lab_share("recovered"), _least(90), _least(95.7)),
             Part("needed a person", "%", _lab_share("person"), _most(11), _most(5)),
             Part("controls harmed", "", _controls_harmed, _NONE),
+            # The shares are of those that were: a run that left some out says less.
+            Part("cases that were not played", "", _not_played, _NONE),
         ),
     ),
     Row(

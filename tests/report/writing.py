@@ -26,7 +26,7 @@ h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.2rem}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-size:.87rem;font-variant-numeric:tabular-nums;margin:1rem 0}
 th,td{text-align:left;vertical-align:top;padding:.22rem .7rem .22rem 0}
 th{color:var(--quiet);font-weight:600;border-bottom:1px solid var(--line)}tr.new td{border-top:1px solid var(--line)}
-td.good{color:var(--good)}td.fair{color:var(--fair)}td.bad{color:var(--bad);font-weight:600}td.none{color:var(--quiet)}
+td.good,td.fair,td.bad{white-space:nowrap}td.good{color:var(--good)}td.fair{color:var(--fair)}td.bad{color:var(--bad);font-weight:600}td.none{color:var(--quiet)}
 code{font:.92em ui-monospace,monospace}figure{margin:1.5rem 0}
 """
 
@@ -93,4 +93,10 @@ def _rows(rows: Sequence[Sequence[str]]) -> str:
 def _inline(text: str) -> str:
     """Code between back quotes, emphasis between stars; nothing else is markup."""
     safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
-    return re.sub(r"(?<!\w)\*(\w[^*]*)\*", r"<em>\1</em>", safe)
+    safe = re.sub(r"(?<!\w)\*(\w[^*]*)\*", r"<em>\1</em>", safe)
+    return re.sub(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d)(?: (\[\d+\]))?", _together, safe)
+
+
+def _together(date: re.Match[str]) -> str:
+    """A date is not broken into two lines."""
+    return "&nbsp;".join(part for part in date.groups() if part)
