@@ -59,6 +59,25 @@ chaos: $(STAMP) ## kills services and servers under load, from a seed
 simulate: $(STAMP) ## schedules of faults in simulated time, each from a seed (SEEDS=200)
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),200)
 
+oracle: $(STAMP) ## what each strategy is worth on each case, measured by hand for hours; resumable (WORLDS=2 CASES=200)
+	$(BIN)/python -m tests.lab.oracle --worlds $(or $(WORLDS),2) --cases $(or $(CASES),200)
+
+fault-lab: $(STAMP) ## every fault of the lab through the whole pipeline, and a tenth of the oracle anew; fails when a must is missed
+	@status=0; $(BIN)/python -m tests.lab.faultlab || status=1; $(BIN)/python -m tests.lab.recheck || status=1; exit $$status
+
+record: $(STAMP) ## health and errors of the lab's agents while faults grow, for training (RUNS=200)
+	$(BIN)/python -m tests.lab.record --runs $(or $(RUNS),200)
+
+soak: $(STAMP) ## half an hour of real mixed load with faults, then 24 h of simulated time (MINUTES=30)
+	@status=0; $(BIN)/python -m tests.lab.soak --minutes $(or $(MINUTES),30) || status=1; \
+		$(BIN)/python -m tests.lab.soak --simulated-hours 24 || status=1; exit $$status
+
+lab-scale: $(STAMP) ## times of the lab's work from a thousand to a million lines
+	$(BIN)/python -m tests.lab.scale
+
+benchmark-report: $(STAMP) ## one page, Markdown and HTML, of everything that was measured
+	$(BIN)/python -m tests.report
+
 proto: $(STAMP) ## regenerates schemas and AsyncAPI document from the code
 	$(BIN)/python -m mendbus.proto --write proto
 
@@ -80,4 +99,4 @@ test-compose: $(STAMP) ## brings docker-compose.yml up for real and kills servic
 test-debug: $(STAMP) ## tests with asyncio's debug mode, first failure stops
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -X dev -m pytest -x -vv --timeout=300
 
-.PHONY: help setup all demo test check format coverage bench validate-recovery-time stress-test chaos simulate proto test-node locks check-k8s test-compose test-debug
+.PHONY: help setup all demo test check format coverage bench validate-recovery-time stress-test chaos simulate oracle fault-lab record soak lab-scale benchmark-report proto test-node locks check-k8s test-compose test-debug

@@ -5,20 +5,20 @@ import asyncio
 import json
 import os
 import platform
-import random
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from tests.lab import tables
+from tests.lab.dealing import SEED, deal
 from tests.lab.faults import Fault
 from tests.lab.faults.catalogue import FAULTS
-from tests.lab.kinds import ORDER
 from tests.lab.rounds import Plan, play_all
 from tests.lab.stories import Observed, Story, optimal_of, story
 from tests.lab.sums import Summary, summary
@@ -77,27 +77,11 @@ def make_plans(faults: Sequence[Fault], cases: int, seed: int) -> list[Plan]:
 
     Fewer than `cases` if there are no more; the same seed gives the same plans, and `--fault` the same for that fault.
     """
-    met = dict.fromkeys(ORDER, 0)
-    decks = {fault.name: _deck(fault, seed) for fault in faults}
-    found: list[Plan] = []
-    while any(decks.values()) and (len(found) < cases or len(found) < len(faults)):
-        for fault in faults:
-            deck = decks[fault.name]
-            if not deck or (len(found) >= cases and len(found) >= len(faults)):
-                continue
-            # The next values of the fault's own deck, but of its kinds the one that has met least so far.
-            kind, parameters = min(deck, key=lambda card: (met[card[0]], deck.index(card)))
-            deck.remove((kind, parameters))
-            met[kind] += 1
-            number = len(found)
-            found.append(Plan(number, fault, kind, parameters, f"{seed}:{fault.name}:{kind}:{parameters}"))
-    return found
-
-
-def _deck(fault: Fault, seed: int) -> list[tuple[str, dict[str, Any]]]:
-    deck = [(kind, parameters) for kind in fault.kinds for parameters in fault.cases()]
-    random.Random(f"{seed}:{fault.name}").shuffle(deck)
-    return deck
+    dealt = enumerate(islice(deal(faults, seed), max(cases, len(faults))))
+    return [
+        Plan(number, fault, kind, parameters, f"{seed}:{fault.name}:{kind}:{parameters}")
+        for number, (fault, kind, parameters) in dealt
+    ]
 
 
 async def play(runs: Sequence[Run], toolchains: int, seed: int, folder: Path, traces: Path) -> None:
@@ -195,7 +179,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--fault", type=_faults, metavar="FAULT,...", help=f"of: {', '.join(FAULTS)}")
     parser.add_argument("--cases", type=int, default=CASES, help="each fault once at least (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="whom a fault meets, and how (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=SEED, help="whom a fault meets, and how (default: %(default)s)")
     parser.add_argument("--policy", type=_file, metavar="FILE", help="TOML file; the default policy if none is named")
     parser.add_argument("--against", type=_file, metavar="FILE", help="a second policy, played on the same cases")
     parser.add_argument("--toolchains", type=int, default=TOOLCHAINS, help="at a time (default: %(default)s)")

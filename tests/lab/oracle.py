@@ -10,7 +10,6 @@ folded into `tests/lab/oracle.json`, together with the conditions.
 import argparse
 import asyncio
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -27,6 +26,7 @@ from typing import Any
 
 import psutil
 from tests.lab import folding
+from tests.lab.dealing import deal
 from tests.lab.faults import Fault
 from tests.lab.faults.catalogue import FAULTS
 from tests.lab.trial import STATES, TRIED, Trial, case_key
@@ -78,17 +78,18 @@ def situations(
     ]
 
 
-def some(every: Sequence[Situation], number: int) -> list[Situation]:
-    """So many of them, the same ones each time: as many of each fault as there are, in no order that favours a kind."""
-    rows: dict[str, deque[Situation]] = {}
-    for one in sorted(every, key=lambda one: hashlib.sha256(one.key.encode()).digest()):
-        rows.setdefault(one.fault, deque()).append(one)
-    chosen: set[str] = set()
-    while len(chosen) < number and any(rows.values()):
-        for row in rows.values():
-            if row and len(chosen) < number:
-                chosen.add(row.popleft().key)
-    return [one for one in every if one.key in chosen]
+def some(every: Sequence[Situation], faults: Mapping[str, Fault], number: int) -> list[Situation]:
+    """So many of them, the same ones each time: three quarters calm, in the order in which the pipeline meets them;
+    then the first of those again while the agent is busy.
+    """
+    order = {
+        (fault.name, kind, str(parameters)): place
+        for place, (fault, kind, parameters) in enumerate(deal(list(faults.values())))
+    }
+    dealt = sorted(every, key=lambda one: order[one.fault, one.kind, str(one.parameters)])
+    calm, busy = ([one for one in dealt if one.state == state] for state in STATES)
+    few = min(len(busy), max(number // 4, number - len(calm)))
+    return calm[: number - few] + busy[:few]
 
 
 def trials(cases: Sequence[Situation], repetitions: int, strategies: Sequence[str] = ()) -> list[Trial]:
@@ -343,7 +344,7 @@ def main(given: Sequence[str] | None = None) -> int:
     arguments = _arguments(given)
     cases = situations(FAULTS, arguments.fault, arguments.kind, arguments.state)
     if arguments.cases:
-        cases = some(cases, arguments.cases)
+        cases = some(cases, FAULTS, arguments.cases)
     wanted = trials(cases, arguments.repetitions, arguments.strategy)
     run = Run(wanted, arguments.results, arguments.worlds, commit=folding.commit_of(ROOT))
     faults = len({case.fault for case in cases})

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.lab import folding, oracle, trial
+from tests.lab.faultlab import make_plans
 from tests.lab.faults import Case, Fault
 from tests.lab.trial import STATES, TRIED, Trial
 from tests.lab.users import Use
@@ -78,16 +79,23 @@ def test_every_case() -> None:
     assert {case.kind for case in oracle.situations(FAULTS, kinds=["versioning"])} == {"versioning"}
 
 
-@pytest.mark.parametrize("number", [0, 3, 6, 1000])
+@pytest.mark.parametrize("number", [0, 3, 8, 1000])
 def test_some_cases_are_spread(number: int) -> None:
-    """So many cases are the same ones each time, and of each fault as many as of any other that has more."""
+    """So many cases are the same ones each time, of each fault as many as of any other that has more, most of them
+    calm, and those that the pipeline meets first.
+    """
     every = oracle.situations(FAULTS)
-    chosen = oracle.some(every, number)
+    chosen = oracle.some(every, FAULTS, number)
     assert len(chosen) == min(number, len(every))
-    assert chosen == oracle.some(list(reversed(every)), number)[::-1]
-    counts = Counter(case.fault for case in chosen)
+    assert chosen == oracle.some(every[::-1], FAULTS, number)
+    assert len({case.key for case in chosen}) == len(chosen)
+    calm = [(case.fault, case.kind, case.parameters) for case in chosen if case.state == "calm"]
+    plans = make_plans(list(FAULTS.values()), max(len(calm), len(FAULTS)), 1)
+    assert calm == [(plan.fault.name, plan.kind, plan.parameters) for plan in plans][: len(calm)]
     if number == 3:
-        assert set(counts.values()) == {1}
+        assert {case.fault for case in chosen} == set(FAULTS)
+    if number == 8:
+        assert Counter(case.state for case in chosen) == {"calm": 6, "busy": 2}
 
 
 def test_seeds() -> None:
