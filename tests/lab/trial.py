@@ -38,6 +38,8 @@ TRIED = (NOTHING, *PARAMETERS)
 """What trials are made of; `escalate` is a person, whose worth is stated."""
 STATES: dict[str, int] = {"calm": 0, "busy": 4}
 """States of the toolchain, with the users whom the agent has beside its usual one."""
+PACE = 0.4
+"""How often users ask, of what they ask elsewhere: so that more toolchains have room on a machine."""
 CONTROL_SECONDS = 1.0
 """From when a control begins until a strategy is tried on it."""
 WATCH_SECONDS = {kind: 4.0 if kind == "orchestrator" else 2.5 for kind in ORDER}
@@ -98,7 +100,7 @@ class Stage:
         self.world = made
         self.hand = hand
         self.touched: set[str] = set()
-        self._requests = requests(made.project)
+        self._requests = requests(made.project, PACE)
 
     # -- before a trial
 
@@ -354,7 +356,9 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
         (folder / "system").mkdir(parents=True)
         system = await stack.enter_async_context(installation(folder / "system", "health-monitor"))
         environment = {name: value for name, value in system.environment.items() if name != "NATS_URL"}
-        made = await stack.enter_async_context(world(folder / "world", system.server.url, environment=environment))
+        made = await stack.enter_async_context(
+            world(folder / "world", system.server.url, pace=PACE, environment=environment)
+        )
         bus = await system.connect("lab")
         stack.push_async_callback(bus.close)
         hand = Hand(bus, system.subjects)

@@ -123,8 +123,10 @@ class User:
         self._connection.close()
 
 
-def requests(project: Project) -> dict[str, tuple[Request, float]]:
-    """What users ask of each kind of agent, and at what interval in seconds."""
+def requests(project: Project, pace: float = 1.0) -> dict[str, tuple[Request, float]]:
+    """What users ask of each kind of agent, and at what interval in seconds; at a `pace` of 0.5 half as often, but of
+    the orchestrator, whom few ask.
+    """
     names = sorted(project.modules)
     shaders = sorted(project.shaders)
     # The orchestrator changes the first module; users of the others ask for those that stay as they are.
@@ -162,11 +164,12 @@ def requests(project: Project) -> dict[str, tuple[Request, float]]:
         done = await connection.call("cycle", names[0], seconds=3.0)
         return "" if done["reloaded"] >= 1 else "nothing was reloaded"
 
+    often, less = 0.05 / pace, 0.1 / pace
     return {
-        "versioning": (versioning, 0.05),
-        "build_pipeline": (build_pipeline, 0.1),
-        "runtime": (runtime, 0.05),
-        "shader_pipeline": (shader_pipeline, 0.1),
-        "developer_tools": (developer_tools, 0.05),
+        "versioning": (versioning, often),
+        "build_pipeline": (build_pipeline, less),
+        "runtime": (runtime, often),
+        "shader_pipeline": (shader_pipeline, less),
+        "developer_tools": (developer_tools, often),
         "orchestrator": (orchestrator, 0.25),
     }

@@ -123,9 +123,15 @@ class World:
 
 @asynccontextmanager
 async def world(
-    folder: Path, nats_url: str, *, lines: int = 2000, seed: int = 1, environment: Mapping[str, str] | None = None
+    folder: Path,
+    nats_url: str,
+    *,
+    lines: int = 2000,
+    seed: int = 1,
+    pace: float = 1.0,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[World]:
-    """Starts the toolchain on a sample project, fills it, and has users use it. Raises `TimeoutError`."""
+    """Starts the toolchain on a sample project, fills it, and has users use it, at a pace. Raises `TimeoutError`."""
     project = make_project(lines, seed)
     keys = Keys.make(folder / "credentials")
     free = free_ports(len(KINDS) + len(SITES))
@@ -144,7 +150,7 @@ async def world(
         for member in members.values():
             for site in SITES:
                 shutil.copytree(member.folder / site, member.folder / _PRISTINE / site)
-        for kind, (request, interval) in requests(project).items():
+        for kind, (request, interval) in requests(project, pace).items():
             if kind in LEFT_OUT:
                 log.warning("%s is left out: there is no %s on this machine", kind, LEFT_OUT[kind])
                 continue
