@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 from tests.lab import utility
 from tests.lab.faults import Fault
-from tests.lab.trial import PACE
+from tests.lab.trial import ASKED_SECONDS, OTHERS_ASKED_SECONDS
 
 COLUMNS = ("utility", "recovered", "seconds", "trials")
 """Of a strategy in a case: mean utility, share recovered, median seconds of those (null for none), number of trials."""
@@ -89,7 +89,7 @@ def _conditions(records: Sequence[Mapping[str, Any]], repetitions: int) -> dict[
         "worlds": sorted({record["worlds"] for record in records}),
         "commits": sorted({record["commit"] for record in records if record["commit"]}),
         "trials": len(records),
-        "pace": PACE,
+        "asked_every": {"concerned": ASKED_SECONDS, "others": OTHERS_ASKED_SECONDS},
         "repetitions": repetitions,
         "seeds": "of a trial: the first four bytes of SHA-256 of its case and repetition, the same for all strategies",
         "tolerance": utility.TOLERANCE,

@@ -38,8 +38,11 @@ TRIED = (NOTHING, *PARAMETERS)
 """What trials are made of; `escalate` is a person, whose worth is stated."""
 STATES: dict[str, int] = {"calm": 0, "busy": 4}
 """States of the toolchain, with the users whom the agent has beside its usual one."""
-PACE = 0.4
-"""How often users ask, of what they ask elsewhere: so that more toolchains have room on a machine."""
+ASKED_SECONDS = 0.125
+OTHERS_ASKED_SECONDS = 0.5
+"""How often users ask of whom a fault concerns, the orchestrator as always, and of the others, who may be harmed: less
+often than elsewhere, so that more toolchains have room on a machine.
+"""
 CONTROL_SECONDS = 1.0
 """From when a control begins until a strategy is tried on it."""
 WATCH_SECONDS = {kind: 4.0 if kind == "orchestrator" else 2.5 for kind in ORDER}
@@ -100,12 +103,22 @@ class Stage:
         self.world = made
         self.hand = hand
         self.touched: set[str] = set()
-        self._requests = requests(made.project, PACE)
+        self._requests = requests(made.project)
 
     # -- before a trial
 
     async def prepare(self) -> None:
-        """Renews what the last trial touched; and whatever else is not well. Raises `UnwellError`."""
+        """Renews what the last trial touched, and whatever else is not well. Raises `UnwellError`.
+
+        Users rest meanwhile.
+        """
+        resting = asyncio.gather(*(user.rest() for user in self.world.users.values()))
+        try:
+            await self._set_right()
+        finally:
+            await resting
+
+    async def _set_right(self) -> None:
         renew = self.touched
         for again in range(3):
             for kind in (kind for kind in ORDER if kind in renew):
@@ -132,17 +145,25 @@ class Stage:
         await self.hand.notice(kind, ID, "restored")
 
     async def _unwell(self) -> set[str]:
-        """The kinds whose users are not served, or that are not as they were set up."""
-        begun = time.monotonic()
-        waiting = dict.fromkeys(ORDER)
-        while waiting and time.monotonic() - begun < _WELL_SECONDS:
-            await asyncio.sleep(0.05)
-            for kind in list(waiting):
-                uses = self.world.users[kind].since(begun)[-_WELL_USES:]
-                if len(uses) == _WELL_USES and not any(judging.bad(use, kind) for use in uses):
-                    del waiting[kind]
-        strange = {kind for kind in ORDER if not _as_set_up(await self.status(kind))}
-        return set(waiting) | strange
+        """The kinds that do not serve, or that are not as they were set up."""
+        served = await asyncio.gather(*(self._serves(kind) for kind in ORDER))
+        waiting = {kind for kind, serves in zip(ORDER, served, strict=True) if not serves}
+        return waiting | {kind for kind in ORDER if not _as_set_up(await self.status(kind))}
+
+    async def _serves(self, kind: str) -> bool:
+        """Whether it gives right answers in time, so many one after the other, within a while."""
+        deadline, good, asked = time.monotonic() + _WELL_SECONDS, 0, 0
+        # Nobody's report of it: the request is as a user's, and a user's failure is what is looked for.
+        user = User(self.world.members[kind].port, *self._requests[kind])
+        try:
+            while good < _WELL_USES and time.monotonic() < deadline:
+                good = 0 if judging.bad(await user.ask(asked), kind) else good + 1
+                asked += 1
+                if not good:
+                    await asyncio.sleep(_POLL_SECONDS)
+        finally:
+            user.close()
+        return good == _WELL_USES
 
     async def status(self, kind: str) -> dict[str, Any]:
         """What an agent says of itself; nothing if it does not answer."""
@@ -159,7 +180,7 @@ class Stage:
         user = self.world.users[kind]
         uses = user.since(since)
         last = user.uses[-1] if user.uses else None
-        asked = max(since, last.at + max(last.seconds, self._requests[kind][1]) if last else since)
+        asked = max(since, last.at + max(last.seconds, user.interval) if last else since)
         waited = time.monotonic() - asked
         if waited > judging.PATIENCE_SECONDS[kind]:
             uses.append(Use(asked, waited, "no answer yet"))
@@ -169,7 +190,8 @@ class Stage:
     async def more_users(self, kind: str, number: int) -> AsyncIterator[None]:
         """So many users more for an agent."""
         request, interval = self._requests[kind]
-        users = [User(self.world.members[kind].port, request, interval) for _ in range(number)]
+        often = max(ASKED_SECONDS, interval)
+        users = [User(self.world.members[kind].port, request, often) for _ in range(number)]
         tasks = [asyncio.create_task(user.run(), name=f"one more user of {kind}") for user in users]
         if tasks:
             # They are at work when it happens.
@@ -192,8 +214,14 @@ class Stage:
         await self.prepare()
         fault = FAULTS[trial.fault]
         case = Case(self.world, self.world.members[trial.kind], trial.parameters, random.Random(trial.seed))
-        for user in self.world.users.values():
+        concerned = ORDER if fault.success == "undisturbed" else fault.feels or (trial.kind,)
+        for kind, user in self.world.users.items():
             user.uses.clear()
+            often = max(ASKED_SECONDS, self._requests[kind][1])
+            user.interval = often if kind in concerned else OTHERS_ASKED_SECONDS
+            user.go_on()
+        # They are at work when it happens.
+        await asyncio.sleep(ASKED_SECONDS)
         self.touched = {trial.kind}
         found: dict[str, Any] = {"prepared": round(time.monotonic() - begun, 2)}
         async with self.more_users(trial.kind, STATES[trial.state]):
@@ -356,9 +384,7 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
         (folder / "system").mkdir(parents=True)
         system = await stack.enter_async_context(installation(folder / "system", "health-monitor"))
         environment = {name: value for name, value in system.environment.items() if name != "NATS_URL"}
-        made = await stack.enter_async_context(
-            world(folder / "world", system.server.url, pace=PACE, environment=environment)
-        )
+        made = await stack.enter_async_context(world(folder / "world", system.server.url, environment=environment))
         bus = await system.connect("lab")
         stack.push_async_callback(bus.close)
         hand = Hand(bus, system.subjects)

@@ -83,7 +83,8 @@ class User:
     def __init__(self, port: int, request: Request, interval: float) -> None:
         self._connection = Connection(port)
         self._request = request
-        self._interval = interval
+        self.interval = interval
+        """Seconds from one request to the next, at least; may be changed."""
         self.uses: deque[Use] = deque(maxlen=100_000)
         self._at_work = asyncio.Event()
         self._at_work.set()
@@ -94,15 +95,20 @@ class User:
         number = 0
         while True:
             _ = await self._at_work.wait()
-            begun = time.monotonic()
             async with self._turn:
-                try:
-                    wrong = await self._request(self._connection, number)
-                except (OSError, TimeoutError, AgentRefused) as error:
-                    wrong = f"{type(error).__name__}: {error}"
-            self.uses.append(Use(begun, time.monotonic() - begun, wrong))
+                use = await self.ask(number)
+            self.uses.append(use)
             number += 1
-            await asyncio.sleep(max(0.0, begun + self._interval - time.monotonic()))
+            await asyncio.sleep(max(0.0, use.at + self.interval - time.monotonic()))
+
+    async def ask(self, number: int) -> Use:
+        """The n-th request, which is not kept."""
+        begun, wrong = time.monotonic(), ""
+        try:
+            wrong = await self._request(self._connection, number)
+        except (OSError, TimeoutError, AgentRefused) as error:
+            wrong = f"{type(error).__name__}: {error}"
+        return Use(begun, time.monotonic() - begun, wrong)
 
     async def rest(self) -> None:
         """Makes no more requests until told to go on; returns when the last one has its answer."""
@@ -123,10 +129,8 @@ class User:
         self._connection.close()
 
 
-def requests(project: Project, pace: float = 1.0) -> dict[str, tuple[Request, float]]:
-    """What users ask of each kind of agent, and at what interval in seconds; at a `pace` of 0.5 half as often, but of
-    the orchestrator, whom few ask.
-    """
+def requests(project: Project) -> dict[str, tuple[Request, float]]:
+    """What users ask of each kind of agent, and at what interval in seconds."""
     names = sorted(project.modules)
     shaders = sorted(project.shaders)
     # The orchestrator changes the first module; users of the others ask for those that stay as they are.
@@ -164,12 +168,11 @@ def requests(project: Project, pace: float = 1.0) -> dict[str, tuple[Request, fl
         done = await connection.call("cycle", names[0], seconds=3.0)
         return "" if done["reloaded"] >= 1 else "nothing was reloaded"
 
-    often, less = 0.05 / pace, 0.1 / pace
     return {
-        "versioning": (versioning, often),
-        "build_pipeline": (build_pipeline, less),
-        "runtime": (runtime, often),
-        "shader_pipeline": (shader_pipeline, less),
-        "developer_tools": (developer_tools, often),
+        "versioning": (versioning, 0.05),
+        "build_pipeline": (build_pipeline, 0.1),
+        "runtime": (runtime, 0.05),
+        "shader_pipeline": (shader_pipeline, 0.1),
+        "developer_tools": (developer_tools, 0.05),
         "orchestrator": (orchestrator, 0.25),
     }

@@ -128,10 +128,9 @@ async def world(
     *,
     lines: int = 2000,
     seed: int = 1,
-    pace: float = 1.0,
     environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[World]:
-    """Starts the toolchain on a sample project, fills it, and has users use it, at a pace. Raises `TimeoutError`."""
+    """Starts the toolchain on a sample project, fills it, and has users use it. Raises `TimeoutError`."""
     project = make_project(lines, seed)
     keys = Keys.make(folder / "credentials")
     free = free_ports(len(KINDS) + len(SITES))
@@ -150,7 +149,7 @@ async def world(
         for member in members.values():
             for site in SITES:
                 shutil.copytree(member.folder / site, member.folder / _PRISTINE / site)
-        for kind, (request, interval) in requests(project, pace).items():
+        for kind, (request, interval) in requests(project).items():
             if kind in LEFT_OUT:
                 log.warning("%s is left out: there is no %s on this machine", kind, LEFT_OUT[kind])
                 continue
