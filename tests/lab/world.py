@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.harness import unmeasured
 from tests.lab.credentials import SERVING, Keys
 from tests.lab.kinds import KINDS, LEFT_OUT, ORDER
 from tests.lab.links import Link, Weather
@@ -200,7 +201,7 @@ async def _start(member: Member, environment: Mapping[str, str], *more: str) -> 
         member.process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.lab.agent", member.kind, ID, str(member.folder), str(member.port)),
             *more,
-            env=os.environ | {"NATS_URL": f"nats://127.0.0.1:{member.nats.port}"} | environment,
+            env=unmeasured() | {"NATS_URL": f"nats://127.0.0.1:{member.nats.port}"} | environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,
