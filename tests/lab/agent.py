@@ -16,7 +16,7 @@ import ssl
 import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from statistics import median
@@ -26,9 +26,10 @@ import psutil
 from tests.lab import site
 from tests.lab.credentials import Serving, obey_permissions
 from tests.lab.kinds import KINDS
-from tests.lab.workers import CallerFault, Worker, WorkerDied, WorkerHung
+from tests.lab.workers import CallerFault, Worker, WorkerDied, WorkerHung, WorkerStuck
 
 from mendbus import Agent, Done, RecoveryCommand
+from mendbus.contracts.vocabulary import Severity
 
 log = logging.getLogger("mendbus.lab")
 
@@ -36,6 +37,8 @@ CALL_SECONDS = 2.0
 TAKE_OVER_SECONDS = 1.0
 PING_SECONDS = 0.1
 HUNG_SECONDS = 0.6
+STUCK_SECONDS = 1.5
+"""More than any one of those that are asked may take."""
 CHECKPOINT_SECONDS = 1.0
 _SLOW_CALLS = 8
 _LAST_SECONDS = 1.0
@@ -44,6 +47,11 @@ _WORKER_GAUGES = ("worker_cpu", "worker_rss", "worker_threads", "worker_fds")
 _FAR_TOO_SLOW = 2.0
 _FAR_TOO_SLOW_CALLS = 3
 _LINE_BYTES = 1 << 26
+
+
+def severity_of(error: BaseException) -> Severity | None:
+    """What a failure says of the agent; None: it is one operation's, as far as this can tell."""
+    return "critical" if getattr(error, "grave", False) else None
 
 
 class LabAgent:
@@ -83,6 +91,7 @@ class LabAgent:
         _ = agent.handler("failover")(self._failover)
         _ = agent.probe()(self._probe_all)
         _ = agent.metrics(self._tell)
+        _ = agent.severity(severity_of)
 
     def _declare(self, operation: str) -> None:
         async def call(*arguments: Any) -> Any:
@@ -97,7 +106,10 @@ class LabAgent:
             async def other(*arguments: Any, way: str = way) -> Any:
                 return await self._call(operation, way, arguments)
 
-            _ = self.agent.fallback(operation, way)(other)
+            async def probe_other(way: str = way) -> None:
+                _ = await self._present().ask("probe", CALL_SECONDS, operation=operation, way=way)
+
+            _ = self.agent.fallback(operation, way, probe=probe_other)(other)
 
     # -- work
 
@@ -139,7 +151,8 @@ class LabAgent:
             self._failed_at = time.monotonic()
             slow = f"{operation} takes {median(times):.0f} ms in the median, its objective is {objective:.0f} ms"
             times.clear()
-            _ = self.agent.report(type="SlowOperation", message=slow, operation=operation)
+            severity: Severity = "critical" if far else "error"
+            _ = self.agent.report(type="SlowOperation", message=slow, severity=severity, operation=operation)
 
     def _present(self) -> Worker:
         if self.worker is None:
@@ -231,6 +244,20 @@ class LabAgent:
             found = await worker.ask("ping", 5.0)
             if worker is self.worker:
                 self._numbers["queue_depth"] = float(found["queue"])
+                self._look_at_lanes(worker, found)
+
+    def _look_at_lanes(self, worker: Worker, found: Mapping[str, Any]) -> None:
+        """Reports a worker in which nothing has come to an end for long, although it has no lane free; once."""
+        now = time.monotonic()
+        if found["busy"] < found["limit"] or found["done"] != worker.done:
+            worker.done, worker.ended_at, worker.stuck = found["done"], now, False
+        elif now - worker.ended_at > STUCK_SECONDS and not worker.stuck:
+            worker.stuck = True
+            self._failed_at = now
+            stuck = WorkerStuck(
+                f"all {found['limit']} lanes of worker process {worker.pid} are busy, and none comes free"
+            )
+            _ = self.agent.report(stuck, severity="critical", category="concurrency", operation=self._first)
 
     def _tell(self) -> dict[str, float | None]:
         """Numbers for a health sample: an agent is its worker too, and what that uses, the agent uses."""
@@ -273,12 +300,9 @@ class LabAgent:
                 await asyncio.to_thread(site.replicate, self.folder / "a", self.folder / "b")
 
     async def _restore(self, content: bytes, _version: str | None) -> None:
-        folder = self.folder / self.site
-        await asyncio.to_thread(site.restore, folder, content)
-        if self.worker is not None and self.worker.alive:
-            await self._take_up(self.worker)
-        else:
-            _ = await self._replace(cold=False)
+        # A worker that has come upon what was bad may hold on to it: what is restored is for a fresh one.
+        await asyncio.to_thread(site.restore, self.folder / self.site, content)
+        _ = await self._replace(cold=False)
 
     async def _take_up(self, worker: Worker) -> None:
         await worker.open(str(self.folder / self.site))

@@ -6,6 +6,7 @@ input.
 """
 
 import base64
+import errno
 import importlib
 import json
 import os
@@ -21,10 +22,20 @@ from typing import Any
 
 from tests.lab import site
 from tests.lab.credentials import obey_permissions
-from tests.lab.site import Site
-from tests.lab.work import UnknownNameError, Work
+from tests.lab.site import Site, StateFormatError
+from tests.lab.work import UnknownNameError, Work, WrongAnswerError
 
 _THREADS = 16
+_GRAVE = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENFILE, errno.EIO)
+)
+
+
+def grave(error: Exception) -> bool:
+    """Whether more than one operation has failed: what this process works with, or on, is spoilt or used up."""
+    if isinstance(error, OSError):
+        return error.errno in _GRAVE
+    return isinstance(error, MemoryError | json.JSONDecodeError | StateFormatError | WrongAnswerError)
 
 
 class Lanes:
@@ -33,6 +44,7 @@ class Lanes:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.busy = 0
+        self.done = 0
         self.waiting: deque[Callable[[], None]] = deque()
         self.changed = threading.Condition()
         for number in range(_THREADS):
@@ -61,6 +73,7 @@ class Lanes:
             finally:
                 with self.changed:
                     self.busy -= 1
+                    self.done += 1
                     self.changed.notify()
 
 
@@ -90,6 +103,7 @@ class Worker:
             trace = "".join(traceback.format_exception(error))
             answer = {"id": number, "error": type(error).__name__, "message": str(error), "trace": trace}
             answer["callers"] = isinstance(error, UnknownNameError)
+            answer["grave"] = error is self._unopened or grave(error)
         self._say(answer)
 
     def _say(self, what: dict[str, Any]) -> None:
@@ -102,7 +116,8 @@ class Worker:
 
     def do_ping(self) -> dict[str, Any]:
         """How it is doing."""
-        return {"queue": len(self.lanes.waiting), "busy": self.lanes.busy, "limit": self.lanes.limit}
+        lanes = self.lanes
+        return {"queue": len(lanes.waiting), "busy": lanes.busy, "limit": lanes.limit, "done": lanes.done}
 
     def do_open(self, folder: str) -> None:
         """Takes up the work in a site. When it cannot, all work raises why: there is none to go on with."""
@@ -125,12 +140,13 @@ class Worker:
     def do_call(self, operation: str, arguments: list[Any], way: str = "") -> Any:
         """Does an operation, in its usual way or another."""
         work = self._working()
-        function = work.ways[operation, way] if way else work.operations[operation]
+        function = work.ways[operation, way][0] if way else work.operations[operation]
         return function(*arguments)
 
-    def do_probe(self, operation: str) -> Any:
-        """Exercises an operation. Raises what it raises."""
-        return self._working().probes[operation]()
+    def do_probe(self, operation: str, way: str = "") -> Any:
+        """Exercises an operation, in its usual way or another. Raises what it raises."""
+        work = self._working()
+        return (work.ways[operation, way][1] if way else work.probes[operation])()
 
     def do_set(self, workers: int = 0, feature: str = "", on: bool = True) -> None:
         """Sets the level, or a feature."""

@@ -24,6 +24,10 @@ class WorkerHung(Exception):
     """A worker process answers to nothing."""
 
 
+class WorkerStuck(Exception):
+    """A worker process answers, but all that it does at a time has been under way for long."""
+
+
 class CallerFault(Exception):
     """What was asked for cannot be had, and nothing is wrong with the worker. Base of such exceptions."""
 
@@ -41,7 +45,10 @@ class Worker:
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self.pid = process.pid
         self.site = ""
-        self.last_answer = time.monotonic()
+        self.last_answer = self.ended_at = time.monotonic()
+        """When it last answered, and when anything that it did last came to an end."""
+        self.done = 0
+        self.stuck = False
         self.warned: Callable[[str, str], None] = lambda _name, _message: None
         """Told of what the worker could deal with: the name of the exception, and what was done."""
         self.warm: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
@@ -95,7 +102,9 @@ class Worker:
             self._answers.pop(number, None)
         if "error" in reply:
             base = CallerFault if reply["callers"] else Exception
-            raise named(reply["error"], reply["message"], base) from WorkerTrace(reply["trace"])
+            error = named(reply["error"], reply["message"], base)
+            error.grave = bool(reply["grave"])  # type: ignore[attr-defined]
+            raise error from WorkerTrace(reply["trace"])
         return reply["value"]
 
     async def _read(self) -> None:

@@ -1,19 +1,22 @@
 """Who is to blame: an agent's error may be the symptom of an incident of an agent that it depends on."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from mendbus.contracts.asks import AttemptResult
 from mendbus.contracts.messages import RecoveryCommand
 from mendbus.contracts.vocabulary import IN_PLACE, NoticeEvent
 from mendbus_strategy_selector.agents import Agents
 from mendbus_strategy_selector.incident import Incident
-from mendbus_strategy_selector.incidents import Open, OpenIncidents
+from mendbus_strategy_selector.incidents import Open
 
 _NANO = 1_000_000_000
 
 
-def upstream_of(incident: Incident, agents: Agents, incidents: OpenIncidents, window_seconds: float) -> Open | None:
-    """The open incident that this one is a symptom of: the earliest one of an agent it needs, within the window.
+def upstream_of(
+    incident: Incident, agents: Agents, of: Callable[[str], Iterable[Open]], window_seconds: float
+) -> Open | None:
+    """The incident that this one is a symptom of: the earliest within the window of the nearest agents it needs, so that
+    what needs one another is probed in that order. `of`: the incidents of an agent that come into question.
 
     Of two agents that need each other, only the incident that was opened later waits.
     """
@@ -21,15 +24,21 @@ def upstream_of(incident: Incident, agents: Agents, incidents: OpenIncidents, wi
     needs = agents.depends_on(agent)
     if not needs:
         return None
-    needed = _matching(needs, agents.known()) - {agent}
-    found = [
-        candidate
-        for key in needed
-        for candidate in incidents.of(key)
-        if abs(candidate.opened_unix_nano - incident.opened_unix_nano) <= window_seconds * _NANO
-        and (_before(candidate, incident) or agent not in _all_needed(key, agents))
-    ]
-    return min(found, key=lambda candidate: (candidate.opened_unix_nano, candidate.id), default=None)
+    known = agents.known()
+    passed, level = {agent}, _matching(needs, known)
+    while level := level - passed:
+        passed |= level
+        found = [
+            candidate
+            for key in level
+            for candidate in of(key)
+            if abs(candidate.opened_unix_nano - incident.opened_unix_nano) <= window_seconds * _NANO
+            and (_before(candidate, incident) or agent not in _all_needed(key, agents))
+        ]
+        if found:
+            return min(found, key=lambda candidate: (candidate.opened_unix_nano, candidate.id))
+        level = {need for key in level for need in _matching(agents.depends_on(key), known)}
+    return None
 
 
 def notice_of(command: RecoveryCommand, result: AttemptResult) -> NoticeEvent | None:

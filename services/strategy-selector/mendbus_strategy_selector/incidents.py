@@ -26,6 +26,7 @@ class OpenIncidents:
         self._open: dict[str, Open] = {}
         self._of_agent: dict[str, dict[str, Open]] = defaultdict(dict)
         self._ended: dict[str, str] = {}
+        self._recovered: dict[str, Open] = {}
         self._symptoms: dict[str, list[str]] = {}
         self._unhelped: dict[str, str] = {}
 
@@ -62,6 +63,7 @@ class OpenIncidents:
         if command is not None:
             # One that was parked or had recovered is open again.
             self._ended.pop(entry["incident_id"], None)
+            self._recovered.pop(entry["incident_id"], None)
             self.know(entry["incident_id"], f"{command['agent']['kind']}/{command['agent']['id']}", at)
             self._open[entry["incident_id"]].apply_id = command["command_id"]
         upstream = entry["decision"].get("state", {}).get("upstream_incident")
@@ -79,9 +81,12 @@ class OpenIncidents:
         if len(self._ended) > _CLOSED_KEPT:
             oldest = next(iter(self._ended))
             del self._ended[oldest]
+            self._recovered.pop(oldest, None)
             self._symptoms.pop(oldest, None)
         if found is not None:
             found.ended.set()
+            if outcome["outcome"] == "recovered":
+                self._recovered[incident_id] = found
             mine = self._of_agent[found.agent]
             mine.pop(incident_id, None)
             if not mine:
@@ -90,6 +95,10 @@ class OpenIncidents:
     def of(self, agent: str) -> list[Open]:
         """The open incidents of an agent, the oldest first."""
         return list(self._of_agent.get(agent, {}).values())
+
+    def recovered_of(self, agent: str) -> list[Open]:
+        """Those of an agent's incidents that have recovered, as far as they are remembered."""
+        return [found for found in self._recovered.values() if found.agent == agent]
 
     def get(self, incident_id: str) -> Open | None:
         """An incident that is open."""

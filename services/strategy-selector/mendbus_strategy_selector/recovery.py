@@ -23,6 +23,9 @@ from mendbus_strategy_selector.steps import Steps
 log = logging.getLogger("mendbus")
 
 _BUDGET_PAUSE_SECONDS = 0.1
+_CLEARING_NANO = 1_000_000_000
+_CLEARING_STEP_SECONDS = 0.1
+"""So long, and at such intervals, a dependent is probed once what it depends on has recovered."""
 _UNSURE = (NO_EXECUTOR, "no_answer", "bad_answer", "interrupted")
 """Codes of commands that may have taken effect all the same."""
 
@@ -139,10 +142,15 @@ class Recoveries:
         return found.prediction if found else None
 
     async def _probe_first(self, incident: Incident, classification: Classification, parent: Span) -> Any:
-        cleared = incident.symptom_of is not None and self._upstream(incident)[1]
+        cleared = self._upstream(incident)[1]
         if classification.severity != "warning" and not self._steps.state.stale(incident) and not cleared:
             return None
         result = await self._steps.probe(incident, parent)
+        deadline = self._steps.now() + _CLEARING_NANO
+        while cleared and not result.verified and result.code != NO_EXECUTOR and self._steps.now() < deadline:
+            # What lies between the two has to come to work again first.
+            await asyncio.sleep(_CLEARING_STEP_SECONDS)
+            result = await self._steps.probe(incident, parent)
         if result.code == NO_EXECUTOR:
             return None
         return "healthy" if result.verified else "unhealthy"
@@ -150,13 +158,17 @@ class Recoveries:
     def _upstream(self, incident: Incident) -> tuple[str | None, bool]:
         """The incident that this one is a symptom of, if it is one; and whether that is over, and well."""
         context = self._context
-        if incident.attempts or not context.policy.enable_cross_agent_coordination:
+        if not context.policy.enable_cross_agent_coordination:
             return None, False
-        incidents = context.overview.incidents
-        found = upstream_of(incident, context.agents, incidents, context.policy.symptom_seconds)
+        incidents, seconds = context.overview.incidents, context.policy.symptom_seconds
+        found = upstream_of(incident, context.agents, incidents.of, seconds)
         if found is not None:
             return found.id, False
         before = incident.symptom_of
+        if before is None and len(incident.attempts) == 1 and not incident.attempts[0].verified:
+            # Its first attempt may have begun before the cause was reported, which is over by now.
+            over = upstream_of(incident, context.agents, incidents.recovered_of, seconds)
+            before = over.id if over is not None else None
         if before is None or incidents.outcome(before) not in (None, "recovered", "no_action"):
             return None, False
         return before, True

@@ -23,7 +23,7 @@ from mendbus.sdk.disk import DiskKeeper
 from mendbus.sdk.life import Life
 from mendbus.sdk.loop import LoopThread
 from mendbus.sdk.outbox import Outbox
-from mendbus.sdk.reports import Words
+from mendbus.sdk.reports import Words, known
 from mendbus.sdk.stacks import caller_frame
 from mendbus.sdk.texts import MESSAGE, SHORT, cut
 from mendbus.settings import from_environment
@@ -32,7 +32,6 @@ from mendbus.telemetry import open_tracer
 log = logging.getLogger("mendbus.sdk")
 
 R = TypeVar("R")
-W = TypeVar("W", bound=str)
 
 _STOP_SECONDS: Final = 5.0
 _EXIT_SECONDS: Final = 2.0
@@ -260,8 +259,8 @@ class Agent(Declarations):
         """
         try:
             words = Words(
-                _known(severity, SEVERITIES),
-                _known(category, CATEGORIES),
+                known(severity, SEVERITIES),
+                known(category, CATEGORIES),
                 _text(operation),
                 attributes,
                 _text(checkpoint_id),
@@ -305,14 +304,6 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def _known(word: W | None, words: Sequence[W]) -> W | None:
-    if word is None or word in words:
-        return word
-    # Losing the report for a wrong word would be worse than losing the word.
-    log.warning("%r is none of %s and is left out", word, ", ".join(map(str, words)))
-    return None
 
 
 def _check(kind: str, agent: str, depends_on: Sequence[str], interval_ms: int, limits: Mapping[str, float]) -> None:

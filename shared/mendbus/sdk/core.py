@@ -1,5 +1,6 @@
 """What an agent is made of, and how failures get into its outbox: all of this may be used from any thread."""
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mendbus.contracts.messages import AgentRef
 from mendbus.contracts.subjects import Subjects
+from mendbus.contracts.vocabulary import SEVERITIES, Severity
 from mendbus.sdk.checkpoints import Checkpoints
 from mendbus.sdk.health import Sampler
 from mendbus.sdk.loop import Caller
@@ -15,7 +17,7 @@ from mendbus.sdk.operations import Operations
 from mendbus.sdk.outbox import Outbox
 from mendbus.sdk.peers import Peers
 from mendbus.sdk.probes import Probes
-from mendbus.sdk.reports import Words, capture, key_of
+from mendbus.sdk.reports import Words, capture, key_of, known
 from mendbus.sdk.stacks import innermost
 from mendbus.sdk.standby import Standby
 from mendbus.sdk.strategies import Strategies
@@ -23,6 +25,12 @@ from mendbus.sdk.texts import message_of, type_name
 
 if TYPE_CHECKING:
     from mendbus.sdk.rehearsal import Rehearsal
+
+
+log = logging.getLogger("mendbus.sdk")
+
+Judge = Callable[[BaseException], Severity | None]
+"""Says how grave an exception is; None where it cannot tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,7 @@ class Core:
         self.caller = Caller()
         self.connected = threading.Event()
         self.greeted = threading.Event()
+        self.judge: Judge | None = None
         self.on_change: Callable[[], None] = lambda: None
         """Called when the hello says something else than before."""
         subjects, ref = identity.subjects, identity.ref
@@ -116,11 +125,21 @@ class Core:
         message: str | None = None,
     ) -> str:
         """Takes a failure into the outbox; its event id. `frame`: where it is reported."""
+        if words.severity is None and error is not None and self.judge is not None:
+            words = words._replace(severity=self._judged(error, self.judge))
         now = self.now()
         kind = type_ or (type_name(type(error)) if error is not None else "Error")
         text = message if message is not None else (message_of(error) if error is not None else "")
         key = key_of(kind, text, words, innermost(error, frame))
         return self.outbox.count_repeat(key, now) or self.outbox.add(key, capture(kind, text, error, frame, words), now)
+
+    def _judged(self, error: BaseException, judge: Judge) -> Severity | None:
+        try:
+            return known(judge(error), SEVERITIES)
+        except Exception:
+            # A report must come about whatever the program's own function does.
+            log.exception("the severity of a %s could not be judged", type_name(type(error)))
+            return None
 
     def report_failed(self, error: Exception, words: Words) -> str:
         """Takes a failure of an operation or a watched block."""

@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 from mendbus.contracts.ids import is_token
 from mendbus.contracts.vocabulary import CATEGORIES, SEVERITIES, Category, Severity, Strategy
 from mendbus.sdk.checkpoints import check_restore
-from mendbus.sdk.core import Core
+from mendbus.sdk.core import Core, Judge
 from mendbus.sdk.levels import Level
 from mendbus.sdk.operations import Watch
 from mendbus.sdk.peers import Breaker
@@ -20,6 +20,7 @@ from mendbus.sdk.texts import SHORT, cut
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
+J = TypeVar("J", bound=Judge)
 
 
 class Declarations:
@@ -103,11 +104,24 @@ class Declarations:
 
         return decorate
 
-    def fallback(self, operation: str, name: str) -> Callable[[F], F]:
-        """A decorator for an alternative of an operation, called with the same arguments while it is switched to."""
+    def severity(self, judge: J) -> J:
+        """A decorator for a callable that is given an exception and returns its severity, or None where it cannot tell.
+
+        It is asked where the report itself says none: an agent knows best which of its failures are those of one
+        operation (`error`), and after which it cannot do its job at all or data is at risk (`critical`).
+        """
+        self._core.judge = judge
+        return judge
+
+    def fallback(self, operation: str, name: str, *, probe: Callable[[], Any] | None = None) -> Callable[[F], F]:
+        """A decorator for an alternative of an operation, called with the same arguments while it is switched to.
+
+        `probe` exercises the operation done this way; without one the operation's own probe does, which is right only
+        if it does not insist on the primary.
+        """
 
         def decorate(function: F) -> F:
-            self._core.operations.add_fallback(operation, name, function)
+            self._core.operations.add_fallback(operation, name, function, probe)
             return function
 
         return decorate

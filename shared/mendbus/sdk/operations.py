@@ -80,6 +80,7 @@ class Operation:
     primary: Callable[..., Any] | None = None
     probe: Callable[[], Any] | None = None
     fallbacks: dict[str, Callable[..., Any]] = field(default_factory=dict[str, Callable[..., Any]])
+    fallback_probes: dict[str, Callable[[], Any]] = field(default_factory=dict[str, Callable[[], Any]])
     active: str | None = None
     last_failure: str | None = None
     has_run: bool = False
@@ -98,9 +99,12 @@ class Operation:
         return self.primary if around is None else around(self.primary)
 
     def probing(self) -> Callable[[], Any] | None:
-        """The probe registered for it; one of what it does now meets the fault that is rehearsed, as a call does."""
-        around = None if self.active is not None else self.around
-        return self.probe if self.probe is None or around is None else around(self.probe)
+        """What exercises it as it is done now: by the alternative in use where that has a probe of its own, else by the
+        operation's; the primary's meets the fault that is rehearsed, as a call does.
+        """
+        if self.active is not None:
+            return self.fallback_probes.get(self.active, self.probe)
+        return self.probe if self.probe is None or self.around is None else self.around(self.probe)
 
 
 @dataclass(slots=True)
@@ -187,13 +191,17 @@ class Operations:
             return cast("Callable[P, R]", self._wrap_async(operation, function))
         return self._wrap_sync(operation, function)
 
-    def add_fallback(self, name: str, alternative: str, function: Callable[..., Any]) -> None:
+    def add_fallback(
+        self, name: str, alternative: str, function: Callable[..., Any], probe: Callable[[], Any] | None = None
+    ) -> None:
         """Registers an alternative of an operation; they are tried in the order of their registration."""
         operation = self._entry(name)
         if alternative in operation.fallbacks:
             msg = f"operation {name!r} has an alternative {alternative!r} already"
             raise ValueError(msg)
         operation.fallbacks[alternative] = function
+        if probe is not None:
+            operation.fallback_probes[alternative] = probe
         self._check_alternatives(operation)
         self._changed()
 

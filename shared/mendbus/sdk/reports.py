@@ -4,13 +4,14 @@
 `encode` runs on the agent's own thread, where reading source lines for the stack text disturbs nobody.
 """
 
+import logging
 import math
 import traceback
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType, FrameType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from mendbus import codec
 from mendbus.contracts.fields import INT64_MAX
@@ -19,6 +20,10 @@ from mendbus.contracts.subjects import MAX_BODY
 from mendbus.contracts.vocabulary import Category, Severity
 from mendbus.sdk.stacks import Link, Place, frame, places, stack_text
 from mendbus.sdk.texts import DETAIL, SHORT, cut, cut_front, message_of, type_name
+
+log = logging.getLogger("mendbus.sdk")
+
+W = TypeVar("W", bound=str)
 
 MAX_CAUSES: Final = 8
 MAX_ATTRIBUTES: Final = 64
@@ -72,6 +77,14 @@ class Occurrences:
     count: int
     first_ns: int
     last_ns: int
+
+
+def known(word: W | None, words: Sequence[W]) -> W | None:
+    """The word if it is one of those; else None, with a warning: losing the report would be worse."""
+    if word is None or word in words:
+        return word
+    log.warning("%r is none of %s and is left out", word, ", ".join(map(str, words)))
+    return None
 
 
 def key_of(type_: str, message: str, words: Words, at: tuple[CodeType, int] | None) -> Key:

@@ -70,6 +70,11 @@ class Builder:
         _ = self.build()
         self.probe_objects()
 
+    def probe_last_good(self) -> None:
+        """Serves the last good build, and reads of it."""
+        _ = self.build_again()
+        self.probe_objects()
+
     def probe_objects(self) -> None:
         """Reads objects of the last good build."""
         modules = self.manifest()["modules"]
@@ -86,8 +91,10 @@ class Builder:
 
     def _publish(self, modules: dict[str, str]) -> dict[str, Any]:
         before = self._site.read(MANIFEST)
-        number = before["number"] + (before["modules"] != modules)
-        self._site.write(MANIFEST, {"number": number, "modules": modules})
+        number = int(before["number"])
+        if before["modules"] != modules:
+            number += 1
+            self._site.write(MANIFEST, {"number": number, "modules": modules})
         return {"number": number, "modules": len(modules)}
 
 
@@ -108,6 +115,6 @@ def make(site: Site) -> Work:
             "objects": builder.probe_objects,
             "complain": builder.probe_objects,
         },
-        {("build", "last_good"): builder.build_again},
+        {("build", "last_good"): (builder.build_again, builder.probe_last_good)},
         builder.features,
     )

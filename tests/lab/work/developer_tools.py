@@ -61,6 +61,11 @@ class Endpoint:
         """The answer that was given before. Raises `KeyError` when there was none."""
         return self._seen[f"{module}/{value}"]
 
+    def probe_seen(self) -> None:
+        """Looks whether there is any answer that was given before. Raises `KeyError`."""
+        if not self._seen:
+            raise KeyError("nothing was asked before")
+
     def get(self, module: str, value: int) -> int:
         """Asks its own endpoint over HTTP, as a developer's tool does. Raises `OSError`, `UpstreamError`."""
         port = self.server.server_address[1]
@@ -86,6 +91,9 @@ def make(site: Site) -> Work:
         site,
         {"get": endpoint.get, "evaluate": endpoint.evaluate},
         {"get": endpoint.probe, "evaluate": endpoint.probe},
-        {("get", "seen"): endpoint.evaluate_seen, ("evaluate", "seen"): endpoint.evaluate_seen},
+        {
+            ("get", "seen"): (endpoint.evaluate_seen, endpoint.probe_seen),
+            ("evaluate", "seen"): (endpoint.evaluate_seen, endpoint.probe_seen),
+        },
         endpoint.features,
     )

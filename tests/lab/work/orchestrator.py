@@ -88,6 +88,10 @@ class Cycles:
         reloaded = runtime.ask("reload")
         return {"cycles": self._done, "build": build["number"], "reloaded": reloaded["reloaded"]}
 
+    def probe_stored(self) -> None:
+        """Builds and reloads what is stored."""
+        _ = self.cycle_stored("")
+
     def probe(self) -> None:
         """Takes the first module through."""
         _ = self.cycle("part_00000")
@@ -100,6 +104,6 @@ def make(site: Site) -> Work:
         site,
         {"cycle": cycles.cycle, "status": cycles.status},
         {"cycle": cycles.probe, "status": cycles.status},
-        {("cycle", "stored"): cycles.cycle_stored},
+        {("cycle", "stored"): (cycles.cycle_stored, cycles.probe_stored)},
         cycles.features,
     )

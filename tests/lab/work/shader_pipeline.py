@@ -55,6 +55,10 @@ class Shaders:
         _ = self._run(names[0], text)
         _ = self.compile(names[0])
 
+    def probe_cached(self) -> None:
+        """Reads a shader that is compiled."""
+        _ = self.compile_cached(min(self._site.read(BUILT)))
+
     def _run(self, name: str, text: str) -> bytes:
         output = self._site.folder / f".{hashlib.sha256(text.encode()).hexdigest()[:16]}.{threading.get_ident()}.spv"
         optimise = ["-Os"] if self.features["optimise"] else []
@@ -88,6 +92,6 @@ def make(site: Site) -> Work:
         site,
         {"compile": shaders.compile, "validate": shaders.validate},
         {"compile": shaders.probe, "validate": shaders.probe},
-        {("compile", "cached"): shaders.compile_cached},
+        {("compile", "cached"): (shaders.compile_cached, shaders.probe_cached)},
         shaders.features,
     )

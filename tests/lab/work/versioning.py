@@ -125,6 +125,11 @@ class Store:
         for name in sorted(self.names())[:3]:
             _ = self.get(name)
 
+    def probe_history(self) -> None:
+        """Finds one that is there without the index."""
+        for name in sorted(self._index["names"])[:3]:
+            _ = self.get_from_history(name)
+
     def probe_put(self) -> None:
         """Puts a source of its own, and reads it back."""
         text = "probe = True\n"
@@ -196,7 +201,7 @@ def make(site: Site) -> Work:
             "texts": store.probe_get,
             "complain": store.probe_complain,
         },
-        {("get", "history"): store.get_from_history},
+        {("get", "history"): (store.get_from_history, store.probe_history)},
         store.features,
         store.snapshot,
     )

@@ -14,6 +14,7 @@ import pytest
 import mendbus
 from mendbus import Agent
 from mendbus.contracts.errors import SettingsError
+from mendbus.contracts.vocabulary import Severity
 from mendbus.sdk.disk import OutboxError
 
 NOWHERE = "nats://127.0.0.1:1"
@@ -60,6 +61,7 @@ def test_the_public_names_are_pinned() -> None:
         "operation",
         "probe",
         "report",
+        "severity",
         "standby",
         "start",
         "state",
@@ -124,6 +126,28 @@ def test_report_never_raises(agent: Agent, caplog: pytest.LogCaptureFixture) -> 
     assert "is left out" in caplog.text
     assert agent.report(ValueError(), attributes=42) == ""  # type: ignore[arg-type]
     assert "could not be reported" in caplog.text
+
+
+def test_the_agent_says_how_grave_an_exception_is(agent: Agent, caplog: pytest.LogCaptureFixture) -> None:
+    """Its function is asked where the report says nothing; what it cannot tell, or fails at, stays unsaid."""
+
+    @agent.severity
+    def judge(error: BaseException) -> Severity | None:
+        if isinstance(error, OSError):
+            return "critical"
+        if isinstance(error, KeyError):
+            raise RuntimeError("cannot judge")
+        return "awful" if isinstance(error, TypeError) else None  # type: ignore[return-value]
+
+    assert judge(OSError()) == "critical"
+    for error in (OSError("disk"), ValueError("value"), KeyError("key"), TypeError("type")):
+        agent.report(error)
+    agent.report(OSError("minor"), severity="warning")
+    agent.report(type="Slow", message="no exception")
+    said = {message: severity for message, severity, *_ in waiting(agent)}
+    expected = dict.fromkeys(("value", "'key'", "type", "no exception")) | {"disk": "critical", "minor": "warning"}
+    assert said == expected
+    assert "could not be judged" in caplog.text
 
 
 def test_watch_and_guard_report_and_raise(agent: Agent) -> None:

@@ -183,6 +183,22 @@ def test_alternatives_take_the_place_of_the_primary() -> None:
     assert [(ref.name, ref.fallbacks) for ref in reports.operations.described()] == [("fetch", ["mirror", "broken"])]
 
 
+def test_what_is_done_another_way_is_probed_that_way() -> None:
+    """An alternative in use is exercised by its own probe, if it has one, else by the operation's."""
+    reports = Reports()
+    of_its_own, of_mirror = object, int
+    _ = reports.wrap("fetch", fail, probe=of_its_own)
+    reports.operations.add_fallback("fetch", "mirror", str, of_mirror)
+    reports.operations.add_fallback("fetch", "cache", str)
+    operation = reports.operations.get("fetch")
+    assert operation is not None
+    probes: dict[str | None, object] = {}
+    for name in (None, "mirror", "cache"):
+        operation.active = name
+        probes[name] = operation.probing()
+    assert probes == {None: of_its_own, "mirror": of_mirror, "cache": of_its_own}
+
+
 async def test_an_asynchronous_operation_may_have_synchronous_alternatives_only_the_other_way_round_not() -> None:
     """A synchronous caller could not await; an asynchronous one takes either."""
     reports = Reports()

@@ -39,7 +39,7 @@ def test_it_is_a_symptom_within_the_window(at: float, found: bool) -> None:
     """Two seconds before or after the incident of what it needs, not more."""
     agents, incidents = directory(db=[], api=["app/db"]), OpenIncidents()
     incidents.know("i-db", "app/db", 10 * SECOND)
-    upstream = upstream_of(incident("api", at), agents, incidents, 2.0)
+    upstream = upstream_of(incident("api", at), agents, incidents.of, 2.0)
     assert (upstream is not None) == found
 
 
@@ -49,18 +49,44 @@ def test_of_two_that_need_each_other_only_the_later_waits() -> None:
     for number, name in enumerate("abc"):
         incidents.know(f"i-{name}", f"app/{name}", number * SECOND // 10)
     waits = {
-        name: upstream_of(incident(name, number / 10), agents, incidents, 2.0) for number, name in enumerate("abc")
+        name: upstream_of(incident(name, number / 10), agents, incidents.of, 2.0) for number, name in enumerate("abc")
     }
-    assert {name for name, upstream in waits.items() if upstream is None} == {"a", "b"}
+    assert {name for name, upstream in waits.items() if upstream is None} == {"a"}
+
+
+def test_the_cause_may_lie_behind_what_it_needs() -> None:
+    """Of what it needs the nearest with an incident is to blame, else what that one needs, and so on."""
+    agents, incidents = directory(db=[], api=["app/db"], web=["app/api"]), OpenIncidents()
+    incidents.know("i-db", "app/db", 0)
+    behind = upstream_of(incident("web", 1), agents, incidents.of, 2.0)
+    incidents.know("i-api", "app/api", SECOND)
+    near = upstream_of(incident("web", 1), agents, incidents.of, 2.0)
+    assert behind is not None
+    assert near is not None
+    assert (behind.id, near.id) == ("i-db", "i-api")
+    assert upstream_of(incident("db", 1), agents, incidents.of, 2.0) is None
+
+
+def test_what_has_recovered_is_remembered_until_it_is_open_again() -> None:
+    """A cause that is over can still be told; one that was escalated, or goes on, cannot."""
+    incidents = OpenIncidents()
+    for name, outcome in (("a", "recovered"), ("b", "escalated")):
+        incidents.know(f"i-{name}", f"app/{name}", 0)
+        incidents.apply({"type": "concluded", "outcome": {"incident_id": f"i-{name}", "outcome": outcome}}, 1)
+    assert [found.id for found in incidents.recovered_of("app/a")] == ["i-a"]
+    assert incidents.recovered_of("app/b") == []
+    command = {"agent": {"kind": "app", "id": "a"}, "command_id": "c"}
+    incidents.apply({"type": "decided", "incident_id": "i-a", "command": command, "decision": {"rule": "ladder"}}, 2)
+    assert incidents.recovered_of("app/a") == []
 
 
 def test_a_kind_means_all_its_agents_but_oneself() -> None:
     """An agent that needs its own kind is no symptom of itself."""
     agents, incidents = directory(a=["app"], b=[]), OpenIncidents()
     incidents.know("i-a", "app/a", 0)
-    assert upstream_of(incident("a", 0), agents, incidents, 2.0) is None
+    assert upstream_of(incident("a", 0), agents, incidents.of, 2.0) is None
     incidents.know("i-b", "app/b", 0)
-    upstream = upstream_of(incident("a", 0), agents, incidents, 2.0)
+    upstream = upstream_of(incident("a", 0), agents, incidents.of, 2.0)
     assert upstream is not None
     assert upstream.id == "i-b"
 
