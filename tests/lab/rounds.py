@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,8 @@ class Plan:
     kind: str
     parameters: Mapping[str, Any]
     seed: str
+    again: bool = False
+    """Whether it could not be played once already."""
 
 
 @dataclass(slots=True)
@@ -297,29 +299,33 @@ Tell = Callable[[Plan, Observed | None, str], None]
 async def play_all(
     plans: "asyncio.Queue[Plan]", folder: Path, policy: str, seed: int, traces: Path, tell: Tell
 ) -> None:
-    """Plays cases until the queue is empty. A case that cannot be played costs itself and its toolchain, no more; where
-    toolchains do not come to work again and again, what is left in the queue stays there.
+    """Plays cases until the queue is empty. A case that cannot be played is tried once more; then it costs itself and
+    its toolchain, no more. Where toolchains do not come to work again and again, what is left in the queue stays there.
     """
     broken = 0
     while not plans.empty() and broken < _SETTING_UP:
         try:
             async with round_of(folder / f"toolchain-{time.monotonic_ns()}", policy, seed, traces) as here:
-                while not plans.empty() and await _play_one(here, plans.get_nowait(), tell):
+                while not plans.empty() and await _play_one(here, plans, tell):
                     broken = 0
         except Exception as error:
             broken += 1
             print(f"a toolchain broke off: {type(error).__name__}: {error}"[:1000], file=sys.stderr, flush=True)
 
 
-async def _play_one(here: Round, plan: Plan, tell: Tell) -> bool:
+async def _play_one(here: Round, plans: "asyncio.Queue[Plan]", tell: Tell) -> bool:
     """Whether the toolchain is still of use after that."""
+    plan = plans.get_nowait()
     try:
         await here.prepare()
         tell(plan, await here.play(plan), "")
-    except NotReadyError as error:
-        tell(plan, None, f"the toolchain was not well before: {error}")
-        return False
     except Exception as error:
-        tell(plan, None, f"{type(error).__name__}: {error}")
+        before = "the toolchain was not well before: " if isinstance(error, NotReadyError) else ""
+        why = f"{before}{type(error).__name__}: {error}"
+        if plan.again:
+            tell(plan, None, why)
+        else:
+            print(f"{plan.fault.name} on {plan.kind} is tried again: {why}"[:500], file=sys.stderr, flush=True)
+            plans.put_nowait(replace(plan, again=True))
         return False
     return True

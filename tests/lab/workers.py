@@ -95,7 +95,9 @@ class Worker:
             async with asyncio.timeout(seconds):
                 reply = await answer
         except TimeoutError:
-            raise TimeoutError(f"{arguments.get('operation', do)} gave no answer within {seconds:g} s") from None
+            late = TimeoutError(f"{arguments.get('operation', do)} gave no answer within {seconds:g} s")
+            late.grave = True  # type: ignore[attr-defined]
+            raise late from None
         except (BrokenPipeError, ConnectionResetError):
             raise WorkerDied(f"worker process {self.pid} went away") from None
         finally:
