@@ -29,7 +29,7 @@ demo: $(STAMP) ## two real agents break four ways and are recovered
 	@$(BIN)/mendbus demo
 
 test: $(STAMP) ## the tests, with coverage; ends with pytest's closing line
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=json:results/coverage.json --junitxml=results/junit.xml
 
 check: $(STAMP) ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .

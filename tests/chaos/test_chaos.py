@@ -1,7 +1,9 @@
 """Long runs under faults drawn from a seed (`make chaos`, CHAOS_SEED, CHAOS_SECONDS)."""
 
 import asyncio
+import json
 import os
+import platform
 import random
 import signal
 import time
@@ -9,7 +11,16 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from tests.harness import Installation, ProtocolAgent, assert_exact, installation, load, make_agents, settled_ledger
+from tests.harness import (
+    Installation,
+    Ledger,
+    ProtocolAgent,
+    assert_exact,
+    installation,
+    load,
+    make_agents,
+    settled_ledger,
+)
 
 from mendbus import codec, streams
 from mendbus.bus import StreamSpec
@@ -27,6 +38,7 @@ SEED = int(os.environ.get("CHAOS_SEED", "1"))
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "60"))
 RATE = 500.0
 MILLION = 1_000_000
+RESULTS = Path(__file__).parents[2] / "results"
 
 
 async def _kill(system: Installation, name: str) -> None:
@@ -48,6 +60,31 @@ async def _stop_and_wake(system: Installation, name: str) -> None:
 async def _kill_server(system: Installation) -> None:
     system.server.kill()
     await system.server.begin_async()
+
+
+def write_results(ledger: Ledger, faults: int) -> None:
+    """What a run came to, for the report: it is written only of books that have been found exact."""
+    outcomes = [told.outcome for told in ledger.told.values()]
+    figures = {
+        "chaos.recoveries": len(outcomes),
+        "chaos.succeeded_percent": 100 * outcomes.count("recovered") / len(outcomes),
+        "chaos.lost": 0,
+        "chaos.twice": 0,
+        "chaos.errors": sum(ledger.errors.values()),
+        "chaos.faults": faults,
+    }
+    conditions = {
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": "make chaos",
+        "seed": SEED,
+        "seconds": SECONDS,
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+    }
+    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / time.strftime("chaos-%Y-%m-%dT%H-%M-%S.json")
+    _ = file.write_text(json.dumps({"figures": figures, "conditions": conditions}, indent=1) + "\n", encoding="utf-8")
 
 
 async def test_faults_from_a_seed_lose_and_double_nothing(tmp_path: Path) -> None:
@@ -77,6 +114,7 @@ async def test_faults_from_a_seed_lose_and_double_nothing(tmp_path: Path) -> Non
             f"\nseed {SEED}: {len(done)} faults, {sum(ledger.errors.values())} errors, {len(ledger.opened)} incidents"
         )
         print(f"  {done}")
+        write_results(ledger, len(done))
         await bus.close()
 
 

@@ -82,7 +82,7 @@ class Worker:
         await self.ask("open", OPEN_SECONDS, folder=site)
         self.site = site
 
-    async def ask(self, do: str, seconds: float, **arguments: Any) -> Any:
+    async def ask(self, do: str, seconds: float, /, **arguments: Any) -> Any:
         """Has something done. Raises `WorkerDied`, `TimeoutError`, or what was raised there, by its name."""
         stdin = self._process.stdin
         if stdin is None or not self.alive:

@@ -22,7 +22,7 @@ from tests.lab.kinds import KINDS, LEFT_OUT, ORDER
 from tests.lab.links import Link, Weather
 from tests.lab.sample import Project, make_project
 from tests.lab.site import CONFIG
-from tests.lab.users import Connection, User, requests
+from tests.lab.users import AgentRefused, Connection, User, requests
 
 log = logging.getLogger("mendbus.lab")
 
@@ -61,8 +61,15 @@ class Member:
             connection.close()
 
     async def inside(self, fault: str, **parameters: Any) -> Any:
-        """Brings a fault, `module.function` of `tests.lab.faults`, into the worker that serves."""
-        return await self.ask("inside", fault=fault, parameters=parameters)
+        """Brings a fault, `module.function` of `tests.lab.faults`, into the worker that serves; None where that one
+        was replaced, by whoever is so quick, before it could answer.
+        """
+        try:
+            return await self.ask("inside", fault=fault, parameters=parameters)
+        except AgentRefused as refused:
+            if not str(refused).startswith("WorkerDied"):
+                raise
+            return None
 
     async def take_up(self) -> None:
         """Has the worker read its site's configuration and state anew, as after a deployment. Raises as `ask` does."""
