@@ -51,7 +51,7 @@ _LINE_BYTES = 1 << 26
 
 def severity_of(error: BaseException) -> Severity | None:
     """What a failure says of the agent; None: it is one operation's, as far as this can tell."""
-    return "critical" if getattr(error, "grave", False) else None
+    return "critical" if isinstance(error, WorkerDied) or getattr(error, "grave", False) else None
 
 
 class LabAgent:
@@ -146,13 +146,18 @@ class LabAgent:
         times.append(milliseconds)
         objective = self.kind.operations[operation]
         last = list(times)[-_FAR_TOO_SLOW_CALLS:]
-        far = len(last) == _FAR_TOO_SLOW_CALLS and min(last) > _FAR_TOO_SLOW * objective
-        if far or (len(times) == _SLOW_CALLS and median(times) > objective):
-            self._failed_at = time.monotonic()
-            slow = f"{operation} takes {median(times):.0f} ms in the median, its objective is {objective:.0f} ms"
-            times.clear()
-            severity: Severity = "critical" if far else "error"
-            _ = self.agent.report(type="SlowOperation", message=slow, severity=severity, operation=operation)
+        if len(last) == _FAR_TOO_SLOW_CALLS and min(last) > _FAR_TOO_SLOW * objective:
+            slow = f"{operation} took {min(last):.0f} ms at least each of {len(last)} times"
+        elif len(times) == _SLOW_CALLS and median(times) > objective:
+            slow = f"{operation} takes {median(times):.0f} ms in the median"
+        else:
+            return
+        self._failed_at = time.monotonic()
+        grave = len(times) == _SLOW_CALLS and median(times) > _FAR_TOO_SLOW * objective
+        times.clear()
+        severity: Severity = "critical" if grave else "error"
+        message = f"{slow}, its objective is {objective:.0f} ms"
+        _ = self.agent.report(type="SlowOperation", message=message, severity=severity, operation=operation)
 
     def _present(self) -> Worker:
         if self.worker is None:

@@ -185,7 +185,7 @@ async def _live(run: Run, toolchain: World, begun: float, fault: Fault | None, c
     injecting: asyncio.Task[None] | None = None
     at_work = begun
     end = begun + run.seconds
-    concerned = (fault.feels or (run.agent,)) if fault else ()
+    concerned = fault.felt_by(run.agent) if fault else ()
     while time.monotonic() < end:
         await asyncio.sleep(_LOOK_SECONDS)
         if injecting is None and fault and case and time.monotonic() >= begun + (run.began or 0.0):

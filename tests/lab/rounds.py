@@ -185,7 +185,7 @@ class Round:
             category=plan.fault.category,
             success=plan.fault.success,
             parameters=plan.parameters,
-            feels=plan.fault.feels,
+            feels=plan.fault.felt_by(plan.kind),
             injected_unix_nano=began,
             injected_at=at,
             ended_at=time.monotonic(),

@@ -214,7 +214,7 @@ class Stage:
         await self.prepare()
         fault = FAULTS[trial.fault]
         case = Case(self.world, self.world.members[trial.kind], trial.parameters, random.Random(trial.seed))
-        concerned = ORDER if fault.success == "undisturbed" else fault.feels or (trial.kind,)
+        concerned = ORDER if fault.success == "undisturbed" else fault.felt_by(trial.kind)
         for kind, user in self.world.users.items():
             user.uses.clear()
             often = max(ASKED_SECONDS, self._requests[kind][1])
@@ -238,7 +238,7 @@ class Stage:
 
     async def _try(self, trial: Trial, fault: Fault, struck: float) -> dict[str, Any]:
         control = fault.success == "undisturbed"
-        feels = fault.feels or (trial.kind,)
+        feels = fault.felt_by(trial.kind)
         noticed = await self._noticed(fault, feels, struck)
         if not control and not await self._reported(trial.kind, struck):
             # Users may be sooner than the agent; what it never reports, is not waited for.

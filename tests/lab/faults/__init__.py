@@ -43,7 +43,8 @@ class Fault:
     """`category`: what is wrong at root, as a person would say who knows. `parameters`: the values that cases take.
 
     `inject` brings it about and returns while it lasts; `end` takes away what would outlast the agent's own renewal.
-    `feels`: the kinds whose users notice, the agent's own if empty. `notices_seconds`: the longest until they do.
+    `feels`: the kinds whose users notice, the agent's own if empty; `feels_of`: the same by the agent's kind, where it
+    differs. `notices_seconds`: the longest until they do.
     """
 
     name: str
@@ -55,7 +56,12 @@ class Fault:
     success: Success = "served"
     end: Step = nothing
     feels: tuple[str, ...] = ()
+    feels_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     notices_seconds: float = 5.0
+
+    def felt_by(self, kind: str) -> tuple[str, ...]:
+        """The kinds whose users notice when it meets an agent of a kind."""
+        return self.feels_of.get(kind) or self.feels or (kind,)
 
     def cases(self) -> list[dict[str, Any]]:
         """Every combination of the parameters' values."""

@@ -64,27 +64,18 @@ async def _permit(case: Case) -> None:
         (state / "objects").chmod(0o755)
 
 
-_EXPIRED = "The token that the agent shows to others on its first site expires; its other site has one of its own."
 _READ_ONLY = "The folder with the agent's state becomes read-only: what it reads is there, what it writes is refused."
 
 SECURITY = (
     Fault(
         "expired_credential",
-        _EXPIRED,
+        "The token that the agent shows to others on its first site expires; its other site has one of its own. Users "
+        "of build_pipeline and runtime ask for nothing that needs it; those of the orchestrator do.",
         "security",
-        ("shader_pipeline", "developer_tools", "orchestrator"),
+        ("shader_pipeline", "developer_tools", "orchestrator", "build_pipeline", "runtime"),
         _expire,
         {"left": (0.0, 3.0)},
-        notices_seconds=9.0,
-    ),
-    Fault(
-        "expired_credential_behind",
-        f"{_EXPIRED} Its own users ask for nothing that needs it; those of the orchestrator do.",
-        "security",
-        ("build_pipeline", "runtime"),
-        _expire,
-        {"left": (0.0, 3.0)},
-        feels=("orchestrator",),
+        feels_of={"build_pipeline": ("orchestrator",), "runtime": ("orchestrator",)},
         notices_seconds=9.0,
     ),
     Fault(

@@ -142,7 +142,7 @@ def test_a_fault_is_described_in_words_of_the_system(fault: Any) -> None:
     """Its category and kinds exist, it has one to three values for each parameter, and its description is a text."""
     assert fault.category in CATEGORIES
     assert set(fault.kinds) <= set(KINDS)
-    assert set(fault.feels) <= set(KINDS)
+    assert {kind for each in fault.kinds for kind in fault.felt_by(each)} <= set(KINDS)
     assert all(1 <= len(values) <= 3 for values in fault.parameters.values())
     assert fault.description.endswith(".")
 
