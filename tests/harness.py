@@ -20,6 +20,7 @@ from mendbus.contracts.errors import BusError
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.journal import Counted, Decided, JournalRecord, Opened
 from mendbus.contracts.messages import (
+    OVERTAKEN,
     AgentHello,
     AgentRef,
     CommandResult,
@@ -221,7 +222,9 @@ class ProtocolAgent:
 
         await eventually(said, 10.0)
 
-    async def report(self, what: str, *, severity: str | None = "error", count: int = 1) -> str:
+    async def report(
+        self, what: str, *, severity: str | None = "error", count: int = 1, overtaken: bool = False
+    ) -> str:
         """Publishes an error until it is acknowledged, under one id; returns the id."""
         event_id = new_id()
         error = ErrorReported(
@@ -232,6 +235,7 @@ class ProtocolAgent:
             severity=severity,  # pyright: ignore[reportArgumentType]
             operation=what,
             count=count,
+            attributes={OVERTAKEN: True} if overtaken else {},
         )
         body, subject = codec.encode(error), self.subjects.error(severity, self.kind, self.id)
         while True:

@@ -178,6 +178,18 @@ async def test_a_repeat_in_the_settle_window_takes_the_next_rung_in_the_same_inc
         assert second.error_count == 2
 
 
+async def test_what_the_agent_says_is_overtaken_is_no_relapse(tmp_path: Path) -> None:
+    """A call that was under way while the agent was acted upon, and failed afterwards, is counted and not acted on."""
+    async with pipeline(tmp_path, "settle_seconds = 0.5\n") as run:
+        agent = await run.agent()
+        await agent.report("Again")
+        first = await run.outcome(lambda o: o.outcome == "recovered")
+        await agent.report("Again", overtaken=True)
+        settled = await run.outcome(lambda o: o.settled is True and o.error_count == 2)
+        assert settled.incident_id == first.incident_id
+        assert [a.strategy for a in settled.attempts] == ["retry"]
+
+
 async def test_a_repeat_in_the_settle_window_is_on_disk_as_one(tmp_path: Path) -> None:
     """Whoever reads the journal knows from the count itself that the recovery did not hold."""
     async with pipeline(tmp_path, "settle_seconds = 30.0\n") as run:

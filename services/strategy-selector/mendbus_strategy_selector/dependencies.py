@@ -15,8 +15,9 @@ _NANO = 1_000_000_000
 def upstream_of(
     incident: Incident, agents: Agents, of: Callable[[str], Iterable[Open]], window_seconds: float
 ) -> Open | None:
-    """The incident that this one is a symptom of: the earliest within the window of the nearest agents it needs, so that
-    what needs one another is probed in that order. `of`: the incidents of an agent that come into question.
+    """The incident that this one is a symptom of: the earliest within the window of the nearest agents it needs.
+
+    What needs one another is so probed in that order. `of`: the incidents of an agent that come into question.
 
     Of two agents that need each other, only the incident that was opened later waits.
     """

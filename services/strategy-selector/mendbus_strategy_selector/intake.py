@@ -10,7 +10,7 @@ from mendbus.contracts.errors import Refused
 from mendbus.contracts.fields import WireModel
 from mendbus.contracts.ids import is_token, new_id
 from mendbus.contracts.journal import Counted, Entry, Opened, Rejected
-from mendbus.contracts.messages import AgentRef, ErrorReported, RecoveryOutcome
+from mendbus.contracts.messages import OVERTAKEN, AgentRef, ErrorReported, RecoveryOutcome
 from mendbus.contracts.subjects import Subjects
 from mendbus.fingerprint import Fingerprints
 from mendbus.runtime import store_dead_letter
@@ -44,6 +44,11 @@ class _Name(WireModel):
     """What can be read of an error that is refused."""
 
     id: str
+
+
+def _overtaken(error: ErrorReported) -> bool:
+    """Whether the agent itself says that the error is older than its last action."""
+    return error.attributes.get(OVERTAKEN) is True
 
 
 class Intake:
@@ -88,11 +93,12 @@ class Intake:
             sequences.append(sequence)
             event_ids.append(error.id)
             times.append(error.count)
-            newest[incident.id] = max(newest.get(incident.id, 0), delivery.message.time_unix_nano)
+            if not _overtaken(error):
+                newest[incident.id] = max(newest.get(incident.id, 0), delivery.message.time_unix_nano)
             self._rates.count(error.agent.key, error.count)
         for incident_id, (sequences, event_ids, times) in counts.items():
             incident = self._state.incidents[incident_id]
-            fresh = newest[incident_id] > incident.ended_unix_nano
+            fresh = newest.get(incident_id, 0) > incident.ended_unix_nano
             if incident.standing is not None:
                 taken.recounted[incident_id] = incident, fresh
                 taken.late[incident_id] = event_ids
@@ -135,7 +141,7 @@ class Intake:
         """The incident that an error belongs to; opens one if there is none."""
         fingerprint = self._fingerprints.of(error)
         incident = self._state.current(error.agent.key, fingerprint)
-        stale = delivery.message.time_unix_nano < self._state.acted.get(error.agent.key, 0)
+        stale = _overtaken(error) or delivery.message.time_unix_nano < self._state.acted.get(error.agent.key, 0)
         if incident is not None and (incident.phase != "closed" or stale):
             return incident
         return self._open(delivery, error, fingerprint, incident, taken, stale=stale)

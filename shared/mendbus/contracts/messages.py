@@ -1,6 +1,6 @@
 """Messages between agents and services, one model each; WIRE names and limits. What services ask each other: `asks`."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field
 
@@ -83,6 +83,10 @@ class ExceptionInfo(WireModel):
     stacktrace: StackText | None = None
     frames: Annotated[list[Frame], Field(max_length=64)] = []
     causes: Annotated[list[Cause], Field(max_length=8)] = []
+
+
+OVERTAKEN: Final = "mendbus.overtaken"
+"""Attribute of an error, true where what failed had begun before the agent had done the last command it was given."""
 
 
 class ErrorReported(WireModel):

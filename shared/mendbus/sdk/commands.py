@@ -87,6 +87,8 @@ class CommandDesk:
         self._now = now
         self._spawn = spawn
         self._fence = -1
+        self.done_ns = 0
+        """When a command was last done, by the agent's clock."""
         self._memory: OrderedDict[str, _Remembered] = OrderedDict()
         self._turn = asyncio.Lock()
         self._overrun: asyncio.Task[None] | None = None
@@ -176,6 +178,8 @@ class CommandDesk:
 
         async def run() -> None:
             result = await self._run(handler, command, deadline)
+            if result.status == "done":
+                self.done_ns = self._now()
             # Told to whoever asks again, also when `accepted` was answered before.
             known.result = result
 

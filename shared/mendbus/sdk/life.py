@@ -58,6 +58,7 @@ class Life:
         self._stop = asyncio.Event()
         self._stop_seconds = 0.0
         complaints = Complaints()
+        self._desk: CommandDesk | None = None
         self.sender = Sender(
             core.outbox,
             keeper,
@@ -67,6 +68,7 @@ class Life:
             core.now,
             lambda: core.sampler.latest,
             lambda: core.checkpoints.last_good,
+            lambda: 0 if self._desk is None else self._desk.done_ns,
             complaints,
         )
         self.settlements = Settlements(
@@ -90,8 +92,8 @@ class Life:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                desk = CommandDesk(self._ref, self._core.strategies.find, self._core.now, self._spawn)
-                self._inbox = Inbox(self._ref, desk, self._core.probes, self._tracer)
+                self._desk = CommandDesk(self._ref, self._core.strategies.find, self._core.now, self._spawn)
+                self._inbox = Inbox(self._ref, self._desk, self._core.probes, self._tracer)
                 samples = group.create_task(self._for_ever(self._sample), name="samples")
                 _ = group.create_task(self._for_ever(self.sender.tend), name="outbox")
                 heartbeat = group.create_task(Heartbeat().run(self._core.caller.user_loop_answers), name="heartbeat")

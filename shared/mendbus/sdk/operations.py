@@ -327,18 +327,19 @@ class Operations:
 
     def _failed(self, call: Call, error: Exception, nest: _Nest, started: float) -> None:
         operation = call.operation
-        self.note(operation, error, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        self.note(operation, error, seconds)
         operation.last_failed = call
         if nest.reported is not error:
-            self._remember(self._report(error, self._words_of(operation)), call)
+            self._remember(self._report(error, self._words_of(operation, seconds)), call)
         if nest.outer is not None:
             nest.outer.reported = error
 
     @staticmethod
-    def _words_of(operation: Operation) -> Words:
+    def _words_of(operation: Operation, seconds: float) -> Words:
         words = operation.words
         attributes = None if operation.active is None else {"mendbus.alternative": operation.active}
-        return Words(words.severity, words.category, operation.name, attributes)
+        return Words(words.severity, words.category, operation.name, attributes, seconds=seconds)
 
     def note(self, operation: Operation, error: BaseException | None, seconds: float, *, again: bool = False) -> None:
         """Counts a real execution and keeps how it ended; `again`: it was made again, which earns no retries."""

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from mendbus import codec
 from mendbus.contracts.fields import INT64_MAX
 from mendbus.contracts.ids import is_token
+from mendbus.contracts.messages import OVERTAKEN
 from mendbus.contracts.subjects import MAX_BODY
 from mendbus.contracts.vocabulary import Category, Severity
 from mendbus.sdk.stacks import Link, Place, frame, places, stack_text
@@ -42,6 +43,8 @@ class Words(NamedTuple):
     attributes: Mapping[str, object] | None = None
     checkpoint_id: str | None = None
     correlation_id: str | None = None
+    seconds: float = 0.0
+    """How long what failed had been under way."""
 
 
 class Captured(NamedTuple):
@@ -173,10 +176,12 @@ def encode(
     occurrences: Occurrences,
     metrics: Mapping[str, float],
     checkpoint_id: str | None = None,
+    acted_ns: int = 0,
 ) -> bytes:
     """The body of an ErrorReported, every field within its limit and the whole within 64 KiB.
 
-    `checkpoint_id` is used where the reporter names none. Times in nanoseconds since 1970.
+    `checkpoint_id` is used where the reporter names none; what began before `acted_ns`, when the agent had last done a
+    command, is marked as overtaken. Times in nanoseconds since 1970.
     """
     words = captured.words
     checkpoint = words.checkpoint_id or checkpoint_id
@@ -196,7 +201,7 @@ def encode(
         "severity": words.severity,
         "category": words.category,
         "operation": cut(words.operation, SHORT) if words.operation else None,
-        "attributes": captured.attributes,
+        "attributes": _attributes_of(captured, occurrences, acted_ns),
         "metrics": dict(metrics),
         "checkpoint_id": checkpoint if checkpoint and is_token(checkpoint) else None,
         "count": occurrences.count,
@@ -211,6 +216,14 @@ def encode(
         shrink(body)
         packed = codec.pack(body)
     return packed
+
+
+def _attributes_of(captured: Captured, occurrences: Occurrences, acted_ns: int) -> dict[str, str | int | float | bool]:
+    # Of repeats that were coalesced only the time of the last is known, not when it began.
+    under_way = captured.words.seconds * 1e9 if occurrences.count == 1 else 0.0
+    if occurrences.last_ns - under_way > acted_ns:
+        return captured.attributes
+    return {OVERTAKEN: True, **dict(list(captured.attributes.items())[: MAX_ATTRIBUTES - 1])}
 
 
 def _shorter_causes(body: dict[str, Any]) -> None:

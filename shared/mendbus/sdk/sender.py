@@ -39,6 +39,7 @@ class Sender:
         now: Callable[[], int],
         metrics: Callable[[], Mapping[str, float]],
         checkpoint: Callable[[], str | None],
+        acted_ns: Callable[[], int],
         complaints: Complaints,
     ) -> None:
         self._outbox = outbox
@@ -50,6 +51,7 @@ class Sender:
         self._now = now
         self._metrics = metrics
         self._checkpoint = checkpoint
+        self._acted_ns = acted_ns
         self._spans: dict[str, Span] = {}
         self._traced: dict[tuple[str, ...], float] = {}
         self._woken = asyncio.Event()
@@ -130,6 +132,7 @@ class Sender:
                 occurrences=entry.occurrences,
                 metrics=self._metrics(),
                 checkpoint_id=self._checkpoint(),
+                acted_ns=self._acted_ns(),
             )
         except Exception:
             # One failure that cannot be put into words must not keep all the others from being told.

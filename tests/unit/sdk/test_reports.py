@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mendbus import codec
-from mendbus.contracts.messages import ErrorReported
+from mendbus.contracts.messages import OVERTAKEN, ErrorReported
 from mendbus.contracts.subjects import MAX_BODY
 from mendbus.sdk import reports, stacks, texts
-from mendbus.sdk.reports import Captured, Occurrences, Words
+from mendbus.sdk.reports import MAX_ATTRIBUTES, Captured, Occurrences, Words, capture, encode
 
 AGENT = {"kind": "runtime", "id": "r1", "instance": "boot"}
 ANY_TEXT = st.text(st.characters(codec=None, categories=None), max_size=200) | st.text(min_size=1).map(
@@ -196,6 +196,26 @@ def test_attributes_become_what_the_wire_takes() -> None:
     }
     many = reported(captured(ValueError(), attributes={f"n{number}": number for number in range(100)}))
     assert len(many.attributes) == 64
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds", "overtaken"), [(1, 0.0, False), (1, 2.0, True), (2, 2.0, False), (1, 0.5, False)]
+)
+def test_what_began_before_the_last_command_is_overtaken(count: int, seconds: float, overtaken: bool) -> None:
+    """A call that fails a second after a command was done, and began before that, says nothing of what was done."""
+    words = Words(attributes={f"a{number}": number for number in range(MAX_ATTRIBUTES)}, seconds=seconds)
+    captured = capture("Boom", "", None, None, words)
+    body = encode(
+        captured,
+        id="e",
+        agent={"kind": "app", "id": "a"},
+        occurrences=Occurrences(count, 3 * 10**9, 3 * 10**9),
+        metrics={},
+        acted_ns=2 * 10**9,
+    )
+    error = codec.decode(ErrorReported, body)
+    assert (error.attributes.get(OVERTAKEN) is True) == overtaken
+    assert len(error.attributes) == MAX_ATTRIBUTES
 
 
 def test_a_checkpoint_that_is_no_token_is_left_out() -> None:

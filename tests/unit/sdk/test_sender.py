@@ -41,6 +41,7 @@ class Setup:
         self.outbox = Outbox(keeping=keeper is not None)
         self.tracer = RecordingTracer()
         self.now_ns = 1_000
+        self.acted_ns = 0
         complaints = Complaints()
         self.sender = Sender(
             self.outbox,
@@ -51,6 +52,7 @@ class Setup:
             lambda: self.now_ns,
             lambda: {"cpu_percent": 1.0},
             lambda: "checkpoint-1",
+            lambda: self.acted_ns,
             complaints,
         )
         self.settlements = Settlements(
