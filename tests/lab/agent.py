@@ -39,7 +39,10 @@ PING_SECONDS = 0.1
 HUNG_SECONDS = 0.6
 STUCK_SECONDS = 1.5
 """More than any one of those that are asked may take."""
-CHECKPOINT_SECONDS = 1.0
+CHECKPOINT_SECONDS = 3.0
+"""From one checkpoint to the next, at least; every operation is exercised for each."""
+_CALM_SECONDS = 1.0
+_FIRST_SECONDS = 0.25
 _SLOW_CALLS = 8
 _LAST_SECONDS = 1.0
 _POLL_SECONDS = 0.005
@@ -288,10 +291,11 @@ class LabAgent:
     async def _checkpoint(self) -> None:
         """Keeps what has proved good: every operation exercised, and nothing failed for a while."""
         while True:
-            if time.monotonic() - self._failed_at > CHECKPOINT_SECONDS:
+            if time.monotonic() - self._failed_at > _CALM_SECONDS:
                 with suppress(Exception):
                     await self._keep()
-            await asyncio.sleep(CHECKPOINT_SECONDS)
+            # Until there is one nothing can be taken back: the first comes as soon as all is well.
+            await asyncio.sleep(CHECKPOINT_SECONDS if self.checkpoints else _FIRST_SECONDS)
 
     async def _keep(self) -> None:
         begun = time.monotonic()
