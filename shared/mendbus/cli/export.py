@@ -1,17 +1,16 @@
-"""`mendbus export audit|incidents|alerts`: what is stored, as JSON lines or CSV, row by row."""
+"""`mendbus export audit|incidents|alerts|relabels`: what is stored, as JSON lines or CSV, row by row."""
 
 import contextlib
 import sys
 import time
 from collections.abc import Generator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
 from mendbus.cli.connect import connected, run
-from mendbus.cli.options import seconds_of, with_settings
+from mendbus.cli.options import moment_of, with_settings
 from mendbus.contracts.errors import MendbusError
 
 if TYPE_CHECKING:
@@ -31,15 +30,17 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", h
 
 def build() -> typer.Typer:
     """The group of commands."""
-    app = typer.Typer(no_args_is_help=True, help="Export the audit trail, incidents or alerts as JSON lines or CSV.")
+    app = typer.Typer(
+        no_args_is_help=True, help="Export audit trail, incidents, alerts or relabels as JSON lines or CSV."
+    )
     app.callback()(_group)
-    for command in (audit, incidents, alerts):
+    for command in (audit, incidents, alerts, relabels):
         app.command()(command)
     return app
 
 
 def _group() -> None:
-    """Export the audit trail, incidents or alerts as JSON lines or CSV."""
+    """Export audit trail, incidents, alerts or relabels as JSON lines or CSV."""
 
 
 @with_settings
@@ -89,18 +90,20 @@ def alerts(
     _export("alerts", since, until, "json" if as_json else format_, output, settings)
 
 
-def moment_of(text: str, now: int) -> int:
-    """Nanoseconds since 1970 from `7d` (ago) or an RFC 3339 time (UTC where it says nothing else).
+@with_settings
+def relabels(
+    settings: "Settings",
+    since: Since = None,
+    until: Until = None,
+    format_: As = "json",
+    output: Output = None,
+    as_json: Json = False,
+) -> None:
+    """Export what people said incidents really were, one row each, with the error: examples for training.
 
-    Raises `typer.BadParameter`.
+    The range is that of an incident's outcomes. Those that are no longer kept have no row.
     """
-    if text[:4].isdecimal() and "-" in text:
-        try:
-            at = datetime.fromisoformat(text)
-        except ValueError:
-            raise typer.BadParameter(f"{text!r} is no time: 2026-01-31T12:00:00Z is one") from None
-        return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1e6) * 1000
-    return now - int(seconds_of(text) * 1e9)
+    _export("relabels", since, until, "json" if as_json else format_, output, settings)
 
 
 def _export(
