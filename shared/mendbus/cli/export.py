@@ -30,9 +30,7 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", h
 
 def build() -> typer.Typer:
     """The group of commands."""
-    app = typer.Typer(
-        no_args_is_help=True, help="Export audit trail, incidents, alerts or relabels as JSON lines or CSV."
-    )
+    app = typer.Typer(no_args_is_help=True, help="Export what is stored as JSON lines or CSV.")
     app.callback()(_group)
     for command in (audit, incidents, alerts, relabels):
         app.command()(command)
@@ -40,7 +38,7 @@ def build() -> typer.Typer:
 
 
 def _group() -> None:
-    """Export audit trail, incidents, alerts or relabels as JSON lines or CSV."""
+    """Export what is stored as JSON lines or CSV."""
 
 
 @with_settings
