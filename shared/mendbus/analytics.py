@@ -213,7 +213,7 @@ class Analysis:
             ((key, cell) for key, cell in self._agents.items() if cell.incidents > 0),
             key=lambda pair: (-pair[1].incidents, -pair[1].errors, pair[0]),
         )[:SHOWN]
-        named = [c for c, _ in categories if c != "unknown"]
+        named: list[Category] = [c for c, _ in categories if c != "unknown"]
         return Report(
             since_unix_nano=self._since,
             until_unix_nano=self._until,

@@ -134,7 +134,7 @@ def _agents(board: Board) -> list[list[Cell]]:
 
 def _row(cells: Sequence[Cell], width: int) -> Text:
     """Cells side by side, each cut or filled to its width, the whole cut at the edge."""
-    line = Text(no_wrap=True, end="")
+    line = Text(no_wrap=True)
     for text, wide, style in cells:
         wide = wide or max(0, width - line.cell_len)
         if cell_len(text) >= wide > 2:
