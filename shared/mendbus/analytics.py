@@ -16,6 +16,7 @@ comes, so that each counts once, as it stands. What the canary causes counts now
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Final, NamedTuple, TypeVar
 
 from mendbus.analytics_report import AgentRow, CategoryRow, Recurring, Report, StrategyRow
@@ -27,9 +28,9 @@ from mendbus.contracts.vocabulary import CATEGORIES, STRATEGIES, AlertSeverity, 
 from mendbus.measures import Durations, share
 from mendbus.prevention import hint
 
-HELD: Final = 20_000
+HELD: Final = 10_000
 """Incidents of which a later outcome replaces what was counted; of older ones the last that was seen counts."""
-MAX_KEYS: Final = 5_000
+MAX_KEYS: Final = 2_000
 """Agents, and fingerprints, that are told apart; beyond, the rarest are forgotten."""
 SHOWN: Final = 20
 """Agents and fingerprints in a report."""
@@ -303,8 +304,8 @@ def _facts_of(outcome: RecoveryOutcome, opened: int, relabel: Relabel | None, kn
     taken = times.verified - times.reported if recovered and times.verified and times.reported else None
     return _Facts(
         opened=opened,
-        agent=outcome.agent.key,
-        fingerprint=outcome.fingerprint,
+        agent=intern(outcome.agent.key),
+        fingerprint=intern(outcome.fingerprint),
         category=relabel.category if relabel else found.category if found else "unknown",
         outcome=outcome.outcome,
         recovered=recovered,

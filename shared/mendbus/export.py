@@ -166,7 +166,7 @@ class AuditRows:
         elif kind == "concluded":
             told |= _concluded(value["outcome"])
         elif kind == "operated":
-            told["action"] = value["verb"]
+            told |= picked(value, ("category", "severity")) | {"action": value["verb"]}
             if value["verb"] in ("approve", "reject"):
                 told["kind"] = "approval"
         return told

@@ -1,6 +1,5 @@
 """Shares with their uncertainty, and durations in constant memory; what was added can be taken out again."""
 
-from collections import Counter
 from math import ceil, log, sqrt
 from typing import Final, NamedTuple
 
@@ -46,16 +45,16 @@ class Durations:
     """Durations in nanoseconds, counted in buckets whose bounds grow by 2 % (DDSketch, Masson et al. 2019)."""
 
     def __init__(self) -> None:
-        self._buckets: Counter[int] = Counter()
+        self._buckets: dict[int, int] = {}
         self._count = 0
         self._sum = 0
 
     def add(self, nanoseconds: int, times: int = 1) -> None:
         """Counts a duration; with a negative number of times, takes one out that was counted before."""
         at = ceil(log(max(1, nanoseconds)) / _LOG_GAMMA)
-        self._buckets[at] += times
-        if not self._buckets[at]:
-            del self._buckets[at]
+        count = self._buckets.pop(at, 0) + times
+        if count:
+            self._buckets[at] = count
         self._count += times
         self._sum += nanoseconds * times
 

@@ -137,7 +137,7 @@ class Board:
                     self._count("errors", entry["error_count"], at)
             case "decided":
                 strategy, acts = entry.get("strategy"), entry.get("command") is not None
-                told = f"{strategy} (attempt {entry['attempt']})" if acts else f"decided: {strategy or 'nothing'}"
+                told = f"{strategy} #{entry['attempt']}" if acts else f"decided: {strategy or 'nothing'}"
                 self._step(entry["incident_id"], "commanded" if acts else "decided", told)
             case "commanded":
                 command = entry["command"]

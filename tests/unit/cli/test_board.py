@@ -64,7 +64,7 @@ def test_an_incident_passes_its_stages(board: Board) -> None:
     assert stage(board) == ("reported", "classifying")
     take(board, Counted(incident_id=INCIDENT, lane="normal", sequences=[1], event_ids=["e"], error_count=4))
     take(board, decided())
-    assert stage(board) == ("commanded", "isolate (attempt 1)")
+    assert stage(board) == ("commanded", "isolate #1")
     take(board, attempted("apply"))
     assert stage(board) == ("verified", "isolate helped")
     take(board, Commanded(incident_id=INCIDENT, command=command("undo")), attempted("undo"))
