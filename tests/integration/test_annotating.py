@@ -70,6 +70,7 @@ async def test_an_incident_that_the_owner_has_forgotten_can_be_written_on(
     [
         ("note", {"arguments": {"incident": "i1"}}, "names an agent and an incident"),
         ("note", {"agent": ref("a1")}, "names an agent and an incident"),
+        ("note", {"agent": ref("a1"), "arguments": {"incident": "a b"}}, "names an agent and an incident"),
         ("note", {"agent": ref("a1"), "arguments": {"incident": "i1"}}, "there is no incident i1 of runtime/a1"),
         ("relabel", {"agent": ref("a1"), "arguments": {"incident": "i1"}}, "None is no category"),
         ("relabel", {"agent": ref("a1"), "arguments": {"incident": "i1", "category": "unknown"}}, "no category"),

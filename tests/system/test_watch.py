@@ -18,7 +18,7 @@ from mendbus import codec, streams
 from mendbus.bus import Bus, Message
 from mendbus.bus.nats import connect
 from mendbus.contracts.ids import new_id
-from mendbus.contracts.journal import Entry, JournalRecord
+from mendbus.contracts.journal import Concluded, Entry, JournalRecord
 from mendbus.contracts.messages import AgentRef, Alert, ControlResult, HealthStatus
 from mendbus.settings import Settings
 from mendbus.testing import eventually
@@ -114,11 +114,11 @@ async def test_the_live_view_draws_resizes_and_leaves_a_clean_terminal(
     assert terminal.state() == "1 0"
     await write(bus, settings, 1, opened(incident))
     await terminal.shows("incidents (1)", "●○○○○", "classifying", "ValueError: boom", "1 incidents/min")
-    where, told = settings.subjects.outcome("runtime", "r1"), outcome(incident_id=incident, sequence=0, settled=None)
-    await bus.store(where, codec.encode(told))
+    told = outcome(incident_id=incident, sequence=0, settled=None)
+    await write(bus, settings, 2, Concluded(outcome=told))
     await terminal.shows("●●●●●", "settling after retry")
     escalated = told.model_copy(update={"sequence": 1, "outcome": "escalated"})
-    await bus.store(where, codec.encode(escalated))
+    await write(bus, settings, 3, Concluded(outcome=escalated))
     agent = AgentRef(kind="runtime", id="r1")
     status = HealthStatus(id="s", time_unix_nano=1, agent=agent, status="failed", score=0.0, reason="silent")
     await bus.publish(settings.subjects.status("runtime", "r1"), codec.encode(status))
@@ -136,7 +136,8 @@ async def test_the_live_view_draws_resizes_and_leaves_a_clean_terminal(
 
 def _fits(screen: str, height: int) -> str | None:
     lines = screen.rstrip("\n").split("\n")
-    return screen if len(lines) == height and lines[-1].startswith("Ctrl-C ends") else None
+    whole = len(lines) == height and lines[0].startswith("mendbus") and lines[-1].startswith("Ctrl-C ends")
+    return screen if whole else None
 
 
 async def test_without_a_terminal_it_writes_lines(settings: Settings, bus: Bus) -> None:

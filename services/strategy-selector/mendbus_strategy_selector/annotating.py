@@ -5,7 +5,7 @@ It changes nothing that is done; it stands in `journal.control`, for whoever rea
 
 from typing import Final
 
-from mendbus.contracts.ids import made_at
+from mendbus.contracts.ids import is_token, made_at
 from mendbus.contracts.journal import NOTE, RELABEL, Operated
 from mendbus.contracts.messages import Control
 from mendbus.contracts.subjects import HEADER_ID
@@ -24,7 +24,7 @@ def annotation(control: Control) -> Operated:
     Raises `ValueError` for one that names no incident, says nothing, or whose category or severity is none.
     """
     incident, reason = control.arguments.get("incident"), (control.reason or "").strip()
-    if control.agent is None or not isinstance(incident, str):
+    if control.agent is None or not isinstance(incident, str) or not is_token(incident):
         msg = f"{control.verb} names an agent and an incident; without them there is nothing to write on"
         raise ValueError(msg)
     if not reason:

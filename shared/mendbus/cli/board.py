@@ -3,12 +3,13 @@
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Any, Final, Literal
 
-from mendbus.cli.incidents import is_open
+from mendbus.cli.incidents import DONE
 from mendbus.cli.output import clean
 from mendbus.contracts.canary import is_canary
-from mendbus.contracts.messages import Alert, HealthStatus, RecoveryOutcome
+from mendbus.contracts.messages import Alert, HealthStatus
 
 Stage = Literal["reported", "decided", "commanded", "verified", "settling", "waiting"]
 STAGES: Final[tuple[Stage, ...]] = ("reported", "decided", "commanded", "verified", "settling")
@@ -21,6 +22,8 @@ MAX_AGENTS: Final = 10_000
 
 _NANO: Final = 1_000_000_000
 _TEXT: Final = 200
+_CANARIES: Final = 100
+"""The canary's last incidents, so that their errors are not counted."""
 _WORST: Final = ("failed", "critical", "poor", "fair", "good", "excellent", "unknown", "retired")
 
 
@@ -62,8 +65,15 @@ class Board:
         self.alerts: dict[str, Alert] = {}
         self.problem = ""
         """Why what is shown may not be whole; empty: it is."""
-        self._events: deque[tuple[int, str, int]] = deque()
+        self._events: list[tuple[int, str, int]] = []
         self._sums: Counter[str] = Counter()
+        self._canary: deque[str] = deque(maxlen=_CANARIES)
+
+    def forget_incidents(self) -> None:
+        """Before they are read again, the rates with them."""
+        self.incidents.clear()
+        self._events.clear()
+        self._sums.clear()
 
     def take_status(self, status: HealthStatus) -> None:
         """A health status."""
@@ -74,8 +84,7 @@ class Board:
     def take_listing(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Agents as the health-monitor lists them."""
         for row in rows:
-            agent = row["agent"]
-            key = f"{agent['kind']}/{agent['id']}"
+            key = _key(row["agent"])
             if not is_canary(key):
                 seen = int(row["last_seen_unix_nano"])
                 self._see(Watched(key, str(row["status"]), float(row["score"]), clean(str(row["reason"])), seen))
@@ -94,29 +103,30 @@ class Board:
             if len(self.alerts) > MAX_LIVE:
                 del self.alerts[next(iter(self.alerts))]
 
-    def take_outcome(self, outcome: RecoveryOutcome) -> None:
-        """An outcome: it may be the last word, or leave the incident settling or waiting."""
-        known = self.incidents.get(outcome.incident_id)
-        if is_canary(outcome.agent) or (known is not None and outcome.sequence <= known.sequence):
+    def take_outcome(self, outcome: Mapping[str, Any]) -> None:
+        """An outcome: it may be the last word, or leave the incident settling or waiting.
+
+        Raises `KeyError` or `TypeError` for what is none.
+        """
+        incident_id = outcome["incident_id"]
+        agent, known = _key(outcome["agent"]), self.incidents.get(incident_id)
+        if is_canary(agent) or (known is not None and outcome["sequence"] < known.sequence):
             return
-        if not is_open(outcome):
-            self.incidents.pop(outcome.incident_id, None)
+        if outcome.get("settled") or outcome["outcome"] in DONE:
+            self.incidents.pop(incident_id, None)
             return
-        error = ""
-        if outcome.error is not None:
-            error = clean(f"{outcome.error.exception.type}: {outcome.error.exception.message}"[:_TEXT])
-        settling = outcome.outcome == "recovered"
-        told = f"settling after {outcome.strategy}" if settling else outcome.outcome.replace("_", " ")
+        settling = outcome["outcome"] == "recovered"
+        told = f"settling after {outcome.get('strategy')}" if settling else outcome["outcome"].replace("_", " ")
         self._hold(
             LiveIncident(
-                id=outcome.incident_id,
-                agent=outcome.agent.key,
-                error=error,
-                opened_unix_nano=outcome.times.reported or self.now(),
+                id=incident_id,
+                agent=agent,
+                error=_error(outcome.get("error")),
+                opened_unix_nano=outcome.get("times", {}).get("reported") or self.now(),
                 stage="settling" if settling else "waiting",
                 told=told,
-                errors=outcome.error_count,
-                sequence=outcome.sequence,
+                errors=outcome["error_count"],
+                sequence=outcome["sequence"],
             )
         )
 
@@ -131,10 +141,7 @@ class Board:
             case "opened":
                 self._opened(entry, at)
             case "counted":
-                incident = self.incidents.get(entry["incident_id"])
-                if incident is not None:
-                    incident.errors += entry["error_count"]
-                    self._count("errors", entry["error_count"], at)
+                self._counted(entry["incident_id"], entry["error_count"], at)
             case "decided":
                 strategy, acts = entry.get("strategy"), entry.get("command") is not None
                 told = f"{strategy} #{entry['attempt']}" if acts else f"decided: {strategy or 'nothing'}"
@@ -151,13 +158,12 @@ class Board:
                 pass
 
     def _opened(self, entry: Mapping[str, Any], at: int) -> None:
-        agent = f"{entry['agent']['kind']}/{entry['agent']['id']}"
-        if is_canary(agent) or entry["incident_id"] in self.incidents:
-            return
-        said = entry["error"]["exception"]
-        error = clean(f"{said['type']}: {said['message']}"[:_TEXT])
-        self._hold(LiveIncident(entry["incident_id"], agent, error, at))
-        self._count("incidents", 1, at)
+        agent = _key(entry["agent"])
+        if is_canary(agent):
+            self._canary.append(entry["incident_id"])
+        elif entry["incident_id"] not in self.incidents:
+            self._hold(LiveIncident(entry["incident_id"], agent, _error(entry["error"]), at))
+            self._count("incidents", 1, at)
 
     def _attempted(self, incident_id: str, *, verified: bool) -> None:
         incident = self.incidents.get(incident_id)
@@ -173,19 +179,29 @@ class Board:
             incident.stage = stage
             incident.told = told
 
+    def _counted(self, incident_id: str, errors: int, at: int) -> None:
+        incident = self.incidents.get(incident_id)
+        if incident is not None:
+            incident.errors += errors
+        if incident_id not in self._canary:
+            self._count("errors", errors, at)
+
     def _concluded(self, outcome: Mapping[str, Any], at: int) -> None:
-        agent = f"{outcome['agent']['kind']}/{outcome['agent']['id']}"
-        if not is_canary(agent) and not outcome.get("settled"):
-            self._count(str(outcome["outcome"]), 1, at)
+        known = self.incidents.get(outcome["incident_id"])
+        # Told again with more errors it is no further outcome.
+        new = outcome["sequence"] == 0 if known is None else known.stage not in ("settling", "waiting")
+        if new and not is_canary(_key(outcome["agent"])):
+            self._count(outcome["outcome"], 1, at)
+        self.take_outcome(outcome)
 
     def _count(self, what: str, number: int, at: int) -> None:
-        self._events.append((at, what, number))
+        heappush(self._events, (at, what, number))
         self._sums[what] += number
 
     def rate(self, what: str) -> int:
         """How many `errors`, `incidents`, or outcomes by their name there were in the last minute."""
         while self._events and self._events[0][0] < self.now() - RATE_SECONDS * _NANO:
-            _, old, number = self._events.popleft()
+            _, old, number = heappop(self._events)
             self._sums[old] -= number
         return self._sums[what]
 
@@ -205,3 +221,14 @@ class Board:
         waiting = [incident for incident in self.incidents.values() if incident.stage == "waiting"]
         under_way.sort(key=lambda incident: (incident.opened_unix_nano, incident.id))
         return under_way + sorted(waiting, key=lambda incident: (-incident.opened_unix_nano, incident.id))
+
+
+def _key(agent: Mapping[str, Any]) -> str:
+    return f"{agent['kind']}/{agent['id']}"
+
+
+def _error(error: Mapping[str, Any] | None) -> str:
+    if error is None:
+        return ""
+    said = error["exception"]
+    return clean(f"{said['type']}: {said['message']}"[:_TEXT])

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _SHORTEST_PREFIX = 8
 _SLACK_NANO = 600 * 1_000_000_000
 _ID_TIME_DIGITS = 12
-_DONE = frozenset(("no_action", "rejected"))
+DONE = frozenset(("no_action", "rejected"))
+"""Outcomes after which nothing more is to come."""
 
 
 class Noted(NamedTuple):
@@ -83,7 +84,7 @@ def under_way(journal: Iterable[Noted]) -> dict[str, Opened]:
 
 def is_open(outcome: RecoveryOutcome) -> bool:
     """Whether an incident is not done with: still settling, or waiting for a person who has not closed it."""
-    return not outcome.settled and outcome.outcome not in _DONE
+    return not outcome.settled and outcome.outcome not in DONE
 
 
 def incident_of(entry: Entry) -> str | None:

@@ -46,7 +46,6 @@ class View:
     async def listen(self) -> None:
         """Returns when nothing can be missed any more."""
         subjects = self._subjects
-        await self._bus.subscribe(subjects.everyone("outcome"), self._outcome)
         await self._bus.subscribe(subjects.everyone("alert"), self._alert)
         await self._bus.subscribe(subjects.everyone("status"), self._status)
         await self._bus.follow(
@@ -57,6 +56,8 @@ class View:
     async def load(self) -> None:
         """Reads what there is already; what cannot be read is said on the board. Raises `BusClosed`."""
         board, subjects = self.board, self._subjects
+        self._waiting, self._seen = [], 0
+        board.forget_incidents()
         board.problem, told = "reading what there is", ""
         try:
             for verb in ("agents", "alerts"):
@@ -70,7 +71,7 @@ class View:
             async for stored in self._bus.read(
                 subjects.stream("RECOVERIES"), subjects.everyone("outcome"), since_unix_nano=since
             ):
-                self._take(RecoveryOutcome, stored.body, board.take_outcome)
+                self._take(RecoveryOutcome, stored.body, self._outcome)
             await self._catch_up()
         except BusClosed:
             raise
@@ -121,14 +122,14 @@ class View:
                 self.board.take_entry(entry, record["time_unix_nano"])
         self.news.set()
 
-    async def _outcome(self, message: Message) -> None:
-        self._take(RecoveryOutcome, message.body, self.board.take_outcome)
-
     async def _alert(self, message: Message) -> None:
         self._take(Alert, message.body, self.board.take_alert)
 
     async def _status(self, message: Message) -> None:
         self._take(HealthStatus, message.body, self.board.take_status)
+
+    def _outcome(self, outcome: RecoveryOutcome) -> None:
+        self.board.take_outcome(outcome.model_dump(exclude_none=True))
 
     def _take(self, model: Any, body: bytes, take: Callable[[Any], None]) -> None:
         with contextlib.suppress(Refused):

@@ -15,7 +15,7 @@ from mendbus.cli.board import Board
 from mendbus.cli.drawing import draw
 from mendbus.contracts.canary import KEY
 from mendbus.contracts.journal import Commanded, Concluded, Counted, Decided, Entry
-from mendbus.contracts.messages import AgentRef, Alert, DecisionSummary, HealthStatus
+from mendbus.contracts.messages import AgentRef, Alert, DecisionSummary, HealthStatus, RecoveryOutcome
 from mendbus.contracts.vocabulary import AlertState, Health
 
 CANARY = AgentRef(kind=KEY.partition("/")[0], id=KEY.partition("/")[2])
@@ -53,6 +53,10 @@ def alert(state: AlertState, agent: AgentRef | None = AGENT, key: str = "k") -> 
     )
 
 
+def tell(board: Board, told: RecoveryOutcome) -> None:
+    board.take_outcome(told.model_dump(exclude_none=True))
+
+
 def stage(board: Board) -> tuple[str, str]:
     (one,) = board.live()
     return one.stage, one.told
@@ -69,29 +73,41 @@ def test_an_incident_passes_its_stages(board: Board) -> None:
     assert stage(board) == ("verified", "isolate helped")
     take(board, Commanded(incident_id=INCIDENT, command=command("undo")), attempted("undo"))
     assert stage(board) == ("decided", "undoing isolate")
-    board.take_outcome(outcome(sequence=0, settled=None))
+    tell(board, outcome(sequence=0, settled=None))
     assert stage(board) == ("settling", "settling after retry")
     assert "x3" in "\n".join(line.plain for line in draw(board, "here", 100, 30))
-    board.take_outcome(outcome(sequence=1))
+    tell(board, outcome(sequence=1))
     assert board.live() == []
     assert (board.rate("errors"), board.rate("incidents")) == (4, 1)
 
 
 def test_what_waits_for_a_person_stays(board: Board) -> None:
     """An escalated incident waits, below those under way, until it is closed; an older word changes nothing."""
-    board.take_outcome(outcome(outcome="escalated", sequence=2, settled=None))
-    board.take_outcome(outcome(sequence=1))
+    tell(board, outcome(outcome="escalated", sequence=2, settled=None))
+    tell(board, outcome(sequence=1))
     take(board, opened("other"))
     assert [(one.id, one.stage) for one in board.live()] == [("other", "reported"), (INCIDENT, "waiting")]
-    board.take_outcome(outcome(outcome="escalated", sequence=3, settled=True))
+    tell(board, outcome(outcome="escalated", sequence=3, settled=True))
     assert [one.id for one in board.live()] == ["other"]
 
 
+def test_what_is_over_is_gone_whatever_is_read_again(board: Board) -> None:
+    """The journal read again from the middle leaves no ghosts, and what waits goes on waiting."""
+    waiting = outcome(incident_id="w", outcome="escalated", sequence=3, settled=None)
+    tell(board, waiting)
+    tell(board, outcome())
+    take(board, opened("w"), decided().model_copy(update={"incident_id": "w"}), Concluded(outcome=waiting))
+    take(board, opened(), decided(), Concluded(outcome=outcome(sequence=0, settled=None)), Concluded(outcome=outcome()))
+    assert stage(board) == ("waiting", "escalated")
+
+
 def test_rates_are_of_the_last_minute() -> None:
-    """What was longer ago than a minute counts no more."""
+    """What was longer ago than a minute counts no more; an outcome that is told again counts once."""
     clock = Clock(REPORTED)
     board = Board(clock)
-    take(board, Concluded(outcome=outcome(settled=None)), Concluded(outcome=outcome(settled=True)))
+    told = [outcome(sequence=number, settled=None) for number in (0, 1)] + [outcome(sequence=2), outcome(sequence=3)]
+    take(board, opened(), *(Concluded(outcome=one) for one in told))
+    take(board, Concluded(outcome=outcome(incident_id="old", sequence=0)), at=REPORTED - 61 * 10**9)
     assert board.rate("recovered") == 1
     clock.pass_seconds(61)
     assert board.rate("recovered") == 0
@@ -99,15 +115,16 @@ def test_rates_are_of_the_last_minute() -> None:
 
 def test_the_canary_is_not_shown(board: Board) -> None:
     """Nothing of the canary is on the board, from whichever side it comes."""
-    board.take_outcome(outcome(agent=CANARY, settled=None))
+    tell(board, outcome(agent=CANARY, settled=None))
     board.take_status(status("failed", CANARY))
     board.take_alert(alert("raised", CANARY))
     listed: dict[str, Any] = {"kind": CANARY.kind, "id": CANARY.id}
     board.take_listing([{"agent": listed, "status": "good", "score": 90, "reason": "", "last_seen_unix_nano": 1}])
     take(board, opened().model_copy(update={"agent": CANARY}))
-    take(board, Concluded(outcome=outcome(agent=CANARY, settled=None)))
+    take(board, Counted(incident_id=INCIDENT, lane="normal", sequences=[1], event_ids=["e"], error_count=4))
+    take(board, Concluded(outcome=outcome(agent=CANARY, sequence=0, settled=None)))
     assert not {**board.agents, **board.alerts, **board.incidents}
-    assert board.rate("recovered") == 0
+    assert (board.rate("recovered"), board.rate("errors"), board.rate("incidents")) == (0, 0, 0)
 
 
 def test_agents_are_counted_and_the_worst_come_first(board: Board) -> None:
@@ -149,7 +166,7 @@ def test_it_fits_every_terminal(width: int, height: int, incidents: int, alerts:
     """Whatever there is to show, there are no more lines than the terminal has, and none is wider."""
     board = Board(Clock(REPORTED))
     for number in range(incidents):
-        board.take_outcome(outcome(incident_id=f"i{number}", outcome="escalated", settled=None))
+        tell(board, outcome(incident_id=f"i{number}", outcome="escalated", settled=None))
     for number in range(alerts):
         board.take_alert(alert("raised", key=f"k{number}").model_copy(update={"summary": "日本語のとても長い説明" * 9}))
     for number in range(agents):
