@@ -72,7 +72,7 @@ def _head(board: Board, where: str, width: int) -> list[Text]:
     agents = _row([("agents", 9, "bold"), *(counts or [("none yet", 10, "dim")])], width)
     minute = 60 / RATE_SECONDS
     rates = (
-        f"{board.rate('errors') / RATE_SECONDS:.1f} errors/s",
+        f"{board.rate('errors') * minute:.0f} errors/min",
         f"{board.rate('incidents') * minute:.0f} incidents/min",
         f"{board.rate('recovered') * minute:.0f} recovered/min",
         f"{board.rate('escalated') * minute:.0f} escalated/min",
