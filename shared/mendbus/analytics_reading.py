@@ -38,8 +38,7 @@ async def analyse(
         except Refused:
             continue
         analysis.take(outcome, stored.time_unix_nano)
-    raised = f"{subjects.root}.alert.raised.*"
-    async for stored in bus.read(subjects.stream("ALERTS"), raised, since_unix_nano=start):
+    async for stored in bus.read(subjects.stream("ALERTS"), subjects.everyone("alert"), since_unix_nano=start):
         if stored.time_unix_nano >= until + _SKEW_NANO:
             break
         try:

@@ -38,17 +38,21 @@ RELABEL_COLUMNS: Final = (
 class RelabelRows(IncidentRows):
     """Turns stored outcomes into rows, one a relabelled incident, in constant memory as `IncidentRows` does."""
 
-    def __init__(self, relabels: Mapping[str, Relabel], held: int = HELD) -> None:
+    def __init__(self, held: int = HELD) -> None:
         super().__init__(held)
-        self._relabels = relabels
+        self.relabels: Mapping[str, Relabel] = {}
+
+    async def prepare(self, bus: Bus, subjects: Subjects) -> None:
+        """Reads the relabellings that are kept. Raises `NoResponders` where there is no journal."""
+        self.relabels = (await read_annotations(bus, subjects)).relabels
 
     def wants(self, outcome: RecoveryOutcome) -> bool:
         """Whether somebody relabelled the incident, and it can be learnt from."""
-        return outcome.incident_id in self._relabels and outcome.error is not None
+        return outcome.incident_id in self.relabels and outcome.error is not None
 
     def row(self, outcome: RecoveryOutcome, stored_unix_nano: int) -> Row:
         """An example: the error, and what it was."""
-        relabel, found, error = self._relabels[outcome.incident_id], outcome.classification, outcome.error
+        relabel, found, error = self.relabels[outcome.incident_id], outcome.classification, outcome.error
         row: Row = dict.fromkeys(RELABEL_COLUMNS)
         row |= timed(relabel.time_unix_nano)
         row |= {"incident_id": outcome.incident_id, "agent": outcome.agent.key, "kind": outcome.agent.kind}
@@ -62,8 +66,3 @@ class RelabelRows(IncidentRows):
             whole = error.model_dump(exclude_none=True)
             row |= picked(whole, ("operation",)) | {"error": whole}
         return row
-
-
-async def relabel_rows(bus: Bus, subjects: Subjects) -> RelabelRows:
-    """Rows of the relabellings that are kept. Raises `NoResponders` where there is no journal."""
-    return RelabelRows((await read_annotations(bus, subjects)).relabels)

@@ -1,15 +1,15 @@
 """What can be exported, in one table, and the one way in which a stream becomes rows."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from mendbus.bus import Bus, StoredMessage
 from mendbus.contracts.subjects import Subjects
 from mendbus.export import AUDIT_COLUMNS, INCIDENT_COLUMNS, AuditRows, IncidentRows, Row
 from mendbus.export_alerts import ALERT_COLUMNS, AlertRows
-from mendbus.export_relabels import RELABEL_COLUMNS, relabel_rows
+from mendbus.export_relabels import RELABEL_COLUMNS, RelabelRows
 
 
 class Rows(Protocol):
@@ -24,6 +24,15 @@ class Rows(Protocol):
         ...
 
 
+@runtime_checkable
+class Prepared(Protocol):
+    """Rows that need to read something else first."""
+
+    async def prepare(self, bus: Bus, subjects: Subjects) -> None:
+        """Reads it. Raises `NoResponders` where its stream is missing."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Export:
     """One export: its columns in their order, the stream it is read from, and who makes rows of that.
@@ -34,24 +43,15 @@ class Export:
     columns: tuple[str, ...]
     stream: str
     family: str
-    rows: Callable[[Bus, Subjects], Awaitable[Rows]]
-
-
-def alone(make: Callable[[], Rows]) -> Callable[[Bus, Subjects], Awaitable[Rows]]:
-    """Rows that need nothing but the messages."""
-
-    async def made(_bus: Bus, _subjects: Subjects) -> Rows:
-        return make()
-
-    return made
+    rows: Callable[[], Rows]
 
 
 EXPORTS: Final[Mapping[str, Export]] = MappingProxyType(
     {
-        "audit": Export(AUDIT_COLUMNS, "JOURNAL", "journal", alone(AuditRows)),
-        "incidents": Export(INCIDENT_COLUMNS, "RECOVERIES", "outcome", alone(IncidentRows)),
-        "alerts": Export(ALERT_COLUMNS, "ALERTS", "alert", alone(AlertRows)),
-        "relabels": Export(RELABEL_COLUMNS, "RECOVERIES", "outcome", relabel_rows),
+        "audit": Export(AUDIT_COLUMNS, "JOURNAL", "journal", AuditRows),
+        "incidents": Export(INCIDENT_COLUMNS, "RECOVERIES", "outcome", IncidentRows),
+        "alerts": Export(ALERT_COLUMNS, "ALERTS", "alert", AlertRows),
+        "relabels": Export(RELABEL_COLUMNS, "RECOVERIES", "outcome", RelabelRows),
     }
 )
 
@@ -68,7 +68,9 @@ async def rows_of(
 
     `on_message` is told the stream sequence of each message that was read. Raises `NoResponders` without the stream.
     """
-    rows = await export.rows(bus, subjects)
+    rows = export.rows()
+    if isinstance(rows, Prepared):
+        await rows.prepare(bus, subjects)
     async for message in bus.read(
         subjects.stream(export.stream), subjects.everyone(export.family), since_unix_nano=since
     ):

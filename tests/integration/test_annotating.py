@@ -9,6 +9,7 @@ from tests.integration.operating import order, ref
 from tests.integration.test_orders_cli import use
 from tests.integration.test_pipeline import pipeline
 
+from mendbus.analytics_reading import analyse
 from mendbus.annotations import read_annotations
 from mendbus.audit_reading import verify
 from mendbus.cli import explaining, listing, notes, ordering
@@ -21,7 +22,7 @@ STORAGE: dict[str, Any] = {"category": "storage", "severity": "critical"}
 async def test_what_a_person_writes_is_on_disk_and_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A note and a relabelling stand in a journal that is whole; `incidents` and `explain` show them."""
+    """A note and a relabelling stand in a journal that is whole; `incidents`, `explain` and analytics tell them."""
     async with pipeline(tmp_path) as run:
         use(monkeypatch, run)
         for module in (notes, explaining, listing):
@@ -47,6 +48,10 @@ async def test_what_a_person_writes_is_on_disk_and_shown(
         assert "critical" in shown
         await listing.show(run.settings, 10, 60.0, None, only_open=False, as_json=True)
         assert json.loads(capsys.readouterr().out)[0]["relabel"]["category"] == "storage"
+        report = await analyse(run.bus, run.subjects, 0, 2**62)
+        assert (report.incidents, report.success.hits, report.most_failing_agent) == (1, 1, "runtime/a1")
+        assert (report.relabelled, report.most_common_category) == (1, "storage")
+        assert [(row.strategy, row.success.hits) for row in report.strategies] == [("retry", 1)]
         assert (await verify(run.bus, run.subjects, [], lambda: 0, chain="control")).whole
 
 

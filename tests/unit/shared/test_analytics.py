@@ -23,11 +23,15 @@ from mendbus.contracts.messages import (
     RecoveryOutcome,
     Times,
 )
-from mendbus.contracts.vocabulary import CATEGORIES, STRATEGIES, Category, Outcome, Strategy
+from mendbus.contracts.vocabulary import CATEGORIES, STRATEGIES, AlertState, Category, Outcome, Strategy
 from mendbus.prevention import hint
 
 START = 1_700_000_000_000 * MS
 END = START + 3_600_000 * MS
+
+
+def alert(state: AlertState, agent: AgentRef | None = None, at: int = START, key: str = "k") -> Alert:
+    return Alert(id="a", key=key, time_unix_nano=at, severity="major", state=state, agent=agent, summary="s")
 
 
 def incident(number: int, at: int | None = None) -> str:
@@ -183,13 +187,20 @@ def test_the_canary_counts_nowhere() -> None:
     canary = AgentRef(kind=kind, id=name)
     analysis = Analysis(START, END)
     analysis.take(told(1).model_copy(update={"agent": canary}), START)
-    for agent, state in ((canary, "raised"), (None, "raised"), (None, "resolved")):
-        analysis.take_alert(
-            Alert(id="a", key="k", time_unix_nano=START, severity="major", state=state, agent=agent, summary="s")
-        )
+    analysis.take_alert(alert("raised", canary))
     report = analysis.report()
-    assert (report.incidents, report.alerts_raised, report.alerts) == (0, 1, {"major": 1})
-    assert report.most_failing_agent is None
+    assert (report.incidents, report.alerts_raised, report.most_failing_agent) == (0, 0, None)
+
+
+def test_an_alert_counts_each_time_it_is_raised() -> None:
+    """Told again while it is open it is the same alert; raised after it was resolved it is another; others stay out."""
+    analysis = Analysis(START, END, held=2)
+    for state in ("raised", "acknowledged", "raised", "resolved", "raised"):
+        analysis.take_alert(alert(state))
+    analysis.take_alert(alert("raised", at=END, key="later"))
+    analysis.take_alert(alert("acknowledged", key="from before"))
+    report = analysis.report()
+    assert (report.alerts_raised, report.alerts) == (2, {"major": 2})
 
 
 def test_failures_that_come_back_have_a_hint() -> None:

@@ -60,7 +60,8 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_relabelling_is_an_example_to_learn_from() -> None:
     """A row has the label, what was found instead, and the whole error; other incidents have none."""
-    rows = RelabelRows({INCIDENT: Relabel(REPORTED, "kim", "storage", None, "the disk")})
+    rows = RelabelRows()
+    rows.relabels = {INCIDENT: Relabel(REPORTED, "kim", "storage", None, "the disk")}
     where = SUBJECTS.outcome("runtime", "r1")
     seen = [outcome(sequence=0), outcome(incident_id="other"), outcome(sequence=2, error=None), outcome(sequence=1)]
     assert [row for one in seen for row in rows.of(stored(one, where))] == []

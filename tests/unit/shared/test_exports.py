@@ -17,7 +17,7 @@ from mendbus.contracts.messages import AgentRef, Alert, ErrorReported, Exception
 from mendbus.contracts.subjects import Subjects
 from mendbus.export import IncidentRows, Row, csv_line
 from mendbus.export_alerts import ALERT_COLUMNS, AlertRows
-from mendbus.exports import EXPORTS, Export, alone, rows_of
+from mendbus.exports import EXPORTS, Export, rows_of
 
 SUBJECTS = Subjects()
 AGENT = AgentRef(kind="runtime", id="r1")
@@ -79,7 +79,7 @@ class Bare(IncidentRows):
         return {"incident_id": outcome.incident_id, "time_unix_nano": stored_unix_nano}
 
 
-INCIDENTS = Export(("incident_id", "time_unix_nano"), "RECOVERIES", "outcome", alone(Bare))
+INCIDENTS = Export(("incident_id", "time_unix_nano"), "RECOVERIES", "outcome", Bare)
 
 
 @pytest.mark.parametrize(
