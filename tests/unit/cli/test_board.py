@@ -160,7 +160,7 @@ def test_memory_is_bounded(board: Board, monkeypatch: pytest.MonkeyPatch) -> Non
     assert list(board.agents) == ["a/0", "a/1"]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 150), st.integers(1, 60), st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))
 def test_it_fits_every_terminal(width: int, height: int, incidents: int, alerts: int, agents: int) -> None:
     """Whatever there is to show, there are no more lines than the terminal has, and none is wider."""

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.cli.samples import MS, error, outcome
 
@@ -134,6 +134,7 @@ STANDINGS = st.tuples(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(STANDINGS, max_size=40))
 def test_what_was_replaced_leaves_no_trace(said: list[Any]) -> None:
     """All outcomes of all incidents come to the same as the last ones alone, but for whom a person was asked."""
@@ -219,6 +220,7 @@ def test_failures_that_come_back_have_a_hint() -> None:
     assert row.first_unix_nano == START + 1000 * MS
 
 
+@settings(deadline=None)
 @given(st.sampled_from(CATEGORIES), st.none() | st.sampled_from(STRATEGIES))
 def test_every_pair_has_a_hint(category: Category, helped: Strategy | None) -> None:
     """Whatever failed and whatever helped, there is one sentence that says where to look."""

@@ -3,7 +3,7 @@
 from math import ceil
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mendbus.measures import ERROR, Durations, Spread, share
@@ -20,6 +20,7 @@ def test_an_interval_is_wilson_s() -> None:
     assert share(0, 5).low == 0.0
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10**9).flatmap(lambda of: st.tuples(st.integers(0, of), st.just(of))))
 def test_an_interval_holds_its_share(counts: tuple[int, int]) -> None:
     """Whatever was counted, the bounds lie between 0 and 1 and the share between the bounds."""
@@ -30,6 +31,7 @@ def test_an_interval_holds_its_share(counts: tuple[int, int]) -> None:
     assert 0 <= found.low <= found.share <= found.high <= 1
 
 
+@settings(deadline=None)
 @given(st.lists(NANOS, min_size=1, max_size=50), st.sampled_from((0.5, 0.9)))
 def test_a_quantile_is_true_to_within_one_per_cent(values: list[int], q: float) -> None:
     """The quantile is within 1 % of the value that so many of all do not exceed."""
@@ -40,6 +42,7 @@ def test_a_quantile_is_true_to_within_one_per_cent(values: list[int], q: float) 
     assert durations.quantile(q) == pytest.approx(exact, rel=ERROR * 1.01)
 
 
+@settings(deadline=None)
 @given(st.lists(NANOS, max_size=20), st.lists(NANOS, max_size=20))
 def test_what_is_taken_out_was_never_there(stay: list[int], go: list[int]) -> None:
     """Durations that were added and taken out leave no trace."""
