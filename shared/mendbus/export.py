@@ -130,24 +130,28 @@ class AuditRows:
         try:
             record = codec.decode(JournalRecord, message.body, MAX_SERVICE_BODY)
         except Refused as refused:
-            yield row | _time(message.time_unix_nano) | {"kind": "unreadable", "reason": str(refused)}
+            yield row | timed(message.time_unix_nano) | {"kind": "unreadable", "reason": str(refused)}
             return
-        row |= _time(record.time_unix_nano)
+        row |= timed(record.time_unix_nano)
         row |= {"number": record.number, "record_id": record.id, "previous": record.previous}
         for index, entry in enumerate(record.entries):
             yield row | {"entry": index} | self._entry(entry, record.owner)
 
+    def rest(self) -> Iterator[Row]:
+        """None: each record makes its rows at once."""
+        return iter(())
+
     def _entry(self, entry: BaseModel, owner: str) -> Row:
         value = entry.model_dump(exclude_none=True)
         told: Row = {"by": owner, "details": value}
-        told |= _picked(value, ("incident_id", "fingerprint", "attempt", "command_id", "strategy", "trace_id"))
-        told |= _picked(value, ("by", "reason", "error_count", "event_ids"))
+        told |= picked(value, ("incident_id", "fingerprint", "attempt", "command_id", "strategy", "trace_id"))
+        told |= picked(value, ("by", "reason", "error_count", "event_ids"))
         agent = value.get("agent")
         if isinstance(agent, dict):
             told["agent"] = _key(cast("Mapping[str, Any]", agent))
         told |= _error(value.get("error"))
-        told |= _picked(value.get("classification"), ("category", "severity"))
-        told |= _picked(value.get("decision"), ("reason",))
+        told |= picked(value.get("classification"), ("category", "severity"))
+        told |= picked(value.get("decision"), ("reason",))
         kind = str(value["type"])
         told["kind"] = _KINDS.get(kind, kind)
         if "code" in value:
@@ -162,13 +166,13 @@ class AuditRows:
         elif kind == "concluded":
             told |= _concluded(value["outcome"])
         elif kind == "operated":
-            told["action"] = value["verb"]
+            told |= picked(value, ("category", "severity")) | {"action": value["verb"]}
             if value["verb"] in ("approve", "reject"):
                 told["kind"] = "approval"
         return told
 
     def _command(self, command: Mapping[str, Any]) -> Row:
-        told = _picked(command, ("command_id", "attempt", "action", "strategy"))
+        told = picked(command, ("command_id", "attempt", "action", "strategy"))
         told["agent"] = _key(command["agent"])
         self._commands[command["command_id"]] = told
         while len(self._commands) > _COMMANDS:
@@ -178,22 +182,22 @@ class AuditRows:
     def _attempt(self, value: Mapping[str, Any]) -> Row:
         result = value["result"]
         told = dict(self._commands.get(value["command_id"], {}))
-        told |= _picked(result, ("status", "verified"))
+        told |= picked(result, ("status", "verified"))
         told["reason"] = result.get("detail")
         return told
 
 
 def _concluded(outcome: Mapping[str, Any]) -> Row:
-    told = _picked(outcome, ("incident_id", "fingerprint", "outcome", "reason", "strategy", "trace_id"))
-    told |= _picked(outcome, ("error_count",)) | {"agent": _key(outcome["agent"])}
-    told |= _error(outcome.get("error")) | _picked(outcome.get("classification"), ("category", "severity"))
+    told = picked(outcome, ("incident_id", "fingerprint", "outcome", "reason", "strategy", "trace_id"))
+    told |= picked(outcome, ("error_count",)) | {"agent": _key(outcome["agent"])}
+    told |= _error(outcome.get("error")) | picked(outcome.get("classification"), ("category", "severity"))
     return told
 
 
 def _error(error: Mapping[str, Any] | None) -> Row:
     if not error:
         return {}
-    told = _picked(error, ("severity", "category"))
+    told = picked(error, ("severity", "category"))
     return told | {"error_type": error["exception"]["type"], "error_message": error["exception"]["message"]}
 
 
@@ -201,11 +205,13 @@ def _key(agent: Mapping[str, Any]) -> str:
     return f"{agent['kind']}/{agent['id']}"
 
 
-def _picked(value: Mapping[str, Any] | None, names: Sequence[str]) -> Row:
+def picked(value: Mapping[str, Any] | None, names: Sequence[str]) -> Row:
+    """Those of some values that are there."""
     return {name: value[name] for name in names if value.get(name) is not None} if value else {}
 
 
-def _time(unix_nano: int) -> Row:
+def timed(unix_nano: int) -> Row:
+    """The two columns of a row's time."""
     return {"time": rfc3339(unix_nano), "time_unix_nano": unix_nano}
 
 
@@ -226,27 +232,37 @@ class IncidentRows:
             outcome = codec.decode(RecoveryOutcome, message.body, MAX_SERVICE_BODY)
         except Refused:
             return
+        if not self.wants(outcome):
+            return
         known = self._last.get(outcome.incident_id)
         if known is None or outcome.sequence > known[0].sequence:
             self._last[outcome.incident_id] = outcome, message.time_unix_nano
             self._last.move_to_end(outcome.incident_id)
         if len(self._last) > self._held:
-            yield incident_row(*self._last.popitem(last=False)[1])
+            yield self.row(*self._last.popitem(last=False)[1])
 
     def rest(self) -> Iterator[Row]:
         """Those held back until the end."""
         while self._last:
-            yield incident_row(*self._last.popitem(last=False)[1])
+            yield self.row(*self._last.popitem(last=False)[1])
+
+    def row(self, outcome: RecoveryOutcome, stored_unix_nano: int) -> Row:
+        """The row of an incident whose last outcome this is."""
+        return incident_row(outcome, stored_unix_nano)
+
+    def wants(self, outcome: RecoveryOutcome) -> bool:
+        """Whether the incident of an outcome has a row here."""
+        return True
 
 
 def incident_row(outcome: RecoveryOutcome, stored_unix_nano: int) -> Row:
     """One incident as it stands with this outcome."""
     value = outcome.model_dump(exclude_none=True)
     row: Row = dict.fromkeys(INCIDENT_COLUMNS)
-    row |= _time(stored_unix_nano) | _concluded(value)
-    row |= _picked(value, ("sequence", "event_count", "settled", "undone"))
-    row |= _picked(value.get("classification"), ("confidence",)) | _picked(value.get("decision"), ("rule", "policy"))
-    row |= _picked(value.get("error"), ("operation",))
+    row |= timed(stored_unix_nano) | _concluded(value)
+    row |= picked(value, ("sequence", "event_count", "settled", "undone"))
+    row |= picked(value.get("classification"), ("confidence",)) | picked(value.get("decision"), ("rule", "policy"))
+    row |= picked(value.get("error"), ("operation",))
     row |= {"attempts": len(outcome.attempts), "details": value}
     times = outcome.times.model_dump()
     for stage, at in times.items():

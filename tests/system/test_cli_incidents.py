@@ -1,5 +1,6 @@
 """Commands that show incidents and their traces: what was stored is what they show."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,6 +8,8 @@ from tests.system.commands import OTHER, do, in_json, journal, keep, many, mendb
 from tests.unit.cli.samples import INCIDENT, REPORTED, error, outcome
 
 from mendbus.bus import Bus
+from mendbus.contracts.journal import JournalRecord, Operated
+from mendbus.contracts.messages import Alert
 from mendbus.settings import Settings
 from mendbus.traces import SpanRow, TraceFile
 
@@ -79,6 +82,32 @@ def test_an_incident_is_never_guessed(settings: Settings, prefix: str, said: str
     shown = mendbus("explain", prefix)
     assert shown.exit_code == 1
     assert said in shown.stderr
+
+
+def test_what_incidents_came_to_is_told_and_exported(settings: Settings) -> None:
+    """Analytics read the range that is asked for; every export reads its stream."""
+    subjects = settings.subjects
+    label = Operated(verb="relabel", by="kim", incident_id=OTHER, reason="the disk", category="storage")
+    record = JournalRecord(
+        id="r", time_unix_nano=REPORTED, partition=0, number=1, owner="selector/x", previous="", entries=[label]
+    )
+    alert = Alert(id="a-1", key="k", time_unix_nano=REPORTED, severity="major", state="raised", summary="look")
+    keep(
+        settings,
+        *many(subjects),
+        (subjects.journal_control, record),
+        (subjects.alert("raised", "major"), alert),
+    )
+    report = in_json("analytics", "--from", "2023-11-14T00:00Z", "--to", "2023-11-15T00:00Z")
+    assert (report["incidents"], report["success"]["hits"], report["success"]["of"]) == (2, 1, 2)
+    assert [row["category"] for row in report["categories"]] == ["storage", "build"]
+    assert "recovered       50.0% (9%-91%, 1 of 2)" in mendbus("analytics", "--from", "2023-11-14").stdout
+    assert in_json("analytics", "--from", "1h")["incidents"] == 0
+    (row,) = [json.loads(line) for line in mendbus("export", "relabels").stdout.splitlines()]
+    assert (row["category"], row["error"]["exception"]["type"]) == ("storage", "ValueError")
+    head, row = mendbus("export", "alerts", "--format", "csv").stdout.splitlines()
+    assert head.startswith("time,time_unix_nano,sequence,alert_id,key,state,severity")
+    assert "a-1,k,raised,major" in row
 
 
 def _span(trace: str, span: str, incident: str, start: int) -> SpanRow:

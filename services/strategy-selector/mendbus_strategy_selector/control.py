@@ -1,5 +1,5 @@
-"""Orders of operators: pause, resume, approve, reject, close, rehearse, status, replay. The owner of what an order
-names does it, and answers when it is on disk; an order that names nothing acts on nothing.
+"""Orders of operators: pause, resume, approve, reject, close, note, relabel, rehearse, status, replay. The owner of
+what an order names does it, and answers when it is on disk; an order that names nothing acts on nothing.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from mendbus.contracts.messages import Control, ControlResult
 from mendbus.contracts.subjects import MAX_BODY, partition_of
 from mendbus.runtime import Runtime
 from mendbus.telemetry import Span
+from mendbus_strategy_selector.annotating import ANNOTATIONS, annotation, known
 from mendbus_strategy_selector.control_journal import write_control
 from mendbus_strategy_selector.ownership import Ownership
 from mendbus_strategy_selector.parking import INCIDENT_VERBS
@@ -28,7 +29,7 @@ log = logging.getLogger("mendbus")
 _NANO = 1_000_000_000
 _SECONDS = 5.0
 REHEARSE = "rehearse"
-VERBS = ("pause", "resume", REHEARSE, "status", *sorted(INCIDENT_VERBS))
+VERBS = ("pause", "resume", REHEARSE, "status", *sorted(INCIDENT_VERBS), *ANNOTATIONS)
 
 
 class Controls:
@@ -74,6 +75,9 @@ class Controls:
         """The partition whose owner answers; None: every replica does."""
         if control.verb == "status":
             return None
+        if control.verb in ANNOTATIONS:
+            # Into the short journal of operators: whoever shows an incident reads all of it.
+            return 0
         return partition_of(control.agent.kind, control.agent.id) if control.agent else 0
 
     async def _do(self, control: Control) -> tuple[str, dict[str, Any]]:
@@ -86,6 +90,13 @@ class Controls:
                 raise ValueError(msg)
             partition = self._ownership.owned(partition_of(control.agent.kind, control.agent.id))
             return await partition.operate(control, incident) if partition else "", {}
+        if control.verb in ANNOTATIONS:
+            note = annotation(control)
+            if not await known(self._runtime, self._context.overview.incidents, control):
+                msg = f"there is no incident {note.incident_id} of {control.agent.key if control.agent else '?'}"
+                raise ValueError(msg)
+            await write_control(self._runtime, note)
+            return "on disk", {}
         entry = operated(control, self._runtime.now)
         if control.agent is None:
             await write_control(self._runtime, entry)

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from mendbus.cli import (
+    analytics,
     audit,
     bench,
     conformance,
@@ -18,6 +19,7 @@ from mendbus.cli import (
     doctor,
     export,
     inject,
+    notes,
     pipeline,
     profile,
     supervise,
@@ -72,7 +74,7 @@ def build() -> typer.Typer:
     app.callback()(_root)
     for command in (up.up, bench.demo, up.run, supervise.supervise, pipeline.report, pipeline.watch):
         app.command()(command)
-    for command in (pipeline.incidents, pipeline.explain):
+    for command in (pipeline.incidents, pipeline.explain, analytics.analytics, notes.note, notes.relabel):
         app.command()(command)
     app.command()(inject.inject)
     app.command()(trace.trace)

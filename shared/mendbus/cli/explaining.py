@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from mendbus.annotations import Annotations, read_annotations
 from mendbus.cli.connect import connected
-from mendbus.cli.incidents import Noted, find_journal, find_outcomes, incident_of, read_journal
+from mendbus.cli.incidents import Noted, find_journal, find_outcomes, incident_of, read_journal, time_of
 from mendbus.cli.listing import standing
 from mendbus.cli.output import ago, clean, document, moment, ms, say
 from mendbus.contracts.errors import MendbusError
@@ -31,6 +32,7 @@ async def tell(settings: Settings, prefix: str, *, audit: bool, as_json: bool) -
             journal = [noted for noted in entries if incident_of(noted.entry) == last.incident_id]
         else:
             journal = []
+        written = await read_annotations(bus, subjects, time_of(prefix))
     if not outcomes and not journal:
         raise MendbusError(f"there is no incident that begins with {prefix!r}: see `mendbus incidents`")
     if as_json:
@@ -39,16 +41,22 @@ async def tell(settings: Settings, prefix: str, *, audit: bool, as_json: bool) -
                 "incident": outcomes[-1].model_dump(exclude_none=True) if outcomes else None,
                 "outcomes": [outcome.model_dump(exclude_none=True) for outcome in outcomes],
                 "journal": [_entry(noted) for noted in journal],
+                **written.facts(_incident(outcomes, journal)),
             }
         )
         return
-    for line in lines_of(outcomes, journal):
+    for line in lines_of(outcomes, journal, written):
         say(line)
 
 
-def lines_of(outcomes: Sequence[RecoveryOutcome], journal: Sequence[Noted]) -> list[str]:
-    """Everything about one incident: from its outcomes if it has some, and these entries of the journal."""
-    lines = [*(_concluded(outcomes) if outcomes else _open(journal)), *_audit(journal)]
+def lines_of(
+    outcomes: Sequence[RecoveryOutcome], journal: Sequence[Noted], written: Annotations | None = None
+) -> list[str]:
+    """Everything about one incident: from its outcomes if it has some, these entries of the journal, and what people
+    wrote on it.
+    """
+    lines = [*(_concluded(outcomes) if outcomes else _open(journal))]
+    lines += [*_written(written, _incident(outcomes, journal)), *_audit(journal)] if written else _audit(journal)
     return ["".join(c if c.isprintable() else "?" for c in line) for line in lines]
 
 
@@ -141,6 +149,19 @@ def _open(journal: Sequence[Noted]) -> Iterator[str]:
         yield from _error(opened.error)
         if opened.trace_id:
             yield f"  trace           {opened.trace_id} (mendbus trace {opened.trace_id[:12]})"
+
+
+def _incident(outcomes: Sequence[RecoveryOutcome], journal: Sequence[Noted]) -> str:
+    return outcomes[-1].incident_id if outcomes else incident_of(journal[0].entry) or ""
+
+
+def _written(written: Annotations, incident: str) -> Iterator[str]:
+    if relabel := written.relabels.get(incident):
+        what = relabel.category + (f", {relabel.severity}" if relabel.severity else "")
+        when = f"{ago(relabel.time_unix_nano)} ago"
+        yield f"  relabelled      {what} (by {clean(relabel.by)}, {when}): {clean(relabel.reason)}"
+    for note in written.notes.get(incident, ()):
+        yield f"  note            {clean(note.text)} (by {clean(note.by)}, {ago(note.time_unix_nano)} ago)"
 
 
 def _entry(noted: Noted) -> dict[str, Any]:

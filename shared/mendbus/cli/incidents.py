@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mendbus import codec
 from mendbus.contracts.errors import MendbusError, Refused
 from mendbus.contracts.journal import Concluded, Entry, JournalRecord, Opened
-from mendbus.contracts.messages import RecoveryOutcome
+from mendbus.contracts.messages import AgentRef, RecoveryOutcome
 from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects, partition_of
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _SHORTEST_PREFIX = 8
 _SLACK_NANO = 600 * 1_000_000_000
 _ID_TIME_DIGITS = 12
-_DONE = frozenset(("no_action", "rejected"))
+DONE = frozenset(("no_action", "rejected"))
+"""Outcomes after which nothing more is to come."""
 
 
 class Noted(NamedTuple):
@@ -83,7 +84,7 @@ def under_way(journal: Iterable[Noted]) -> dict[str, Opened]:
 
 def is_open(outcome: RecoveryOutcome) -> bool:
     """Whether an incident is not done with: still settling, or waiting for a person who has not closed it."""
-    return not outcome.settled and outcome.outcome not in _DONE
+    return not outcome.settled and outcome.outcome not in DONE
 
 
 def incident_of(entry: Entry) -> str | None:
@@ -150,6 +151,17 @@ async def find_outcomes(bus: "Bus", subjects: Subjects, prefix: str) -> Sequence
         outcomes = await read_outcomes(bus, subjects)
         found = match(prefix, (outcome.incident_id for outcome in outcomes))
     return sorted((o for o in outcomes if o.incident_id == found), key=lambda outcome: outcome.sequence)
+
+
+async def find_incident(bus: "Bus", subjects: Subjects, prefix: str) -> tuple[str, AgentRef]:
+    """Id and agent of the one incident whose id begins so. Raises `MendbusError` when there is none, or several."""
+    outcomes = await find_outcomes(bus, subjects, prefix)
+    if outcomes:
+        return outcomes[-1].incident_id, outcomes[-1].agent
+    for noted in await find_journal(bus, subjects, prefix):
+        if isinstance(noted.entry, Opened):
+            return noted.entry.incident_id, noted.entry.agent
+    raise MendbusError(f"there is no incident that begins with {prefix!r}: see `mendbus incidents`")
 
 
 async def find_journal(bus: "Bus", subjects: Subjects, prefix: str) -> Sequence[Noted]:

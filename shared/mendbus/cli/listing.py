@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from mendbus.annotations import Annotations, read_annotations
 from mendbus.cli.connect import connected
 from mendbus.cli.incidents import fold, is_open, read_journal, read_outcomes, short_ids, under_way
 from mendbus.cli.output import ago, document, ms, say, table
@@ -11,7 +12,18 @@ from mendbus.contracts.journal import Opened
 from mendbus.contracts.messages import RecoveryOutcome
 from mendbus.settings import Settings
 
-COLUMNS = ("incident", "agent", "category", "severity", "strategy", "outcome", "errors>", "recovered in>", "age>")
+COLUMNS = (
+    "incident",
+    "agent",
+    "category",
+    "severity",
+    "strategy",
+    "outcome",
+    "errors>",
+    "recovered in>",
+    "notes>",
+    "age>",
+)
 
 
 async def show(
@@ -29,6 +41,7 @@ async def show(
     waiting: list[Opened] = []
     async with connected(settings) as bus:
         last = fold(await read_outcomes(bus, subjects, agent, since))
+        written = await read_annotations(bus, subjects, since)
         if only_open:
             journal = await read_journal(bus, subjects, agent, since)
             waiting = [
@@ -41,9 +54,9 @@ async def show(
     told.sort(key=_reported)
     listed: list[RecoveryOutcome | Opened] = [*told, *waiting][-limit:]
     if as_json:
-        document([_facts(one) for one in listed])
+        document([_facts(one) | written.facts(one.incident_id) for one in listed])
     elif listed:
-        table(COLUMNS, [_row(one, ids[one.incident_id]) for one in listed])
+        table(COLUMNS, [_row(one, ids[one.incident_id], written) for one in listed])
     else:
         say("no incidents")
 
@@ -58,21 +71,23 @@ def _facts(one: RecoveryOutcome | Opened) -> dict[str, Any]:
     return one.model_dump(exclude_none=True)
 
 
-def _row(one: RecoveryOutcome | Opened, short: str) -> Sequence[str]:
+def _row(one: RecoveryOutcome | Opened, short: str, written: Annotations) -> Sequence[str]:
+    relabel, notes = written.relabels.get(one.incident_id), str(len(written.notes.get(one.incident_id, ())) or "-")
     if isinstance(one, Opened):
         severity = one.error.severity or "-"
-        return short, one.agent.key, "-", severity, "-", "open", "-", "-", ago(one.error.time_unix_nano)
+        return short, one.agent.key, "-", severity, "-", "open", "-", "-", notes, ago(one.error.time_unix_nano)
     found, times = one.classification, one.times
     taken = times.verified - times.reported if times.verified and times.reported else None
     return (
         short,
         one.agent.key,
-        found.category if found else "-",
-        found.severity if found else "-",
+        f"{relabel.category} (relabelled)" if relabel else found.category if found else "-",
+        (relabel.severity if relabel else None) or (found.severity if found else "-"),
         one.strategy or "-",
         standing(one),
         str(one.error_count),
         ms(taken),
+        notes,
         ago(times.reported),
     )
 

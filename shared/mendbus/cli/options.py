@@ -4,6 +4,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, ParamSpec
 
 import typer
@@ -60,3 +61,17 @@ def seconds_of(text: str) -> float:
     if match is None:
         raise typer.BadParameter(f"{text!r} is no length of time: a number and s, m, h or d, such as 30m")
     return float(match[1]) * _SECONDS[match[2]]
+
+
+def moment_of(text: str, now: int) -> int:
+    """Nanoseconds since 1970 from `7d` (ago) or an RFC 3339 time (UTC where it says nothing else).
+
+    Raises `typer.BadParameter`.
+    """
+    if text[:4].isdecimal() and "-" in text:
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError:
+            raise typer.BadParameter(f"{text!r} is no time: 2026-01-31T12:00:00Z is one") from None
+        return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1e6) * 1000
+    return now - int(seconds_of(text) * 1e9)

@@ -37,7 +37,7 @@ async def send(settings: Settings, order: Order, *, as_json: bool) -> None:
         result = await ask(bus, settings.subjects, control_of(order))
     kind, agent = order.target
     what = order.incident or (f"{kind}/{agent}" if agent else kind or "everything")
-    _print(order.verb, what, result, as_json=as_json)
+    tell(order.verb, what, result, as_json=as_json)
 
 
 async def decide(
@@ -52,7 +52,7 @@ async def decide(
         target = last.agent.kind, last.agent.id
         order = Order(verb, target, reason, by, incident=last.incident_id)
         result = await ask(bus, settings.subjects, control_of(order))
-    _print(verb, last.incident_id, result, as_json=as_json)
+    tell(verb, last.incident_id, result, as_json=as_json)
 
 
 def control_of(order: Order) -> Control:
@@ -94,7 +94,8 @@ async def ask(bus: "Bus", subjects: Subjects, control: Control, seconds: float =
     return codec.decode(ControlResult, reply.body, MAX_SERVICE_BODY)
 
 
-def _print(verb: str, what: str, result: ControlResult, *, as_json: bool) -> None:
+def tell(verb: str, what: str, result: ControlResult, *, as_json: bool) -> None:
+    """Prints what was done about an order. Raises `MendbusError` when it was refused."""
     if not result.ok:
         raise MendbusError(f"{verb} of {what} was refused: {clean(result.detail or 'no reason was given')}")
     if as_json:

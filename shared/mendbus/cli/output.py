@@ -16,6 +16,11 @@ _STYLES = {
 }
 
 
+def is_screen() -> bool:
+    """Whether standard output is a terminal on which text can be placed."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
 def say(text: str = "") -> None:
     """One line of text."""
     print(text, flush=True)

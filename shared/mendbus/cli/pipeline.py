@@ -37,11 +37,23 @@ def report(
 
 
 @with_settings
-def watch(settings: "Settings", as_json: AsJson = False) -> None:
-    """Show outcomes, alerts and statuses live.
+def watch(
+    settings: "Settings",
+    lines: Annotated[bool, typer.Option("--lines", help="One line for each thing that happens.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Watch agents, live incidents, alerts and rates.
 
-    One a line, as they come, until Ctrl-C.
+    On a terminal as a view that redraws itself. Without one, or with --lines: outcomes, alerts and statuses, one a
+    line as they come. Until Ctrl-C.
     """
+    from mendbus.cli.output import is_screen
+
+    if is_screen() and not (lines or as_json):
+        from mendbus.cli.live import show
+
+        run(show(settings))
+        return
     from mendbus.cli.watching import follow
 
     run(follow(settings, as_json=as_json))

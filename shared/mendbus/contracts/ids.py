@@ -5,6 +5,7 @@ import time
 
 _TOKEN_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 TOKEN_MAX = 64
+_HEX = frozenset("0123456789abcdefABCDEF")
 
 
 def new_id(time_unix_nano: int | None = None, random: bytes | None = None) -> str:
@@ -16,6 +17,14 @@ def new_id(time_unix_nano: int | None = None, random: bytes | None = None) -> st
     value |= 0b10 << 62 | noise & 0x3FFF_FFFF_FFFF_FFFF
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def made_at(text: str) -> int | None:
+    """When an id was made, in nanoseconds since 1970 to the millisecond; None for one that is no UUIDv7."""
+    digits = text.replace("-", "")
+    if len(digits) != 32 or digits[12] != "7" or not _HEX.issuperset(digits):
+        return None
+    return int(digits[:12], 16) * 1_000_000
 
 
 def is_token(text: str) -> bool:

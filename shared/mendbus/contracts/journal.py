@@ -14,11 +14,12 @@ from mendbus.contracts.messages import (
     DecisionSummary,
     ErrorReported,
     PredictionSummary,
+    ReadCategory,
     RecoveryCommand,
     RecoveryOutcome,
     Times,
 )
-from mendbus.contracts.vocabulary import Strategy
+from mendbus.contracts.vocabulary import Severity, Strategy
 
 
 class Claimed(WireModel):
@@ -133,12 +134,16 @@ class Released(WireModel):
 LATCH: Final = "latch"
 """The verb of the entry that switches recovery off until a person resumes it; written by the strategy-selector."""
 RESUME: Final = "resume"
+NOTE: Final = "note"
+"""The verb of a person's note on an incident: `reason` is its text."""
+RELABEL: Final = "relabel"
+"""The verb with which a person says what an incident really was: `category`, `severity` and why."""
 
 
 class Operated(WireModel):
     """What an operator did: to an incident, an agent, a kind, or (none of them named) to everything.
 
-    `until_unix_nano`: when a pause ends.
+    `until_unix_nano`: when a pause ends. `category`, `severity`: what an incident was relabelled as.
     """
 
     type: Literal["operated"] = "operated"
@@ -149,6 +154,8 @@ class Operated(WireModel):
     agent: AgentRef | None = None
     kind: Token | None = None
     until_unix_nano: UnixNano | None = None
+    category: ReadCategory | None = None
+    severity: Severity | None = None
 
 
 Entry = Annotated[

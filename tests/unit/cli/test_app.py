@@ -26,6 +26,9 @@ COMMANDS += [
     "close",
     "replay",
     "inject",
+    "analytics",
+    "note",
+    "relabel",
 ]
 NOWHERE = "nats://127.0.0.1:1"
 
@@ -50,7 +53,11 @@ def test_help_names_every_command_on_a_line_of_its_own(runner: CliRunner) -> Non
 
 def test_every_command_takes_json_and_explains_itself(runner: CliRunner) -> None:
     """Each command but those that hand over has --json and a help page."""
-    group = {"dead": ("list", "show", "replay"), "audit": ("verify",), "export": ("audit", "incidents")}
+    group = {
+        "dead": ("list", "show", "replay"),
+        "audit": ("verify",),
+        "export": ("audit", "incidents", "alerts", "relabels"),
+    }
     for command in COMMANDS:
         for words in [[command, sub] for sub in group.get(command, ())] or [[command]]:
             shown = runner.invoke(app.build(), [*words, "--help"])
@@ -105,6 +112,10 @@ def test_version_is_the_distribution_s(runner: CliRunner) -> None:
         ["trace"],
         ["trace", "--incident", "0123", "--nats-url", NOWHERE],
         ["decode", "/no/such/file"],
+        ["analytics", "--nats-url", NOWHERE],
+        ["note", "0123", "text", "--nats-url", NOWHERE],
+        ["relabel", "0123", "--category", "build", "--reason", "why", "--nats-url", NOWHERE],
+        ["export", "alerts", "--nats-url", NOWHERE],
         ["pause", "--all", "--nats-url", NOWHERE],
         ["resume", "runtime/r1", "--nats-url", NOWHERE],
         ["approve", "0123", "--nats-url", NOWHERE],
@@ -153,6 +164,14 @@ def test_a_failure_is_one_sentence_and_status_1(runner: CliRunner, words: list[s
         ["pause", "runtime", "--all"],
         ["pause", "a.b/c"],
         ["pause", "--all", "--for", "8d"],
+        ["analytics", "--from", "yesterday"],
+        ["analytics", "--from", "1h", "--to", "2h"],
+        ["note", "0123"],
+        ["note", "0123", " "],
+        ["note", "0123", "x" * 1025],
+        ["relabel", "0123", "--category", "build"],
+        ["relabel", "0123", "--category", "weather", "--reason", "why"],
+        ["relabel", "0123", "--category", "unknown", "--reason", "why"],
     ],
 )
 def test_wrong_usage_is_status_2(runner: CliRunner, words: list[str]) -> None:

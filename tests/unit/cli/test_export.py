@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from mendbus.cli.export import moment_of, opened
+from mendbus.cli.export import opened
+from mendbus.cli.options import moment_of
 from mendbus.cli.progress import Progress
 from mendbus.contracts.errors import MendbusError
 

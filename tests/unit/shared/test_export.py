@@ -106,14 +106,15 @@ def test_each_entry_has_a_row_with_every_column() -> None:
         Concluded(outcome=outcome()),
         Operated(verb="pause", by="ann", reason="release"),
         Operated(verb="approve", by="ann", incident_id=INCIDENT),
+        Operated(verb="relabel", by="ann", incident_id=INCIDENT, reason="the disk", category="storage"),
     )
     assert all(tuple(row) == AUDIT_COLUMNS for row in rows)
     assert [row["kind"] for row in rows] == [
         *("owner", "event", "event", "event", "decision", "attempt", "undo", "attempt", "restore", "outcome"),
-        *("operator", "approval"),
+        *("operator", "approval", "operator"),
     ]
     assert [row["entry"] for row in rows] == list(range(len(rows)))
-    _, first, counted, rejected, decided, applied, _, undone, _, concluded, paused, approved = rows
+    _, first, counted, rejected, decided, applied, _, undone, _, concluded, paused, approved, relabelled = rows
     assert (first["agent"], first["error_type"], first["chain"], first["number"]) == (
         "runtime/r1",
         "ValueError",
@@ -128,6 +129,7 @@ def test_each_entry_has_a_row_with_every_column() -> None:
     assert (concluded["outcome"], concluded["error_count"]) == ("recovered", 3)
     assert (paused["action"], paused["by"], paused["reason"]) == ("pause", "ann", "release")
     assert (approved["action"], approved["incident_id"]) == ("approve", INCIDENT)
+    assert (relabelled["action"], relabelled["category"]) == ("relabel", "storage")
 
 
 def test_what_is_no_record_is_a_row_too() -> None:

@@ -1,0 +1,234 @@
+"""What the live view knows: agents, incidents with their stage, alerts and rates, as messages come in. Knows no bus."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Any, Final, Literal
+
+from mendbus.cli.incidents import DONE
+from mendbus.cli.output import clean
+from mendbus.contracts.canary import is_canary
+from mendbus.contracts.messages import Alert, HealthStatus
+
+Stage = Literal["reported", "decided", "commanded", "verified", "settling", "waiting"]
+STAGES: Final[tuple[Stage, ...]] = ("reported", "decided", "commanded", "verified", "settling")
+"""In their order; `waiting` is for a person, or for the end of a pause, and is none of them."""
+RATE_SECONDS: Final = 60
+"""Rates are of the last minute."""
+MAX_LIVE: Final = 1000
+"""Incidents, and alerts, that are held; the oldest give way."""
+MAX_AGENTS: Final = 10_000
+
+_NANO: Final = 1_000_000_000
+_TEXT: Final = 200
+_CANARIES: Final = 100
+"""The canary's last incidents, so that their errors are not counted."""
+_WORST: Final = ("failed", "critical", "poor", "fair", "good", "excellent", "unknown", "retired")
+
+
+@dataclass(slots=True)
+class LiveIncident:
+    """An incident that is not done with; the time in nanoseconds since 1970."""
+
+    id: str
+    agent: str
+    error: str
+    opened_unix_nano: int
+    stage: Stage = "reported"
+    told: str = "classifying"
+    """The stage in words."""
+    errors: int = 0
+    sequence: int = -1
+    """Of its last outcome."""
+
+
+@dataclass(slots=True)
+class Watched:
+    """An agent as it was last told of."""
+
+    key: str
+    status: str
+    score: float
+    reason: str
+    changed_unix_nano: int
+
+
+class Board:
+    """Everything that is shown, kept current by what is taken in."""
+
+    def __init__(self, now: Callable[[], int]) -> None:
+        """`now`: nanoseconds since 1970."""
+        self.now = now
+        self.agents: dict[str, Watched] = {}
+        self.incidents: dict[str, LiveIncident] = {}
+        self.alerts: dict[str, Alert] = {}
+        self.problem = ""
+        """Why what is shown may not be whole; empty: it is."""
+        self._events: list[tuple[int, str, int]] = []
+        self._sums: Counter[str] = Counter()
+        self._canary: deque[str] = deque(maxlen=_CANARIES)
+
+    def forget_incidents(self) -> None:
+        """Before they are read again, the rates with them."""
+        self.incidents.clear()
+        self._events.clear()
+        self._sums.clear()
+
+    def take_status(self, status: HealthStatus) -> None:
+        """A health status."""
+        if is_canary(status.agent):
+            return
+        self._see(Watched(status.agent.key, status.status, status.score, clean(status.reason), status.time_unix_nano))
+
+    def take_listing(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Agents as the health-monitor lists them."""
+        for row in rows:
+            key = _key(row["agent"])
+            if not is_canary(key):
+                seen = int(row["last_seen_unix_nano"])
+                self._see(Watched(key, str(row["status"]), float(row["score"]), clean(str(row["reason"])), seen))
+
+    def _see(self, agent: Watched) -> None:
+        if agent.key in self.agents or len(self.agents) < MAX_AGENTS:
+            self.agents[agent.key] = agent
+
+    def take_alert(self, alert: Alert) -> None:
+        """An alert; one that is resolved is gone."""
+        if alert.agent is not None and is_canary(alert.agent):
+            return
+        self.alerts.pop(alert.key, None)
+        if alert.state != "resolved":
+            self.alerts[alert.key] = alert
+            if len(self.alerts) > MAX_LIVE:
+                del self.alerts[next(iter(self.alerts))]
+
+    def take_outcome(self, outcome: Mapping[str, Any]) -> None:
+        """An outcome: it may be the last word, or leave the incident settling or waiting.
+
+        Raises `KeyError` or `TypeError` for what is none.
+        """
+        incident_id = outcome["incident_id"]
+        agent, known = _key(outcome["agent"]), self.incidents.get(incident_id)
+        if is_canary(agent) or (known is not None and outcome["sequence"] < known.sequence):
+            return
+        if outcome.get("settled") or outcome["outcome"] in DONE:
+            self.incidents.pop(incident_id, None)
+            return
+        settling = outcome["outcome"] == "recovered"
+        told = f"settling after {outcome.get('strategy')}" if settling else outcome["outcome"].replace("_", " ")
+        self._hold(
+            LiveIncident(
+                id=incident_id,
+                agent=agent,
+                error=_error(outcome.get("error")),
+                opened_unix_nano=outcome.get("times", {}).get("reported") or self.now(),
+                stage="settling" if settling else "waiting",
+                told=told,
+                errors=outcome["error_count"],
+                sequence=outcome["sequence"],
+            )
+        )
+
+    def _hold(self, incident: LiveIncident) -> None:
+        self.incidents[incident.id] = incident
+        if len(self.incidents) > MAX_LIVE:
+            del self.incidents[next(iter(self.incidents))]
+
+    def take_entry(self, entry: Mapping[str, Any], at: int) -> None:
+        """An entry of the journal, written then. Raises `KeyError` or `TypeError` for one that is none."""
+        match entry["type"]:
+            case "opened":
+                self._opened(entry, at)
+            case "counted":
+                self._counted(entry["incident_id"], entry["error_count"], at)
+            case "decided":
+                strategy, acts = entry.get("strategy"), entry.get("command") is not None
+                told = f"{strategy} #{entry['attempt']}" if acts else f"decided: {strategy or 'nothing'}"
+                self._step(entry["incident_id"], "commanded" if acts else "decided", told)
+            case "commanded":
+                command = entry["command"]
+                if command["action"] == "undo":
+                    self._step(entry["incident_id"], "decided", f"undoing {command['strategy']}")
+            case "attempted":
+                self._attempted(entry["incident_id"], verified=entry["result"]["verified"])
+            case "concluded":
+                self._concluded(entry["outcome"], at)
+            case _:
+                pass
+
+    def _opened(self, entry: Mapping[str, Any], at: int) -> None:
+        agent = _key(entry["agent"])
+        if is_canary(agent):
+            self._canary.append(entry["incident_id"])
+        elif entry["incident_id"] not in self.incidents:
+            self._hold(LiveIncident(entry["incident_id"], agent, _error(entry["error"]), at))
+            self._count("incidents", 1, at)
+
+    def _attempted(self, incident_id: str, *, verified: bool) -> None:
+        incident = self.incidents.get(incident_id)
+        if incident is not None and incident.stage == "commanded":
+            did = incident.told.partition(" ")[0]
+            self._step(
+                incident_id, "verified" if verified else "decided", f"{did} {'helped' if verified else 'failed'}"
+            )
+
+    def _step(self, incident_id: str, stage: Stage, told: str) -> None:
+        incident = self.incidents.get(incident_id)
+        if incident is not None:
+            incident.stage = stage
+            incident.told = told
+
+    def _counted(self, incident_id: str, errors: int, at: int) -> None:
+        incident = self.incidents.get(incident_id)
+        if incident is not None:
+            incident.errors += errors
+        if incident_id not in self._canary:
+            self._count("errors", errors, at)
+
+    def _concluded(self, outcome: Mapping[str, Any], at: int) -> None:
+        known = self.incidents.get(outcome["incident_id"])
+        # Told again with more errors it is no further outcome.
+        new = outcome["sequence"] == 0 if known is None else known.stage not in ("settling", "waiting")
+        if new and not is_canary(_key(outcome["agent"])):
+            self._count(outcome["outcome"], 1, at)
+        self.take_outcome(outcome)
+
+    def _count(self, what: str, number: int, at: int) -> None:
+        heappush(self._events, (at, what, number))
+        self._sums[what] += number
+
+    def rate(self, what: str) -> int:
+        """How many `errors`, `incidents`, or outcomes by their name there were in the last minute."""
+        while self._events and self._events[0][0] < self.now() - RATE_SECONDS * _NANO:
+            _, old, number = heappop(self._events)
+            self._sums[old] -= number
+        return self._sums[what]
+
+    def statuses(self) -> list[tuple[str, int]]:
+        """How many agents there are of each status, the worst first."""
+        counts = Counter(agent.status for agent in self.agents.values())
+        return [(status, counts[status]) for status in _WORST if counts[status]]
+
+    def worst(self) -> list[Watched]:
+        """All agents but those that have left, the worst first."""
+        left = [agent for agent in self.agents.values() if agent.status != "retired"]
+        return sorted(left, key=lambda agent: (_WORST.index(agent.status), agent.score, agent.key))
+
+    def live(self) -> list[LiveIncident]:
+        """All incidents: first those under way, the oldest first, then those that wait, the newest first."""
+        under_way = [incident for incident in self.incidents.values() if incident.stage != "waiting"]
+        waiting = [incident for incident in self.incidents.values() if incident.stage == "waiting"]
+        under_way.sort(key=lambda incident: (incident.opened_unix_nano, incident.id))
+        return under_way + sorted(waiting, key=lambda incident: (-incident.opened_unix_nano, incident.id))
+
+
+def _key(agent: Mapping[str, Any]) -> str:
+    return f"{agent['kind']}/{agent['id']}"
+
+
+def _error(error: Mapping[str, Any] | None) -> str:
+    if error is None:
+        return ""
+    said = error["exception"]
+    return clean(f"{said['type']}: {said['message']}"[:_TEXT])
