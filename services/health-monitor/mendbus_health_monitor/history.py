@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mendbus.contracts.messages import AgentRef
+from mendbus.contracts.subjects import bundle_of
 from mendbus.contracts.vocabulary import METRICS
 
 SCORE: Final = "score"
@@ -38,10 +39,11 @@ class Minute:
 class Track:
     """One agent's."""
 
-    __slots__ = ("_columns", "_minute", "_second", "_stamps", "_stats", "_sums", "agent")
+    __slots__ = ("_columns", "_minute", "_second", "_stamps", "_stats", "_sums", "agent", "bundle")
 
     def __init__(self, agent: AgentRef, second: int) -> None:
         self.agent = agent
+        self.bundle = bundle_of(agent.kind, agent.id)
         self._second = second
         self._minute = second // MINUTE
         self._sums: dict[str, list[float]] = {}

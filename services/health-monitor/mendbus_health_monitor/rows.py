@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from mendbus import codec
 from mendbus.contracts.messages import HealthMinute, HealthSeconds
-from mendbus.contracts.subjects import BUNDLES, bundle_of
 from mendbus_health_monitor.history import MINUTE, History, Minute, Track
 
 WINDOW: Final = 10
@@ -36,15 +35,14 @@ def pack_seconds(history: History, bundle: int, first: int, last: int) -> bytes 
     agents = [
         told
         for track in history.everyone()
-        if bundle_of(track.agent.kind, track.agent.id) == bundle and (told := _seconds(track, first, last))
+        if track.bundle == bundle and (told := _seconds(track, first, last))
     ]
     return codec.pack({"time_unix_nano": first * _NANO, "agents": agents}) if agents else None
 
 
 def bundles(history: History) -> list[int]:
     """Those in which there is anybody."""
-    there = {bundle_of(track.agent.kind, track.agent.id) for track in history.everyone()}
-    return [bundle for bundle in range(BUNDLES) if bundle in there]
+    return sorted({track.bundle for track in history.everyone()})
 
 
 def points_of(message: HealthSeconds) -> Iterator[tuple[Any, int, Mapping[str, float]]]:
