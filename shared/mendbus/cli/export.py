@@ -1,4 +1,4 @@
-"""`mendbus export audit|incidents|alerts`: what is stored, as JSON lines or CSV, row by row."""
+"""`mendbus export audit|incidents|alerts|health`: what is stored, as JSON lines or CSV, row by row."""
 
 import contextlib
 import sys
@@ -31,15 +31,15 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", h
 
 def build() -> typer.Typer:
     """The group of commands."""
-    app = typer.Typer(no_args_is_help=True, help="Export the audit trail, incidents or alerts as JSON lines or CSV.")
+    app = typer.Typer(no_args_is_help=True, help="Export what is stored as JSON lines or CSV.")
     app.callback()(_group)
-    for command in (audit, incidents, alerts):
+    for command in (audit, incidents, alerts, health):
         app.command()(command)
     return app
 
 
 def _group() -> None:
-    """Export the audit trail, incidents or alerts as JSON lines or CSV."""
+    """Export what is stored as JSON lines or CSV."""
 
 
 @with_settings
@@ -87,6 +87,26 @@ def alerts(
 ) -> None:
     """Export alerts, one row each time one was raised, acknowledged or resolved."""
     _export("alerts", since, until, "json" if as_json else format_, output, settings)
+
+
+@with_settings
+def health(
+    settings: "Settings",
+    resolution: Annotated[
+        Literal["1m", "1s"], typer.Option("--resolution", help="A row a minute (24 h), or a second (ten minutes).")
+    ] = "1m",
+    since: Since = None,
+    until: Until = None,
+    format_: As = "json",
+    output: Output = None,
+    as_json: Json = False,
+) -> None:
+    """Export agents' health, one row a metric and minute, or a metric and second.
+
+    The time is when the minute or second began.
+    """
+    what = "health" if resolution == "1m" else "health_seconds"
+    _export(what, since, until, "json" if as_json else format_, output, settings)
 
 
 def moment_of(text: str, now: int) -> int:
