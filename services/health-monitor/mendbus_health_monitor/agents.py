@@ -73,11 +73,11 @@ class Agents:
             watched.lateness += _LATE_WEIGHT * (late(silence, sample.interval_ms) - watched.lateness)
         watched.agent, watched.interval_ms = sample.agent, sample.interval_ms
         watched.metrics = sensible(sample.metrics)
-        limits = {**watched.hello.limits, **sample.limits} if watched.hello else sample.limits
+        watched.limits = {**watched.hello.limits, **sample.limits} if watched.hello else sample.limits
         trouble = self.troubles.get(sample.agent.key)
         told = score(
             watched.metrics,
-            limits,
+            watched.limits,
             watched.lateness,
             sample.gauges,
             heard_errors_per_s=trouble.errors_per_s(now) if trouble else 0.0,
@@ -264,6 +264,8 @@ def describe(watched: Watched) -> dict[str, Any]:
         "last_seen_unix_nano": watched.heard_unix_nano,
         "metrics": dict(watched.metrics),
     }
+    if watched.limits:
+        row["limits"] = dict(watched.limits)
     if watched.counts:
         row["samples"] = dict(watched.counts)
     hello = watched.hello

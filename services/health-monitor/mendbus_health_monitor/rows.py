@@ -32,11 +32,7 @@ def pack_minute(minute: Minute) -> bytes:
 
 def pack_seconds(history: History, bundle: int, first: int, last: int) -> bytes | None:
     """A HealthSeconds of the seconds from `first` to `last`, both included; None when nobody in it was heard."""
-    agents = [
-        told
-        for track in history.everyone()
-        if track.bundle == bundle and (told := _seconds(track, first, last))
-    ]
+    agents = [told for track in history.everyone() if track.bundle == bundle and (told := _seconds(track, first, last))]
     return codec.pack({"time_unix_nano": first * _NANO, "agents": agents}) if agents else None
 
 

@@ -43,6 +43,8 @@ class Watched:
     steady: Steady | None = None
     score: Score = _NOTHING_KNOWN
     metrics: dict[Metric, float] = field(default_factory=dict[Metric, float])
+    limits: dict[str, float] = field(default_factory=dict[str, float])
+    """Of its hello, and over them those of its last sample."""
     lateness: float = 0.0
     """0 for samples in time, 1 for far too late; each new one counts a fifth."""
     hello: AgentHello | None = None

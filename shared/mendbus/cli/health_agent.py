@@ -57,7 +57,7 @@ def _print(row: Data, seconds: list[Data], minutes: list[Data], now: int) -> Non
     say(f"{key}: {row['status']}, score {row['score']:.1f} - {clean(row.get('reason', ''))}")
     samples = counted(row.get("samples", {}))
     say(f"heard {ago(row.get('last_seen_unix_nano'), now)} ago" + (f"; samples: {samples}" if samples else ""))
-    limits: Data = row.get("hello", {}).get("limits", {})
+    limits: Data = row.get("limits") or row.get("hello", {}).get("limits", {})
     if limits:
         say("limits: " + ", ".join(f"{name} {written(name, value)}" for name, value in limits.items()))
     say()
