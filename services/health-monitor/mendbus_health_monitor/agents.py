@@ -11,7 +11,7 @@ from mendbus.features.samples import absurd, sensible
 from mendbus_health_monitor.score import Score, score, status_of
 from mendbus_health_monitor.steady import Steady
 from mendbus_health_monitor.trouble import Troubles
-from mendbus_health_monitor.watched import MILLI, NANO, Reason, Watched, late
+from mendbus_health_monitor.watched import MILLI, NANO, SILENT_SECONDS, Reason, Watched, late
 
 MAX_AGENTS: Final = 10_000
 """Agents remembered; the one silent for longest is forgotten first."""
@@ -25,6 +25,7 @@ DEATH_SECONDS: Final = 5
 """A process that reported its own end and still speaks so long after lives, if nobody else can tell."""
 
 _LATE_WEIGHT: Final = 0.2
+_SHORTEST: Final = int(SILENT_SECONDS * NANO)
 _CHILD_ALIVE: Final = "child_alive"
 """A supervisor's word on the process that its agent stands for."""
 
@@ -65,14 +66,15 @@ class Agents:
             self._count(watched, "restarted")
         if abs(sample.time_unix_nano - now) > MAX_SKEW_SECONDS * NANO:
             self._count(watched, "skewed")
-        if absurd(sample.metrics):
+        kept = sensible(sample.metrics)
+        if len(kept) < len(sample.metrics) and absurd(sample.metrics):
             self._count(watched, "absurd")
         self.counts["taken"] += 1
         silence, watched.heard_unix_nano = now - watched.heard_unix_nano, now
         if watched.sampled and arrival == "next":
             watched.lateness += _LATE_WEIGHT * (late(silence, sample.interval_ms) - watched.lateness)
         watched.agent, watched.interval_ms = sample.agent, sample.interval_ms
-        watched.metrics = sensible(sample.metrics)
+        watched.metrics = kept
         watched.limits = {**watched.hello.limits, **sample.limits} if watched.hello else sample.limits
         trouble = self.troubles.get(sample.agent.key)
         told = score(
@@ -164,7 +166,9 @@ class Agents:
         told: list[HealthStatus] = []
         for watched in self._watched.values():
             silence = now - watched.heard_unix_nano
-            if silence > watched.patience_nano and watched.status not in ("failed", "retired"):
+            if silence < _SHORTEST or watched.status in ("failed", "retired"):
+                continue
+            if silence > watched.patience_nano:
                 watched.sampled = False
                 watched.failures.note(now)
                 due = watched.interval_ms / 1000

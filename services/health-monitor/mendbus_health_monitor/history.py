@@ -142,11 +142,11 @@ class History:
         self.closed: list[Minute] = []
         """Minutes that are over, for the caller to take away."""
 
-    def add(self, agent: AgentRef, metrics: Mapping[str, float], score: float, second: int) -> None:
+    def add(self, agent: AgentRef, metrics: Iterable[tuple[str, float]], score: float, second: int) -> None:
         """Takes a sample in that came in this second."""
         track = self._track(agent, second)
         self._go_on(track, second)
-        track.add((*metrics.items(), (SCORE, score)))
+        track.add((*metrics, (SCORE, score)))
 
     def tick(self, second: int) -> None:
         """Closes what is over of everyone; forgets who has not been heard for as long as seconds are kept."""

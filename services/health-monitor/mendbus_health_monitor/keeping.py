@@ -90,7 +90,7 @@ class Keeping:
 
     def _take(self, watched: Watched, _: HealthSample) -> None:
         second = watched.heard_unix_nano // NANO
-        self.history.add(watched.agent, cast("Mapping[str, float]", watched.metrics), watched.score.value, second)
+        self.history.add(watched.agent, watched.metrics.items(), watched.score.value, second)
 
     # -- keeping
 

@@ -78,4 +78,4 @@ class Steady:
 
     def hold_seconds(self, now: int) -> float:
         """How long a score must be better before the status gets better."""
-        return max(HOLD_SECONDS, 2 * self._falls.hold_seconds(now))
+        return min(LONGEST_HOLD_SECONDS, max(HOLD_SECONDS, 2 * self._falls.hold_seconds(now)))

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support import SECOND, Clock, memory_runtime, tell
 
@@ -177,6 +177,7 @@ async def test_seconds_are_exported_with_their_gaps(bus: Bus) -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(-10, 110), st.floats(-1e9, 1e9))), st.integers(1, 50))
 def test_a_sparkline_is_as_wide_as_wanted(points: list[tuple[int, float]], width: int) -> None:
     """Whatever the points, there are so many bars or blanks, and a bar exactly where something was told."""
