@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.harness import Installation, installation, unmeasured
 from tests.support import ask
+from tests.system.commands import in_json, mendbus
 
 from mendbus import codec
 from mendbus.bus import Bus, Message
@@ -46,7 +47,7 @@ async def speak(bus: Bus, system: Installation) -> None:
 
 
 async def test_the_history_goes_through_a_restart(tmp_path: Path) -> None:
-    """What a monitor has heard, second by second, is what the next one answers."""
+    """What a monitor has heard, second by second, is what the next one answers, to commands and in exports."""
     async with installation(tmp_path, "health-monitor") as system:
         bus = await system.connect()
         speaking = asyncio.create_task(speak(bus, system))
@@ -64,6 +65,12 @@ async def test_the_history_goes_through_a_restart(tmp_path: Path) -> None:
             return before.items() <= (await seconds(bus, system)).items()
 
         await eventually(there, timeout=10.0)
+        told = await asyncio.to_thread(in_json, "health", "runtime/web-1", "--nats-url", system.server.url)
+        assert {row["time_unix_nano"] for row in told["seconds"]} >= before.keys()
+        words = ("export", "health", "--resolution", "1s", "--nats-url", system.server.url, "--format", "csv")
+        exported = await asyncio.to_thread(mendbus, *words)
+        assert exported.stdout.startswith("time,time_unix_nano,agent,metric,min,mean,max,count")
+        assert ",runtime/web-1,queue_depth," in exported.stdout
         await bus.close()
 
 
