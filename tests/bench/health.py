@@ -14,7 +14,6 @@ from tests.bench.plan import Plan
 from tests.bench.processes import spawn
 from tests.bench.sampling import INTERVAL_MS
 from tests.harness import installation
-from tests.support import ask
 
 from mendbus import codec
 from mendbus.bus import Bus, Message
@@ -28,7 +27,7 @@ from mendbus.contracts.messages import (
     HealthSample,
     HealthStatus,
 )
-from mendbus.contracts.subjects import Subjects
+from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects
 
 _MIB = 1 << 20
 _START_SECONDS = 60.0
@@ -88,7 +87,8 @@ async def _taken(bus: Bus, subjects: Subjects) -> int:
     control = Control(
         id=new_id(), time_unix_nano=time.time_ns(), verb="agents", by="bench", agent=AgentRef(kind="runtime", id="h0")
     )
-    return (await ask(bus, subjects.control("agents"), control, ControlResult)).data["samples"]["taken"]
+    reply = await bus.request(subjects.control("agents"), codec.encode(control), timeout=_START_SECONDS)
+    return codec.decode(ControlResult, reply.body, MAX_SERVICE_BODY).data["samples"]["taken"]
 
 
 async def _watch(process: psutil.Process, seconds: float) -> tuple[float, int]:
