@@ -63,9 +63,9 @@ async def measure_health(plan: Plan, book: Book, mode: Mode, folder: Path) -> No
                 await child.answer(_START_SECONDS)
                 there = agents
                 await asyncio.sleep(_SETTLE_SECONDS)
-                taken = await _taken(bus, system.subjects)
+                taken, begun = await _taken(bus, system.subjects), time.perf_counter()
                 percent, used = await _watch(monitor, plan.health_seconds)
-                rate = (await _taken(bus, system.subjects) - taken) / plan.health_seconds
+                rate = (await _taken(bus, system.subjects) - taken) / (time.perf_counter() - begun)
                 book.note(f"health.cpu.{agents}", mode, percent)
                 book.note(f"health.memory.{agents}", mode, (used - idle) / _MIB)
                 # A machine that is too busy to send so many samples shows a cost that is none.
