@@ -80,7 +80,8 @@ class Keeping:
         second = self._runtime.now() // NANO
         self.history.tick(second + 1)
         # Under an id of its own: who comes next stores the rest of these ten seconds.
-        self._gather_seconds(self._window, f".{self._runtime.instance}")
+        for window in range(max(self._window, second // WINDOW - SECONDS // WINDOW), second // WINDOW + 1):
+            self._gather_seconds(window, f".{self._runtime.instance}")
         self._gather_minutes()
         try:
             async with asyncio.timeout(_DRAIN_SECONDS):

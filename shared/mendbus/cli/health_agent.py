@@ -1,5 +1,6 @@
 """One agent in detail: its metrics over ten minutes and a day, its limits, and what was found out about them."""
 
+import shutil
 import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -19,8 +20,9 @@ FURTHER: Final = ("signals", "capacity")
 """Verbs whose answers are shown too, where somebody gives them: what was found out about the metrics."""
 
 _SCORE: Final = "score"
-_SECONDS_WIDTH: Final = 30
-_MINUTES_WIDTH: Final = 48
+_WIDTHS: Final = ((130, 30, 48), (105, 20, 24), (0, 10, 12))
+"""Columns of the terminal from which on the two lines of bars are so long."""
+_WIDE: Final = 200
 _NANO: Final = 1_000_000_000
 _TEN_MINUTES: Final = 600 * _NANO
 _DAY: Final = 86_400 * _NANO
@@ -84,6 +86,8 @@ def _print(row: Data, seconds: list[Data], minutes: list[Data], now: int) -> Non
 def _line(name: str, row: Data, seconds: list[Data], minutes: list[Data], now: int) -> tuple[str, ...]:
     lately = [(one["time_unix_nano"], one["metrics"][name]) for one in seconds if name in one["metrics"]]
     day = [(one["time_unix_nano"], one["metrics"][name]) for one in minutes if name in one["metrics"]]
+    columns = shutil.get_terminal_size((_WIDE, 0)).columns
+    short, long = next((short, long) for least, short, long in _WIDTHS if columns >= least)
     newest: float | None = row.get("score") if name == _SCORE else row["metrics"].get(name)
     count = sum(numbers[3] for _, numbers in day)
     if day:
@@ -97,8 +101,8 @@ def _line(name: str, row: Data, seconds: list[Data], minutes: list[Data], now: i
     return (
         name,
         "-" if newest is None else written(name, newest),
-        sparkline(lately, now - _TEN_MINUTES, now, _SECONDS_WIDTH),
-        sparkline([(at, numbers[1]) for at, numbers in day], now - _DAY, now, _MINUTES_WIDTH),
+        sparkline(lately, now - _TEN_MINUTES, now, short),
+        sparkline([(at, numbers[1]) for at, numbers in day], now - _DAY, now, long),
         *(written(name, value) for value in reach),
         *("-" for _ in range(3 - len(reach))),
     )

@@ -81,7 +81,7 @@ def written(metric: str, value: float) -> str:
         while abs(value) >= 1000 and size < len(_BYTES) - 1:
             value, size = value / 1000, size + 1
         return f"{value:.3g} {_BYTES[size]}{unit[1:]}"
-    return f"{value:.4g}{unit}"
+    return f"{value:.0f}{unit}" if abs(value) >= 1000 else f"{value:.4g}{unit}"
 
 
 def counted(samples: Data) -> str:

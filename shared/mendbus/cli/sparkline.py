@@ -4,13 +4,14 @@ import math
 from collections.abc import Iterable
 
 BARS = "▁▂▃▄▅▆▇█"
-NONE = " "
+NONE = "·"
+"""No blank: tables take out what they think is too much of them."""
 
 
 def sparkline(points: Iterable[tuple[int, float]], first: int, end: int, width: int) -> str:
     """`width` bars for the time from `first` to `end`; each the mean of the points in it, between least and most.
 
-    Where there is no point there is no bar. A series that does not change is a line of lowest bars.
+    Where there is no point there is a dot. A series that does not change is a line of lowest bars.
     """
     sums, counts = [0.0] * width, [0] * width
     for at, value in points:

@@ -45,6 +45,7 @@ async def bus(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Bus]:
     for module in (health_list, health_agent):
         monkeypatch.setattr(module, "connected", connected)
     monkeypatch.setattr("time.time_ns", clock)
+    monkeypatch.setenv("COLUMNS", "200")
     async with memory_runtime(build(), server, now=clock):
         yield made
     await made.close()
@@ -114,7 +115,8 @@ async def test_one_agent_is_shown_with_its_history(bus: Bus, capsys: pytest.Capt
     assert text.startswith("runtime/web-1: excellent, score 100.0 - nothing speaks against it\nheard 0 s ago\n")
     assert "limits: memory_bytes 1 GB" in text
     [line] = [line for line in text.splitlines() if line.startswith("cpu_percent")]
-    assert line.split() == ["cpu_percent", "5", "%", BARS[0], "1", "%", "5", "%", "9", "%"]
+    day = "·" * 47 + BARS[0]
+    assert line.split() == ["cpu_percent", "5", "%", "·" * 30, day, "1", "%", "5", "%", "9", "%"]
     assert "not told by it: memory_bytes, disk_percent" in text
     await health_agent.show(SETTINGS, ("runtime", "web-1"), as_json=True)
     told = json.loads(capsys.readouterr().out)
@@ -128,7 +130,21 @@ async def test_an_agent_of_before_a_restart_still_has_its_history(bus: Bus, caps
     text = capsys.readouterr().out
     assert text.startswith("runtime/web-1: unknown - not heard since the health-monitor was started\n\nmetric")
     [line] = [line for line in text.splitlines() if line.startswith("cpu_percent")]
-    assert line.split() == ["cpu_percent", "-", BARS[0], "1", "%", "5", "%", "9", "%"]
+    assert line.split() == ["cpu_percent", "-", "·" * 30, "·" * 47 + BARS[0], "1", "%", "5", "%", "9", "%"]
+
+
+@pytest.mark.parametrize(("columns", "bars"), [(200, 78), (110, 44), (80, 22)])
+async def test_bars_fit_the_terminal(
+    bus: Bus, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int, bars: int
+) -> None:
+    """On a narrow terminal the lines of bars are shorter, and nothing is cut off."""
+    await minutes(bus)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    await health_agent.show(SETTINGS, ("runtime", "web-1"), as_json=False)
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("cpu_percent")]
+    assert len(line) <= columns
+    assert sum(line.count(bar) for bar in f"{BARS}·") == bars
+    assert "9 %" in line
 
 
 async def test_what_others_found_out_is_shown_as_it_comes(bus: Bus, capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,16 +206,16 @@ async def test_seconds_are_exported_with_their_gaps(bus: Bus) -> None:
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(-10, 110), st.floats(-1e9, 1e9))), st.integers(1, 50))
 def test_a_sparkline_is_as_wide_as_wanted(points: list[tuple[int, float]], width: int) -> None:
-    """Whatever the points, there are so many bars or blanks, and a bar exactly where something was told."""
+    """Whatever the points, there are so many bars or dots, and a bar exactly where something was told."""
     line = sparkline(points, 0, 100, width)
     assert len(line) == width
     there = {at * width // 100 for at, _ in points if 0 <= at < 100}
-    assert {place for place, bar in enumerate(line) if bar != " "} == there
+    assert {place for place, bar in enumerate(line) if bar != "·"} == there
 
 
 def test_a_sparkline_goes_from_least_to_most() -> None:
     """The least value has the lowest bar, the largest the highest, and what does not change has the lowest."""
-    assert sparkline(enumerate((0.0, 3.5, 7.0)), 0, 4, 4) == "▁▅█ "
+    assert sparkline(enumerate((0.0, 3.5, 7.0)), 0, 4, 4) == "▁▅█·"
     assert sparkline(enumerate((5.0, 5.0)), 0, 2, 2) == "▁▁"
 
 
@@ -212,6 +228,7 @@ def test_a_sparkline_goes_from_least_to_most() -> None:
         ("network_bytes_per_s", 1500.0, "1.5 kB/s"),
         ("availability_ratio", 0.9995, "100 %"),
         ("queue_depth", 12.0, "12"),
+        ("descriptors", 20000.0, "20000"),
         ("response_time_ms", 2.34567, "2.346 ms"),
     ],
 )
