@@ -36,9 +36,9 @@ class Trouble:
         rate = self._level * math.exp(-passed / (ERRORS_SECONDS * _NANO))
         return rate if rate >= _LEAST_RATE else 0.0
 
-    def count(self, incident_id: str, errors: int, now: int) -> None:
-        """An incident has so many errors by now."""
-        before = self._counted.pop(incident_id, 0)
+    def count(self, incident_id: str, errors: int, now: int, *, first: bool = True) -> None:
+        """An incident has so many errors by now; of one that is not known, by its `first` outcome all are new."""
+        before = self._counted.pop(incident_id, 0 if first else errors)
         self._counted[incident_id] = max(before, errors)
         if len(self._counted) > MAX_INCIDENTS:
             self._counted.popitem(last=False)
@@ -78,7 +78,7 @@ class Troubles:
         if len(self._of) > MAX_AGENTS:
             self._of.popitem(last=False)
         if now - stored_unix_nano < ERRORS_SECONDS * _NANO:
-            trouble.count(incident, int(outcome["error_count"]), now)
+            trouble.count(incident, int(outcome["error_count"]), now, first=not outcome.get("sequence"))
         word = str(outcome["outcome"])
         trouble.stand(incident, word, settled=bool(outcome.get("settled")))
         error: Mapping[str, Any] = outcome.get("error") or {}
