@@ -9,6 +9,7 @@ from mendbus.bus import Bus, StoredMessage
 from mendbus.contracts.subjects import Subjects
 from mendbus.export import AUDIT_COLUMNS, INCIDENT_COLUMNS, AuditRows, IncidentRows, Row
 from mendbus.export_alerts import ALERT_COLUMNS, AlertRows
+from mendbus.export_health import HEALTH_COLUMNS, MinuteRows, SecondRows
 from mendbus.export_relabels import RELABEL_COLUMNS, RelabelRows
 
 
@@ -37,19 +38,25 @@ class Prepared(Protocol):
 class Export:
     """One export: its columns in their order, the stream it is read from, and who makes rows of that.
 
-    `family`: whose subjects in the stream are read, as `Subjects.everyone` takes it.
+    `family`: whose subjects in the stream are read, as `Subjects.everyone` takes it. `lag_nano`: a row's own time
+    counts, and its message is stored at most so much later; 0: the time that its message was stored counts.
     """
 
     columns: tuple[str, ...]
     stream: str
     family: str
     rows: Callable[[], Rows]
+    lag_nano: int = 0
 
+
+_NANO: Final = 1_000_000_000
 
 EXPORTS: Final[Mapping[str, Export]] = MappingProxyType(
     {
         "audit": Export(AUDIT_COLUMNS, "JOURNAL", "journal", AuditRows),
         "incidents": Export(INCIDENT_COLUMNS, "RECOVERIES", "outcome", IncidentRows),
+        "health": Export(HEALTH_COLUMNS, "HEALTH", "history.minute", MinuteRows, 1200 * _NANO),
+        "health_seconds": Export(HEALTH_COLUMNS, "HEALTH", "history.second", SecondRows, 1200 * _NANO),
         "alerts": Export(ALERT_COLUMNS, "ALERTS", "alert", AlertRows),
         "relabels": Export(RELABEL_COLUMNS, "RECOVERIES", "outcome", RelabelRows),
     }
@@ -64,7 +71,7 @@ async def rows_of(
     until: int | None = None,
     on_message: Callable[[int], None] = lambda sequence: None,
 ) -> AsyncIterator[Row]:
-    """The rows of an export whose messages were stored in a range (nanoseconds since 1970), oldest first.
+    """The rows of an export of a range (nanoseconds since 1970), oldest first.
 
     `on_message` is told the stream sequence of each message that was read. Raises `NoResponders` without the stream.
     """
@@ -74,10 +81,16 @@ async def rows_of(
     async for message in bus.read(
         subjects.stream(export.stream), subjects.everyone(export.family), since_unix_nano=since
     ):
-        if until is not None and message.time_unix_nano > until:
+        if until is not None and message.time_unix_nano > until + export.lag_nano:
             break
         on_message(message.sequence)
         for row in rows.of(message):
-            yield row
+            if not export.lag_nano or _within(row, since, until):
+                yield row
     for row in rows.rest():
         yield row
+
+
+def _within(row: Row, since: int | None, until: int | None) -> bool:
+    at: int = row["time_unix_nano"]
+    return (since is None or at >= since) and (until is None or at <= until)

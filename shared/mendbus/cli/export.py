@@ -1,4 +1,4 @@
-"""`mendbus export audit|incidents|alerts|relabels`: what is stored, as JSON lines or CSV, row by row."""
+"""`mendbus export audit|incidents|alerts|relabels|health`: what is stored, as JSON lines or CSV, row by row."""
 
 import contextlib
 import sys
@@ -32,7 +32,7 @@ def build() -> typer.Typer:
     """The group of commands."""
     app = typer.Typer(no_args_is_help=True, help="Export what is stored as JSON lines or CSV.")
     app.callback()(_group)
-    for command in (audit, incidents, alerts, relabels):
+    for command in (audit, incidents, alerts, relabels, health):
         app.command()(command)
     return app
 
@@ -102,6 +102,26 @@ def relabels(
     The range is that of an incident's outcomes. Those that are no longer kept have no row.
     """
     _export("relabels", since, until, "json" if as_json else format_, output, settings)
+
+
+@with_settings
+def health(
+    settings: "Settings",
+    resolution: Annotated[
+        Literal["1m", "1s"], typer.Option("--resolution", help="A row a minute (24 h), or a second (ten minutes).")
+    ] = "1m",
+    since: Since = None,
+    until: Until = None,
+    format_: As = "json",
+    output: Output = None,
+    as_json: Json = False,
+) -> None:
+    """Export agents' health, one row a metric and minute, or a metric and second.
+
+    The time is when the minute or second began.
+    """
+    what = "health" if resolution == "1m" else "health_seconds"
+    _export(what, since, until, "json" if as_json else format_, output, settings)
 
 
 def _export(
