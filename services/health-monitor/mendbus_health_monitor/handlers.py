@@ -46,6 +46,7 @@ class Monitor:
     async def start(self) -> None:
         """Reads what was kept, then listens. Raises `BusError` when the kept state cannot be read."""
         runtime, subjects, bus = self._runtime, self._subjects, self._runtime.bus
+        await self._alerting.start()
         runtime.subscriptions.append(
             await bus.follow(
                 subjects.bucket_stream("agents"), subjects.key("agents", ">"), self._stored_hello, last_per_subject=True
@@ -56,7 +57,6 @@ class Monitor:
         await runtime.serve("hello", subjects.everyone("agent.hello"), AgentHello, self._hello, limit=MAX_BODY)
         await runtime.serve("agents", subjects.control("agents"), Control, self._list_agents, limit=MAX_BODY)
         runtime.spawn(self._look(), "look for silent agents")
-        await self._alerting.start()
 
     async def drain(self) -> None:
         """Returns when every alert is stored."""
