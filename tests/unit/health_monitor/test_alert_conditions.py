@@ -75,7 +75,7 @@ def test_what_is_remembered_of_incidents_is_bounded(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_latch_holds_until_everything_is_resumed() -> None:
-    """A latch is a condition, the resumption of everything ends it; what is about one kind or seen before says nothing."""
+    """A latch is a condition, the resumption of everything ends it; what is about one kind or seen says nothing."""
     judge = Judge()
     latched = judge.operate(Operated(verb="latch", by="s", reason="budget spent"), 5)
     assert latched is not None

@@ -213,7 +213,7 @@ def test_ids_are_unique_and_versions_count_up(told: list[tuple[float, str, str]]
 
 @given(events)
 def test_nothing_flaps(told: list[tuple[float, str, str]]) -> None:
-    """In no ten minutes is an alert raised more often than flapping allows, however fast its condition comes and goes."""
+    """In no ten minutes is an alert raised more often than flapping allows, however fast its condition changes."""
     stored, _, _ = play(Alerts(TIMES), told)
     most = TIMES.flap_raises + 600 // TIMES.calm_seconds
     for key in KEYS:
