@@ -19,7 +19,7 @@ from mendbus_health_monitor.silences import LONGEST_SECONDS, Silence
 
 log = logging.getLogger("mendbus")
 
-PAGE: Final = 500
+PAGE: Final = 100
 """Alerts or silences in one answer; `next` in it is the `after` of the next question."""
 
 _AUDIT_SECONDS: Final = 3.0
