@@ -74,6 +74,16 @@ class Alerting:
         self._sampling = False
         self._direct: dict[str, Alert] = {}
 
+    @property
+    def open(self) -> int:
+        """Open alerts."""
+        return len(self._alerts.open)
+
+    @property
+    def delivered(self) -> tuple[int, int]:
+        """Since the start: notifications that webhooks took, and requests that they did not take."""
+        return self._deliveries.sent, self._deliveries.failed
+
     def watch(self, findings: Findings) -> None:
         """Makes alerts of what somebody finds; call it before `start` or at any time after."""
         self._findings.append(findings)
