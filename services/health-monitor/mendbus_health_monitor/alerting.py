@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from itertools import islice, takewhile
 from typing import Final, Protocol, TypeVar
@@ -13,8 +13,9 @@ from mendbus.contracts.errors import BusError, BusTimeout, NoResponders, Refused
 from mendbus.contracts.journal import JournalRecord, Operated
 from mendbus.contracts.messages import AgentHello, Alert, HealthSample, HealthStatus, RecoveryOutcome
 from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_SERVICE_BODY
+from mendbus.contracts.vocabulary import ALERT_SEVERITIES, AlertSeverity
 from mendbus.runtime import Runtime, store_dead_letter
-from mendbus_health_monitor.alert_conditions import LATCHED, Condition, Judge, Verdict
+from mendbus_health_monitor.alert_conditions import LATCHED, Condition, Judge, Verdict, cut
 from mendbus_health_monitor.alert_delivery import Deliveries
 from mendbus_health_monitor.alert_inhibition import Dependencies, inhibited
 from mendbus_health_monitor.alert_orders import Orders
@@ -34,6 +35,8 @@ _PING_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 1.0
 _EMIT_SECONDS: Final = 5.0
 _BUS_LOST_SECONDS: Final = 10.0
+_LOST: Final = "the health-monitor cannot reach NATS: errors wait with the agents, nothing is recovered"
+_FOUND: Final = "the health-monitor reaches NATS again"
 _WAITING_ALERTS: Final = 1000
 _RECENT: Final = 200
 """Of the resolved alerts so many still mute those of dependents."""
@@ -75,9 +78,10 @@ class Alerting:
         self._direct: dict[str, Alert] = {}
 
     @property
-    def open(self) -> int:
-        """Open alerts."""
-        return len(self._alerts.open)
+    def open(self) -> dict[AlertSeverity, int]:
+        """How many alerts of each severity are open."""
+        counted = Counter(alert.severity for alert in self._alerts.open.values())
+        return {severity: counted[severity] for severity in ALERT_SEVERITIES}
 
     @property
     def delivered(self) -> tuple[int, int]:
@@ -88,32 +92,27 @@ class Alerting:
         """Makes alerts of what somebody finds; call it before `start` or at any time after."""
         self._findings.append(findings)
 
-    def tell_directly(self, key: str, summary: str, hint: str) -> None:
-        """A `critical` alert straight to every webhook and into the log, without the bus; once, until it is over."""
-        if key in self._direct:
+    async def notify(self, text: str, *, key: str, severity: AlertSeverity, resolved: bool) -> None:
+        """Tells every webhook and the log, without the bus: that something is wrong, once, and once that it is over."""
+        known, now = self._direct.get(key), self._runtime.now()
+        if resolved == (known is None):
             return
-        now = self._runtime.now()
         alert = Alert(
             id=f"{key}-{now}",
             key=key,
             time_unix_nano=now,
-            severity="critical",
-            state="raised",
-            summary=summary,
-            hint=hint,
+            severity=severity,
+            state="resolved" if resolved else "raised",
+            summary=cut(text),
+            rule="direct",
+            since_unix_nano=known.since_unix_nano if known else now,
         )
-        self._direct[key] = alert
-        log.critical("%s (%s)", summary, hint)
+        if resolved:
+            del self._direct[key]
+        else:
+            self._direct[key] = alert
+        log.log(logging.WARNING if resolved else logging.CRITICAL, "%s", text)
         self._deliveries.directly(alert)
-
-    def over_directly(self, key: str, summary: str) -> None:
-        """What was told directly is over."""
-        alert = self._direct.pop(key, None)
-        if alert is not None:
-            log.warning("%s", summary)
-            now = self._runtime.now()
-            over = {"id": f"{key}-{now}", "time_unix_nano": now, "state": "resolved", "summary": summary}
-            self._deliveries.directly(alert.model_copy(update=over))
 
     async def start(self) -> None:
         """Reads what was kept, then listens. Raises `BusError` when what was kept cannot be read.
@@ -302,10 +301,9 @@ class Alerting:
             looked = now()
             if bus.connected:
                 connected = looked
-                self.over_directly("bus", "the health-monitor reaches NATS again")
+                await self.notify(_FOUND, key="bus", severity="critical", resolved=True)
             elif looked - connected > _BUS_LOST_SECONDS * _NANO:
-                hint = "errors wait with the agents, nothing is recovered: look at the NATS server and the way to it"
-                self.tell_directly("bus", "the health-monitor cannot reach NATS", hint)
+                await self.notify(_LOST, key="bus", severity="critical", resolved=False)
 
     async def _emit(self, alert: Alert) -> None:
         await self._waiting.put(alert)
