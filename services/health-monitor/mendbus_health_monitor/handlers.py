@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import Field
 
 from mendbus import codec
 from mendbus.bus import Message, StoredMessage
 from mendbus.contracts.errors import BusError, Refused, WrongSequence
+from mendbus.contracts.fields import MAX_NAMED
 from mendbus.contracts.messages import (
     AgentGoodbye,
     AgentHello,
@@ -21,17 +24,25 @@ from mendbus.runtime import Drain, Runtime
 from mendbus.telemetry import Span
 from mendbus_health_monitor.agents import Agents
 from mendbus_health_monitor.alerting import Alerting
+from mendbus_health_monitor.hearsay import Hearsay
+from mendbus_health_monitor.keeping import Keeping
 
 log = logging.getLogger("mendbus")
 
 PAGE: Final = 500
 """Agents in one answer; `next` in it is the `after` of the next question."""
 
-_LOOK_SECONDS: Final = 0.1
+_LOOK_SECONDS: Final = 0.05
 _BLIND_SECONDS: Final = 0.5
 _NANO: Final = 1_000_000_000
 _DELETED: Final = {"KV-Operation": "DEL"}
 """Marks a deleted key in a key-value bucket."""
+
+
+class TakenSample(HealthSample):
+    """A sample as it came: numbers that are not finite are still among its metrics, to be counted."""
+
+    metrics: Annotated[dict[str, Annotated[float, Field(allow_inf_nan=True)]], Field(max_length=MAX_NAMED)]
 
 
 class Monitor:
@@ -41,28 +52,34 @@ class Monitor:
         self._runtime = runtime
         self._subjects = runtime.subjects
         self._agents = Agents(runtime.now)
+        self._keeping = Keeping(runtime, self._agents)
+        self._hearsay = Hearsay(runtime, self._agents, self._tell)
         self._alerting = Alerting(runtime)
 
     async def start(self) -> None:
         """Reads what was kept, then listens. Raises `BusError` when the kept state cannot be read."""
         runtime, subjects, bus = self._runtime, self._subjects, self._runtime.bus
+        # First, so that it hears what is told of each agent first.
         await self._alerting.start()
         runtime.subscriptions.append(
             await bus.follow(
                 subjects.bucket_stream("agents"), subjects.key("agents", ">"), self._stored_hello, last_per_subject=True
             )
         )
-        await runtime.listen(subjects.everyone("health"), HealthSample, self._sample)
+        await runtime.listen(subjects.everyone("health"), TakenSample, self._sample)
         await runtime.listen(subjects.everyone("agent.goodbye"), AgentGoodbye, self._goodbye)
         await runtime.serve("hello", subjects.everyone("agent.hello"), AgentHello, self._hello, limit=MAX_BODY)
         await runtime.serve("agents", subjects.control("agents"), Control, self._list_agents, limit=MAX_BODY)
         runtime.spawn(self._look(), "look for silent agents")
+        await self._hearsay.start()
+        await self._keeping.start()
 
     async def drain(self) -> None:
-        """Returns when every alert is stored."""
+        """Returns when every alert is stored, and of the history what can be."""
+        await self._keeping.drain()
         await self._alerting.drain()
 
-    async def _sample(self, sample: HealthSample, _: Message) -> None:
+    async def _sample(self, sample: TakenSample, _: Message) -> None:
         await self._tell(self._agents.hear(sample))
 
     async def _hello(self, hello: AgentHello, _: Span) -> HelloReply:
@@ -114,7 +131,7 @@ class Monitor:
         agent_id = control.agent.id if control.agent else None
         rows = self._agents.listing(kind, agent_id, _after(control), PAGE)
         more = {"next": f"{rows[-1]['agent']['kind']}/{rows[-1]['agent']['id']}"} if len(rows) == PAGE else {}
-        return self._result({"agents": rows, **more})
+        return self._result({"agents": rows, "samples": dict(self._agents.counts), **more})
 
     def _result(self, data: dict[str, object]) -> ControlResult:
         return ControlResult(ok=True, service=self._runtime.service, instance=self._runtime.instance, data=data)

@@ -18,6 +18,7 @@ from mendbus.cli import (
     decode,
     doctor,
     export,
+    health,
     inject,
     pipeline,
     profile,
@@ -75,6 +76,7 @@ def build() -> typer.Typer:
         app.command()(command)
     for command in (pipeline.incidents, pipeline.explain):
         app.command()(command)
+    app.command()(health.health)
     app.command()(inject.inject)
     app.command()(trace.trace)
     app.command()(profile.profile)
