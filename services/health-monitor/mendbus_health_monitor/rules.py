@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from mendbus.alert_policy import AlertPolicy, AlertRule
+from mendbus.contracts.ids import is_token
 from mendbus.contracts.messages import AgentRef, HealthSample, HealthStatus, RecoveryOutcome
 from mendbus.contracts.vocabulary import AlertSeverity, Health
 from mendbus_health_monitor.alert_conditions import CANARY, CLOSING, Condition, Verdict, cut, key_of
@@ -356,7 +357,9 @@ def _left(agent: _Agent, now: int) -> bool:
 
 def _of_finding(finding: Finding) -> Condition:
     kind, _, agent_id = finding.agent.partition("/")
-    agent, name, summary = AgentRef(kind=kind, id=agent_id), finding.agent, cut(finding.sentence)
+    # What is found of Mendbus itself is about no agent.
+    agent = AgentRef(kind=kind, id=agent_id) if is_token(kind) and is_token(agent_id) and kind != "mendbus" else None
+    name, summary = finding.agent, cut(finding.sentence)
     if finding.finding == "exhaustion":
         soon = finding.eta_seconds is not None and finding.eta_seconds < SOON_SECONDS
         hint = f"give it more or take load off before then: see `mendbus capacity` and `mendbus health {name}`"
