@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable
 from itertools import islice, takewhile
 from typing import Final, Protocol, TypeVar
@@ -12,16 +12,18 @@ from mendbus.bus import Message, StoredMessage
 from mendbus.contracts.errors import BusError, BusTimeout, NoResponders, Refused
 from mendbus.contracts.journal import JournalRecord, Operated
 from mendbus.contracts.messages import AgentHello, Alert, HealthSample, HealthStatus, RecoveryOutcome
-from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_SERVICE_BODY
+from mendbus.contracts.subjects import MAX_SERVICE_BODY
 from mendbus.contracts.vocabulary import ALERT_SEVERITIES, AlertSeverity
 from mendbus.runtime import Runtime, store_dead_letter
 from mendbus_health_monitor.alert_conditions import LATCHED, Condition, Judge, Verdict, cut
 from mendbus_health_monitor.alert_delivery import Deliveries
+from mendbus_health_monitor.alert_findings import Finding
 from mendbus_health_monitor.alert_inhibition import Dependencies, inhibited
 from mendbus_health_monitor.alert_orders import Orders
 from mendbus_health_monitor.alert_policies import AlertPolicies
+from mendbus_health_monitor.alert_storing import Storing
 from mendbus_health_monitor.alerts import Alerts
-from mendbus_health_monitor.rules import SERVICES, Finding, Rules
+from mendbus_health_monitor.rules import SERVICES, Rules
 from mendbus_health_monitor.silences import silenced
 
 log = logging.getLogger("mendbus")
@@ -32,19 +34,13 @@ _LOOK_SECONDS: Final = 0.1
 _STEP_SECONDS: Final = 1.0
 _SERVICES_SECONDS: Final = 5.0
 _PING_SECONDS: Final = 1.0
-_RETRY_SECONDS: Final = 1.0
-_EMIT_SECONDS: Final = 5.0
 _BUS_LOST_SECONDS: Final = 10.0
 _LOST: Final = "the health-monitor cannot reach NATS: errors wait with the agents, nothing is recovered"
 _FOUND: Final = "the health-monitor reaches NATS again"
-_WAITING_ALERTS: Final = 1000
 _RECENT: Final = 200
 """Of the resolved alerts so many still mute those of dependents."""
 _SAMPLED_AGENTS: Final = 10_000
 _NANO: Final = 1_000_000_000
-_UNSYNCED_NANO: Final = 10 * _NANO
-"""How old an alert is at least that a killed server has on disk: ALERTS is acknowledged before it is written."""
-_UNSYNCED_ALERTS: Final = 1000
 
 
 class Findings(Protocol):
@@ -67,11 +63,10 @@ class Alerting:
         self._judge = Judge()
         self._rules = Rules(self._policies.current, runtime.now())
         self._dependencies = Dependencies()
-        self._orders = Orders(runtime, self._alerts, self._emit)
+        self._storing = Storing(runtime)
+        self._orders = Orders(runtime, self._alerts, self._storing.keep)
         self._deliveries = Deliveries(runtime, self._alerts, self._policies, self._rules.hear_webhook)
         self._findings: list[Findings] = []
-        self._waiting: asyncio.Queue[Alert] = asyncio.Queue(_WAITING_ALERTS)
-        self._stored: deque[Alert] = deque(maxlen=_UNSYNCED_ALERTS)
         self._journal_read = 0
         self._sampled: dict[str, int] = {}
         self._sampling = False
@@ -132,7 +127,7 @@ class Alerting:
         await self._orders.start()
         await self._deliveries.start()
         runtime.spawn(self._look(), "look for a lost connection")
-        runtime.spawn(self._store_alerts(), "store alerts")
+        runtime.spawn(self._storing.run(), "store alerts")
         runtime.spawn(self._step_on(), "look at alerts")
         runtime.spawn(self._look_at_services(), "look for missing services")
         # From the stream, not as it flies by: what was told while no monitor ran is judged too.
@@ -149,7 +144,7 @@ class Alerting:
 
     async def drain(self) -> None:
         """Returns when every alert is stored."""
-        await self._waiting.join()
+        await self._storing.done()
 
     # What is heard
 
@@ -234,7 +229,7 @@ class Alerting:
         # In the same breath, or it might be told before it is muted.
         only = (alert.key,)
         for change in (alert, *self._alerts.step(now, self._mutes(now, only), only)):
-            await self._waiting.put(change)
+            await self._storing.put(change)
 
     async def _step_on(self) -> None:
         while True:
@@ -250,7 +245,7 @@ class Alerting:
             await self._take(verdict)
         keys = list(self._alerts.open)
         for alert in self._alerts.step(now, self._mutes(now, keys), keys):
-            await self._waiting.put(alert)
+            await self._storing.put(alert)
 
     def _mutes(self, now: int, keys: Iterable[str]) -> dict[str, str]:
         alerts, hold = self._alerts, self._policies.current.alerts.inhibit_hold_seconds
@@ -288,60 +283,23 @@ class Alerting:
             return None
         return True
 
-    # What is kept
+    # The way there
 
     async def _look(self) -> None:
         bus, now = self._runtime.bus, self._runtime.now
-        looked, reconnects, connected = now(), bus.reconnects, now()
+        looked, reconnects = now(), bus.reconnects
+        connected = looked
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             if bus.reconnects != reconnects:
                 reconnects = bus.reconnects
-                await self._store_again(looked - _UNSYNCED_NANO)
+                await self._storing.again(looked)
             looked = now()
             if bus.connected:
                 connected = looked
                 await self.notify(_FOUND, key="bus", severity="critical", resolved=True)
             elif looked - connected > _BUS_LOST_SECONDS * _NANO:
                 await self.notify(_LOST, key="bus", severity="critical", resolved=False)
-
-    async def _emit(self, alert: Alert) -> None:
-        await self._waiting.put(alert)
-        try:
-            async with asyncio.timeout(_EMIT_SECONDS):
-                await self._waiting.join()
-        except TimeoutError:
-            log.warning("the alert %s is not stored yet", alert.key)
-
-    async def _store_alerts(self) -> None:
-        while True:
-            alert = await self._waiting.get()
-            while True:
-                if await self._store_alert(alert):
-                    break
-                await asyncio.sleep(_RETRY_SECONDS)
-            self._stored.append(alert)
-            self._waiting.task_done()
-
-    async def _store_again(self, since_unix_nano: int) -> None:
-        again = [alert for alert in self._stored if alert.time_unix_nano >= since_unix_nano]
-        self._stored.clear()
-        for alert in again:
-            await self._waiting.put(alert)
-
-    async def _store_alert(self, alert: Alert) -> bool:
-        subject = self._subjects.alert(alert.state, alert.severity)
-        try:
-            await self._runtime.bus.store(
-                subject, codec.encode(alert), {HEADER_CONTENT_TYPE: CONTENT_TYPE}, id=alert.id
-            )
-        except BusError as error:
-            # The log is the path that does not use the bus.
-            log.error("cannot store the %s alert %r: %s", alert.severity, alert.summary, error)
-            self._runtime.readiness.set("alerts", False, f"alerts cannot be stored: {error}")
-            return False
-        self._runtime.readiness.set("alerts", True)
-        return True
 
 
 def _disabled(condition: Condition | None, disabled: Iterable[str]) -> bool:
