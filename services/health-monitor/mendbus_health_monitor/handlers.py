@@ -59,6 +59,8 @@ class Monitor:
     async def start(self) -> None:
         """Reads what was kept, then listens. Raises `BusError` when the kept state cannot be read."""
         runtime, subjects, bus = self._runtime, self._subjects, self._runtime.bus
+        # First, so that it hears what is told of each agent first.
+        await self._alerting.start()
         runtime.subscriptions.append(
             await bus.follow(
                 subjects.bucket_stream("agents"), subjects.key("agents", ">"), self._stored_hello, last_per_subject=True
@@ -71,7 +73,6 @@ class Monitor:
         runtime.spawn(self._look(), "look for silent agents")
         await self._hearsay.start()
         await self._keeping.start()
-        await self._alerting.start()
 
     async def drain(self) -> None:
         """Returns when every alert is stored, and of the history what can be."""

@@ -138,12 +138,17 @@ NOTE: Final = "note"
 """The verb of a person's note on an incident: `reason` is its text."""
 RELABEL: Final = "relabel"
 """The verb with which a person says what an incident really was: `category`, `severity` and why."""
+AUDIT: Final = "audit"
+"""The order by which another service has an operator's action noted; the entry's verb is the action's own."""
+AUDITED: Final = frozenset(("ack", "silence", "unsilence"))
+"""Actions of operators that the health-monitor does, and the strategy-selector only notes."""
 
 
 class Operated(WireModel):
     """What an operator did: to an incident, an agent, a kind, or (none of them named) to everything.
 
-    `until_unix_nano`: when a pause ends. `category`, `severity`: what an incident was relabelled as.
+    `until_unix_nano`: when a pause or a silence ends. `key`: the alert or silence that it is about. `category` and
+    `severity`: what an incident was relabelled as.
     """
 
     type: Literal["operated"] = "operated"
@@ -156,6 +161,7 @@ class Operated(WireModel):
     until_unix_nano: UnixNano | None = None
     category: ReadCategory | None = None
     severity: Severity | None = None
+    key: ShortText | None = None
 
 
 Entry = Annotated[

@@ -29,6 +29,7 @@ COMMANDS += [
     "analytics",
     "note",
     "relabel",
+    "alerts",
 ]
 NOWHERE = "nats://127.0.0.1:1"
 
