@@ -164,7 +164,7 @@ class Deliveries:
         if not failed.lasting and tries.count < webhook.tries:
             tries.next_unix_nano = self._runtime.now() + int(wait * _NANO)
             return
-        await self._give_up(webhook, address, notice, failed, tries)
+        await self._give_up(webhook, notice, failed, tries)
         _ = await self._remember(subject, before.model_copy(update={"claimed_until_unix_nano": 0}), fenced=False)
 
     async def _try(self, webhook: Webhook, address: Address, notice: Notice) -> webhooks.Failed | None:
@@ -178,9 +178,7 @@ class Deliveries:
             return failed
         return None
 
-    async def _give_up(
-        self, webhook: Webhook, address: Address, notice: Notice, failed: webhooks.Failed, tries: _Tries
-    ) -> None:
+    async def _give_up(self, webhook: Webhook, notice: Notice, failed: webhooks.Failed, tries: _Tries) -> None:
         count, tries.count = tries.count, 0
         tries.next_unix_nano = self._runtime.now() + int(_DEAD_PAUSE_SECONDS * _NANO)
         if tries.dead == notice.id:
