@@ -41,6 +41,8 @@ class Settings(BaseModel):
     executor, and by the strategy-selector, which decides among what can be done."""
     rehearsal: bool = False
     """Whether an agent lets operators bring faults into it (`mendbus inject`)."""
+    canary_seconds: Annotated[float, Field(ge=0, le=3600)] = 10.0
+    """How often the health-monitor sends an error of its own through the whole pipeline, in seconds; 0: never."""
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
     """Least level that is logged."""
     log_format: Annotated[str, Field(pattern="^(text|json)$")] = "text"

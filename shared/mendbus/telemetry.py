@@ -20,6 +20,7 @@ from importlib.metadata import version
 from typing import cast
 from urllib.parse import unquote
 
+from mendbus.contracts.canary import TRACEPARENT
 from mendbus.contracts.errors import SettingsError
 from mendbus.settings import Settings
 from mendbus.traces import AttributeValue, Kind, SpanRow, TraceFile
@@ -239,9 +240,10 @@ class Tracer:
     ) -> Span:
         """Begins a span. `parent` is the `traceparent` of its parent; None, or what is none, begins a trace.
 
+        Nothing is recorded below the canary's.
         `attributes` are read when the span ends: do not change them until then.
         """
-        if self._exporter is None:
+        if self._exporter is None or parent == TRACEPARENT:
             return Span(None, "", name, kind, parent or "", None, None, 0)
         if parent is not None and len(parent) == _TRACEPARENT_SIZE and _TRACEPARENT.fullmatch(parent):
             trace_id = parent[3:35]

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 from mendbus import codec
 from mendbus.bus import Message, StoredMessage
+from mendbus.contracts.canary import is_canary
 from mendbus.contracts.errors import BusError, Refused, WrongSequence
 from mendbus.contracts.journal import JournalRecord, Operated
 from mendbus.contracts.messages import (
@@ -25,6 +26,7 @@ from mendbus.runtime import Drain, Runtime, store_dead_letter
 from mendbus.telemetry import Span
 from mendbus_health_monitor.agents import Agents
 from mendbus_health_monitor.alerts import Alerts
+from mendbus_health_monitor.canary import Canary
 
 log = logging.getLogger("mendbus")
 
@@ -75,6 +77,7 @@ class Monitor:
         await runtime.serve("alerts", subjects.control("alerts"), Control, self._list_alerts, limit=MAX_BODY)
         runtime.spawn(self._look(), "look for silent agents")
         runtime.spawn(self._store_alerts(), "store alerts")
+        await Canary(runtime).start()
         # From the stream, not as it flies by: what was told while no monitor ran is judged too.
         runtime.subscriptions.append(
             await bus.follow(
@@ -126,6 +129,8 @@ class Monitor:
         except Refused as refused:
             dead = self._subjects.dead(self._runtime.service)
             await store_dead_letter(self._runtime.bus, dead, stored.subject, stored.body, stored.headers, refused)
+            return
+        if is_canary(outcome.agent):
             return
         alert = self._alerts.judge(outcome, self._runtime.now())
         if alert is not None:

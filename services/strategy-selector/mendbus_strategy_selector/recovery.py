@@ -8,6 +8,7 @@ import logging
 from typing import Any
 
 from mendbus.contracts.asks import Assess, Assessment, Classification
+from mendbus.contracts.canary import is_canary
 from mendbus.contracts.journal import Attempted, Commanded, Decided
 from mendbus.contracts.messages import DecisionSummary, PredictionSummary, RecoveryCommand
 from mendbus.contracts.vocabulary import UNDOABLE
@@ -94,9 +95,10 @@ class Recoveries:
             )
             if command.action == "apply" and result.verified:
                 await self._steps.notify(command, result)
-                await self._steps.conclude(
-                    incident, "recovered", result.detail or "the probe is healthy", span, attempted
-                )
+                reason = result.detail or "the probe is healthy"
+                # Nothing of the canary can relapse: a settle window would double what it costs.
+                settled = is_canary(incident.agent)
+                await self._steps.conclude(incident, "recovered", reason, span, attempted, settled=settled)
                 return
             await self._steps.write(attempted)
             await self._steps.notify(command, result)
@@ -185,6 +187,7 @@ class Recoveries:
     ) -> tuple[Choice, DecisionSummary]:
         begun = self._steps.now()
         overview = self._context.overview
+        canary = is_canary(incident.agent)
         paused = self._steps.state.pauses.holding(incident.agent, begun) or overview.pauses.holding(
             incident.agent, begun
         )
@@ -202,12 +205,13 @@ class Recoveries:
             tried=list(incident.tried),
             attempts=len(incident.attempts),
             spent_ms=incident.spent_ms,
-            spent=self._spent(incident),
+            spent=Spent() if canary else self._spent(incident),
             paused=paused.sentence if paused else None,
             latched=overview.latched or overview.latch_due or None,
             approved=incident.approved,
             upstream_incident=upstream,
             upstream_ended=upstream_ended,
+            canary=canary or None,
         )
         choice = decide(self._context.policy, state)
         summary = DecisionSummary(
