@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
 from mendbus.contracts.canary import TRACEPARENT
@@ -25,7 +25,20 @@ from mendbus.contracts.errors import SettingsError
 from mendbus.settings import Settings
 from mendbus.traces import AttributeValue, Kind, SpanRow, TraceFile
 
-__all__ = ["QUEUE", "AttributeValue", "Exporter", "Kind", "Span", "Tracer", "open_tracer", "parent_of"]
+if TYPE_CHECKING:
+    from mendbus.otlp import Sender
+
+__all__ = [
+    "QUEUE",
+    "AttributeValue",
+    "Exporter",
+    "Kind",
+    "Span",
+    "Tracer",
+    "collector",
+    "open_tracer",
+    "parent_of",
+]
 
 QUEUE = 8192
 """Spans that wait for their export at most; what ends while so many wait is dropped and counted."""
@@ -294,19 +307,31 @@ def open_tracer(service: str, settings: Settings, *, instance: str = "") -> Trac
 
 
 def _to_collector(service: str, endpoint: str, instance: str) -> Exporter:
-    # only who sends needs the HTTP client, and the megabyte that comes with a resource
+    # only who sends needs the HTTP client
+    from mendbus.otlp import TRACES_PATH, Encoder
+
+    sender, resource = collector(service, endpoint, instance, TRACES_PATH)
+    encode = Encoder(resource, "mendbus")
+    return Exporter(endpoint, lambda rows: sender.send(encode(rows)), sender.hurry, sender.close)
+
+
+def collector(service: str, endpoint: str, instance: str, path: str) -> "tuple[Sender, Mapping[str, AttributeValue]]":
+    """Who sends to a path of the collector, and the resource that describes this process there.
+
+    Raises `SettingsError` for an endpoint that is no address.
+    """
+    # only who sends needs the megabyte that comes with a resource
     from opentelemetry.sdk.resources import Resource
 
-    from mendbus.otlp import Encoder, Sender
+    from mendbus.otlp import Sender
 
     try:
-        sender = Sender(endpoint, _headers(os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", "")))
+        sender = Sender(endpoint, _headers(os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", "")), path)
     except ValueError as error:
         raise SettingsError([f"OTEL_EXPORTER_OTLP_ENDPOINT: {error}"]) from None
     own = {"service.name": service, "service.version": version("mendbus"), "telemetry.sdk.name": __name__}
     resource = Resource.create(own | ({"service.instance.id": instance} if instance else {}))
-    encode = Encoder(cast("Mapping[str, AttributeValue]", resource.attributes), "mendbus")
-    return Exporter(endpoint, lambda rows: sender.send(encode(rows)), sender.hurry, sender.close)
+    return sender, cast("Mapping[str, AttributeValue]", resource.attributes)
 
 
 def _headers(text: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from mendbus import codec
+from mendbus import codec, instruments
 from mendbus.bus import Message
 from mendbus.contracts import canary
 from mendbus.contracts.errors import BusError, Refused
@@ -158,6 +158,8 @@ class Canary:
             (subjects.outcome(*agent), self._outcome),
         ):
             runtime.subscriptions.append(await runtime.bus.subscribe(subject, _careful(handler)))
+        runtime.meter.observe(instruments.CANARIES, lambda: self._watch.sent)
+        runtime.meter.observe(instruments.CANARY_OK, lambda: int(not self._told))
         runtime.spawn(self._send_for_ever(), "canary")
         runtime.spawn(self._look_for_ever(), "canary watchdog")
 
@@ -229,7 +231,9 @@ class Canary:
 
     async def _outcome(self, message: Message) -> None:
         outcome = codec.decode(RecoveryOutcome, message.body, MAX_SERVICE_BODY)
-        self._watch.end(outcome, asyncio.get_running_loop().time())
+        taken = self._watch.end(outcome, asyncio.get_running_loop().time())
+        if taken is not None:
+            self._runtime.meter.record(instruments.CANARY_TIME, taken)
         unclassified = outcome.classification is None or not outcome.classification.confidence
         if unclassified and not self._unclassified:
             log.warning("the canary is recovered without being classified: is there a classifier?")

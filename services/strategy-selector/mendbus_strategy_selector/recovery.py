@@ -110,8 +110,9 @@ class Recoveries:
         details = incident.details
         if details.classification is not None:
             return details.classification
-        span = self._steps.span("classify", "client", parent, incident)
+        span, begun = self._steps.span("classify", "client", parent, incident), self._steps.now()
         found = await self._context.asks.classify(incident.error, incident.fingerprint, span)
+        self._steps.took(incident, "classify", begun)
         span.end({"mendbus.category": found.category, "mendbus.severity": found.severity})
         details.times = details.times.model_copy(update={"classified": self._steps.now()})
         return found
@@ -126,7 +127,7 @@ class Recoveries:
             or not self._context.policy.enable_predictive_failure_detection
         ):
             return details.prediction
-        span = self._steps.span("assess", "client", parent, incident)
+        span, begun = self._steps.span("assess", "client", parent, incident), self._steps.now()
         question = Assess(
             error=incident.error,
             fingerprint=incident.fingerprint,
@@ -136,6 +137,7 @@ class Recoveries:
             errors_per_minute=self._rates.per_minute(incident.agent.key),
         )
         found: Assessment | None = await self._context.asks.assess(question, span)
+        self._steps.took(incident, "assess", begun)
         span.end({"mendbus.prediction.valid": found is not None and found.prediction.valid})
         details.times = details.times.model_copy(update={"assessed": self._steps.now()})
         return found.prediction if found else None
@@ -257,6 +259,7 @@ class Recoveries:
             self._steps.note(decided)
             return False
         await self._steps.write(decided)
+        self._steps.took(incident, "journal", now)
         return True
 
     async def _intend_undo(self, incident: Incident, command: RecoveryCommand, undo_token: str | None) -> None:
