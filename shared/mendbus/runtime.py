@@ -169,7 +169,7 @@ class Runtime:
             try:
                 result = await handler(request, work)
             except Exception as error:
-                log.exception("%s failed on a request", subject)
+                log.exception("%s failed on a request", subject, extra=work.logged)
                 self._answered(stats, started, request, "500", repr(error))
                 work.end(error=repr(error))
                 await self.reply_error(message, 500, repr(error))

@@ -22,6 +22,7 @@ from urllib.parse import unquote
 
 from mendbus.contracts.canary import TRACEPARENT
 from mendbus.contracts.errors import SettingsError
+from mendbus.redaction import redact
 from mendbus.settings import Settings
 from mendbus.traces import AttributeValue, Kind, SpanRow, TraceFile
 
@@ -47,6 +48,9 @@ _BATCH = 128
 _DELAY_SECONDS = 0.25
 _SWITCH_SECONDS = 0.0005
 _WARN_SECONDS = 60.0
+_SHORT = 36
+"""Longest text that may stand unread: ids are as long."""
+_FREE_TEXT = frozenset(("exception.message", "exception.stacktrace", "exception.type", "error.type"))
 
 _log = logging.getLogger(__name__)
 _TRACEPARENT = re.compile("([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
@@ -73,6 +77,19 @@ def parent_of(headers: Mapping[str, str]) -> str | None:
     if edition == "ff" or (edition == "00" and more) or trace_id == _NO_TRACE or span_id == _NO_SPAN:
         return None
     return f"00-{trace_id}-{span_id}-{flags}"
+
+
+def _without_secrets(row: SpanRow) -> SpanRow:
+    """The row with secrets taken out of its longer texts and its error; ids and words are left alone, for speed."""
+    error = redact(row.error) if row.error else row.error
+    changed = {
+        key: clean
+        for key, value in row.attributes.items()
+        if isinstance(value, str)
+        and (len(value) > _SHORT or key in _FREE_TEXT)
+        and (clean := redact(value)) is not value
+    }
+    return row._replace(error=error, attributes={**row.attributes, **changed}) if changed or error != row.error else row
 
 
 class Exporter:
@@ -150,7 +167,7 @@ class Exporter:
     def _export(self, least: int) -> None:
         queue = self._queue
         while len(queue) >= least:
-            rows = [queue.popleft() for _ in range(min(len(queue), _BATCH))]
+            rows = [_without_secrets(queue.popleft()) for _ in range(min(len(queue), _BATCH))]
             self._writing = len(rows)
             try:
                 self._write(rows)
@@ -197,6 +214,12 @@ class Span:
     def trace_id(self) -> str:
         """32 hex digits; "" when tracing is off and the parent is in no trace either."""
         return self.traceparent[3:35]
+
+    @property
+    def logged(self) -> dict[str, str]:
+        """What a log record's `extra` takes to carry this span's ids; nothing when tracing is off."""
+        found = self.traceparent
+        return {"trace_id": found[3:35], "span_id": found[36:52]} if found else {}
 
     def end(
         self,

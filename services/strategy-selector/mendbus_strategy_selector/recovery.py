@@ -43,7 +43,7 @@ class Recoveries:
             prediction = await self._assess(incident, classification, span)
             await self._climb(incident, classification, prediction, span)
         except Exception as error:
-            log.exception("recovering %s failed", incident.id)
+            log.exception("recovering %s failed", incident.id, extra={**span.logged, "incident_id": incident.id})
             await self._steps.conclude(incident, "escalated", f"internal error: {error!r}"[:1000], span)
         finally:
             span.end({"mendbus.outcome": incident.standing or "waiting", "mendbus.error_count": incident.error_count})
@@ -58,7 +58,8 @@ class Recoveries:
                 await self._steps.write(Commanded(incident_id=incident.id, command=undo))
             await self._climb(incident, classification, incident.details.prediction, span)
         except Exception as error:
-            log.exception("recovering %s again failed", incident.id)
+            extra = {**span.logged, "incident_id": incident.id}
+            log.exception("recovering %s again failed", incident.id, extra=extra)
             await self._steps.conclude(incident, "escalated", f"internal error: {error!r}"[:1000], span)
         finally:
             span.end()
