@@ -1,4 +1,4 @@
-"""Rows of the audit trail and of incidents for other programs: flat, with columns that keep their names and order.
+"""Rows of audit trail, incidents and alerts for other programs: flat, with columns that keep their names and order.
 
 A row is a map with every column; what does not apply is None. Times are given twice: RFC 3339 in UTC with nine digits,
 and nanoseconds since 1970.
@@ -18,7 +18,7 @@ from mendbus import codec
 from mendbus.bus import StoredMessage
 from mendbus.contracts.errors import Refused
 from mendbus.contracts.journal import JournalRecord
-from mendbus.contracts.messages import RecoveryOutcome
+from mendbus.contracts.messages import Alert, RecoveryOutcome
 from mendbus.contracts.subjects import MAX_SERVICE_BODY
 
 AUDIT_COLUMNS: Final = (
@@ -86,6 +86,23 @@ INCIDENT_COLUMNS: Final = (
     "details",
 )
 """`time`: when the outcome was stored. `recovery_ms`: from reported to verified. `details`: the whole outcome."""
+ALERT_COLUMNS: Final = (
+    "time",
+    "time_unix_nano",
+    "sequence",
+    "alert_id",
+    "key",
+    "state",
+    "severity",
+    "agent",
+    "summary",
+    "hint",
+    "incident_id",
+    "trace_id",
+    "acknowledged_by",
+    "details",
+)
+"""`sequence`: in the stream. `details`: the whole alert."""
 HELD: Final = 2000
 """Incidents whose last outcome is held back, in case another one comes."""
 _COMMANDS: Final = 10_000
@@ -136,6 +153,10 @@ class AuditRows:
         row |= {"number": record.number, "record_id": record.id, "previous": record.previous}
         for index, entry in enumerate(record.entries):
             yield row | {"entry": index} | self._entry(entry, record.owner)
+
+    def rest(self) -> Iterator[Row]:
+        """None: each record makes its rows at once."""
+        return iter(())
 
     def _entry(self, entry: BaseModel, owner: str) -> Row:
         value = entry.model_dump(exclude_none=True)
@@ -237,6 +258,28 @@ class IncidentRows:
         """Those held back until the end."""
         while self._last:
             yield incident_row(*self._last.popitem(last=False)[1])
+
+
+class AlertRows:
+    """Turns stored alerts into rows, one each time an alert was raised, acknowledged or resolved."""
+
+    def of(self, message: StoredMessage) -> Iterator[Row]:
+        """The row of a stored alert; what is none is left out."""
+        try:
+            alert = codec.decode(Alert, message.body, MAX_SERVICE_BODY)
+        except Refused:
+            return
+        value = alert.model_dump(exclude_none=True)
+        row: Row = dict.fromkeys(ALERT_COLUMNS)
+        row |= _time(alert.time_unix_nano)
+        row |= {"sequence": message.sequence, "alert_id": alert.id, "details": value}
+        row |= _picked(value, ("key", "state", "severity", "summary", "hint"))
+        row |= _picked(value, ("incident_id", "trace_id", "acknowledged_by"))
+        yield row | ({"agent": alert.agent.key} if alert.agent else {})
+
+    def rest(self) -> Iterator[Row]:
+        """None: each alert makes its row at once."""
+        return iter(())
 
 
 def incident_row(outcome: RecoveryOutcome, stored_unix_nano: int) -> Row:

@@ -81,6 +81,7 @@ def _parameters() -> Json:
             "enum": [*map(str, range(PARTITIONS)), "control"],
             "description": "partition of the agents, or control for what operators did that names no agent",
         },
+        "bundle": {"description": "0 to 31: the agents whose kind and id hash to it"},
         "service": {"enum": [*SERVICES], "description": "the service that refused"},
     }
 
@@ -135,7 +136,7 @@ def _operation(family: Family, role: Role, action: str) -> Json:
         }
     if action == "receive" and family.queue:
         operation["bindings"] = {"nats": {"queue": family.queue, "bindingVersion": "0.1.0"}}
-    if action == "receive" and family.name == "error":
+    if (role, action, family.name) == ("strategy-selector", "receive", "error"):
         consumers = [lane_consumer(_SUBJECTS, 0, lane) for lane in LANES]
         operation["x-nats"] = {
             "consumers": [c.name.replace("-0-", "-{partition}-") for c in consumers],

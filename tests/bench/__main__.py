@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import psutil
-from tests.bench import alone, floor, judge, life, load, report, restoring, together
+from tests.bench import alone, floor, health, judge, life, load, report, restoring, together
 from tests.bench.figures import ROWS, Book, Mode
 from tests.bench.plan import QUICK, Plan
 
@@ -39,6 +39,7 @@ _SINGLE: dict[str, Callable[[Plan, Book, Mode, Path], Awaitable[None]]] = {
     "start": life.measure_start,
     "warm": restoring.measure_warm,
     "rollback": restoring.measure_rollback,
+    "health": health.measure_health,
 }
 
 

@@ -24,7 +24,10 @@ ROWS = (
     "start",
     "warm",
     "rollback",
+    "health",
 )
+HEALTH_AGENTS = (100, 250, 500, 1000)
+"""Agents that one health-monitor watches, in turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,30 @@ def _sustained(length: str) -> tuple[Figure, ...]:
     )
 
 
+_HEALTH = (
+    *(
+        Figure(
+            f"health.cpu.{agents}",
+            f"health-monitor, {agents} agents twice a second: CPU",
+            "% of a core",
+            _less(10.0) if agents == HEALTH_AGENTS[0] else None,
+        )
+        for agents in HEALTH_AGENTS
+    ),
+    *(
+        Figure(
+            f"health.memory.{agents}",
+            f"health-monitor, {agents} agents: private memory above idle",
+            "MB",
+            _less(30.0) if agents == HEALTH_AGENTS[0] else None,
+        )
+        for agents in HEALTH_AGENTS
+    ),
+    Figure("health.status.p50", "status after its sample, beside 100 agents, p50", "ms", _less(20.0), _less(9.0)),
+    Figure("health.status.p99", "status after its sample, beside 100 agents, p99", "ms", aim=_less(20.0)),
+    Figure("health.day", "history on the server, one agent and day of 8 metrics", "MB"),
+)
+
 FIGURES: tuple[Figure, ...] = (
     Figure("floor.mean", "bare nats-py, four stages, mean"),
     Figure("floor.p50", "bare nats-py, four stages, p50"),
@@ -207,6 +234,7 @@ FIGURES: tuple[Figure, ...] = (
             Figure(f"{key}.p99", f"{what}, p99", must=_less(must)),
         )
     ),
+    *_HEALTH,
 )
 BY_KEY = {figure.key: figure for figure in FIGURES}
 

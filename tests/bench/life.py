@@ -89,12 +89,12 @@ async def measure_start(plan: Plan, book: Book, mode: Mode, folder: Path) -> Non
             child.tell(do="cost", calls=plan.calls)
             answer = await child.answer(plan.calls * 0.05 + _UP_SECONDS)
             book.note_times("start.report", mode, [taken / 1e6 for taken in answer["nanoseconds"]])
-        taken = await _status(made, plan.samples)
+        taken = await status_times(made, plan.samples)
         book.note_times("start.status", mode, taken)
         book.describe("start", mode, samples=len(taken), status_mean_ms=statistics.fmean(taken))
 
 
-async def _status(made: Bed, samples: int) -> list[float]:
+async def status_times(made: Bed, samples: int) -> list[float]:
     """Milliseconds from a sample to the status that it changes; every second sample is of a new agent."""
     subjects = made.system.subjects
     told = asyncio.Queue[HealthStatus]()

@@ -36,6 +36,8 @@ class Plan:
     """Calls of report() whose cost is measured."""
     samples: int = 100
     """Health samples of which each changes a status."""
+    health_seconds: float = 20.0
+    """How long the health-monitor is watched with each number of agents."""
     restarts: int = 10
     rollbacks: int = 20
 
@@ -56,6 +58,7 @@ QUICK = Plan(
     under_way=10,
     calls=100,
     samples=20,
+    health_seconds=3.0,
     restarts=3,
     rollbacks=5,
 )

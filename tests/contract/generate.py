@@ -54,7 +54,9 @@ def _node(node: dict[str, Any], defs: dict[str, Any]) -> st.SearchStrategy[Any]:
         case "boolean":
             return st.booleans()
         case "array":
-            return st.lists(_node(node["items"], defs), max_size=min(3, node.get("maxItems", 3)))
+            least = node.get("minItems", 0)
+            most = max(least, min(3, node.get("maxItems", 3)))
+            return st.lists(_node(node["items"], defs), min_size=least, max_size=most)
         case _:
             return _object(node, defs)
 

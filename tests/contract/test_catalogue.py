@@ -27,6 +27,8 @@ BUILDERS = {
     "goodbye": SUBJECTS.goodbye("k", "a"),
     "health": SUBJECTS.health("k", "a"),
     "status": SUBJECTS.status("k", "a"),
+    "minute": SUBJECTS.history_minute("k", "a"),
+    "second": SUBJECTS.history_second(7),
     "prediction": SUBJECTS.prediction("k", "a"),
     "notice": SUBJECTS.notice("k", "a"),
     "alert": SUBJECTS.alert("raised", "major"),
@@ -37,7 +39,15 @@ BUILDERS = {
     "journal": SUBJECTS.journal(3),
     "dead": SUBJECTS.dead("executor"),
 }
-TOKENS = {"severity": "fatal", "kind": "k", "agent": "a", "state": "raised", "verb": "pause", "partition": "3"}
+TOKENS = {
+    "severity": "fatal",
+    "kind": "k",
+    "agent": "a",
+    "state": "raised",
+    "verb": "pause",
+    "partition": "3",
+    "bundle": "7",
+}
 
 
 def _filled(family: Family) -> str:

@@ -17,6 +17,7 @@ from mendbus.cli import (
     decode,
     doctor,
     export,
+    health,
     inject,
     pipeline,
     profile,
@@ -74,6 +75,7 @@ def build() -> typer.Typer:
         app.command()(command)
     for command in (pipeline.incidents, pipeline.explain):
         app.command()(command)
+    app.command()(health.health)
     app.command()(inject.inject)
     app.command()(trace.trace)
     app.command()(profile.profile)

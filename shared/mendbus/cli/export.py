@@ -1,12 +1,12 @@
-"""`mendbus export audit|incidents`: what is stored, as JSON lines or CSV, row by row."""
+"""`mendbus export audit|incidents|alerts|health`: what is stored, as JSON lines or CSV, row by row."""
 
 import contextlib
 import sys
 import time
-from collections.abc import AsyncIterator, Generator
+from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
@@ -15,9 +15,8 @@ from mendbus.cli.options import seconds_of, with_settings
 from mendbus.contracts.errors import MendbusError
 
 if TYPE_CHECKING:
-    from mendbus.audit import Retention
-    from mendbus.bus import Bus
     from mendbus.cli.progress import Progress
+    from mendbus.exports import Export
     from mendbus.settings import Settings
 
 Format = Literal["json", "csv"]
@@ -32,15 +31,15 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", h
 
 def build() -> typer.Typer:
     """The group of commands."""
-    app = typer.Typer(no_args_is_help=True, help="Export the audit trail or incidents as JSON lines or CSV.")
+    app = typer.Typer(no_args_is_help=True, help="Export what is stored as JSON lines or CSV.")
     app.callback()(_group)
-    app.command()(audit)
-    app.command()(incidents)
+    for command in (audit, incidents, alerts, health):
+        app.command()(command)
     return app
 
 
 def _group() -> None:
-    """Export the audit trail or incidents as JSON lines or CSV."""
+    """Export what is stored as JSON lines or CSV."""
 
 
 @with_settings
@@ -77,6 +76,39 @@ def incidents(
     _export("incidents", since, until, "json" if as_json else format_, output, settings)
 
 
+@with_settings
+def alerts(
+    settings: "Settings",
+    since: Since = None,
+    until: Until = None,
+    format_: As = "json",
+    output: Output = None,
+    as_json: Json = False,
+) -> None:
+    """Export alerts, one row each time one was raised, acknowledged or resolved."""
+    _export("alerts", since, until, "json" if as_json else format_, output, settings)
+
+
+@with_settings
+def health(
+    settings: "Settings",
+    resolution: Annotated[
+        Literal["1m", "1s"], typer.Option("--resolution", help="A row a minute (24 h), or a second (ten minutes).")
+    ] = "1m",
+    since: Since = None,
+    until: Until = None,
+    format_: As = "json",
+    output: Output = None,
+    as_json: Json = False,
+) -> None:
+    """Export agents' health, one row a metric and minute, or a metric and second.
+
+    The time is when the minute or second began.
+    """
+    what = "health" if resolution == "1m" else "health_seconds"
+    _export(what, since, until, "json" if as_json else format_, output, settings)
+
+
 def moment_of(text: str, now: int) -> int:
     """Nanoseconds since 1970 from `7d` (ago) or an RFC 3339 time (UTC where it says nothing else).
 
@@ -92,7 +124,7 @@ def moment_of(text: str, now: int) -> int:
 
 
 def _export(
-    what: Literal["audit", "incidents"],
+    what: str,
     since: str | None,
     until: str | None,
     format_: Format,
@@ -100,12 +132,13 @@ def _export(
     settings: "Settings",
 ) -> None:
     from mendbus.cli.progress import Progress
+    from mendbus.exports import EXPORTS
 
     now = time.time_ns()
     first = moment_of(since, now) if since else None
     last = moment_of(until, now) if until else None
     with Progress("exporting") as progress, opened(output) as file:
-        count = run(_write(settings, what, first, last, format_, file, progress))
+        count = run(_write(settings, EXPORTS[what], first, last, format_, file, progress))
     if output and sys.stderr.isatty():
         typer.echo(f"{count} rows in {output}", err=True)
 
@@ -130,50 +163,27 @@ def opened(output: Path | None) -> Generator[TextIO]:
 
 async def _write(
     settings: "Settings",
-    what: Literal["audit", "incidents"],
+    export: "Export",
     since: int | None,
     until: int | None,
     format_: Format,
     file: TextIO,
     progress: "Progress",
 ) -> int:
-    from mendbus import export
     from mendbus.audit_reading import retention_of
+    from mendbus.export import csv_line, json_line
+    from mendbus.exports import rows_of
 
-    count = 0
-    columns = export.AUDIT_COLUMNS if what == "audit" else export.INCIDENT_COLUMNS
+    count, subjects = 0, settings.subjects
     if format_ == "csv":
-        file.write(export.csv_line(columns))
+        file.write(csv_line(export.columns))
     async with connected(settings) as bus:
-        stream = settings.subjects.stream("JOURNAL" if what == "audit" else "RECOVERIES")
-        kept = await retention_of(bus, stream)
-        async for row in _rows(bus, settings, what, since, until, kept, progress):
-            file.write(export.json_line(row) if format_ == "json" else export.csv_line(row.values()))
+        kept = await retention_of(bus, subjects.stream(export.stream))
+
+        def on_message(sequence: int) -> None:
+            progress.at(sequence, kept.first_sequence, kept.last_sequence)
+
+        async for row in rows_of(bus, subjects, export, since, until, on_message):
+            file.write(json_line(row) if format_ == "json" else csv_line(row.values()))
             count += 1
     return count
-
-
-async def _rows(
-    bus: "Bus",
-    settings: "Settings",
-    what: Literal["audit", "incidents"],
-    since: int | None,
-    until: int | None,
-    kept: "Retention",
-    progress: "Progress",
-) -> AsyncIterator[dict[str, Any]]:
-    from mendbus.export import AuditRows, IncidentRows
-
-    subjects = settings.subjects
-    rows = AuditRows() if what == "audit" else IncidentRows()
-    stream = subjects.stream("JOURNAL" if what == "audit" else "RECOVERIES")
-    filter_ = subjects.everyone("journal" if what == "audit" else "outcome")
-    async for message in bus.read(stream, filter_, since_unix_nano=since):
-        if until is not None and message.time_unix_nano > until:
-            break
-        progress.at(message.sequence, kept.first_sequence, kept.last_sequence)
-        for row in rows.of(message):
-            yield row
-    if isinstance(rows, IncidentRows):
-        for row in rows.rest():
-            yield row

@@ -18,7 +18,9 @@ from mendbus.contracts.messages import (
     ControlResult,
     ErrorReported,
     FailurePredicted,
+    HealthMinute,
     HealthSample,
+    HealthSeconds,
     HealthStatus,
     HelloReply,
     PeerNotice,
@@ -37,7 +39,7 @@ from mendbus.contracts.vocabulary import SERVICES, ServiceName
 
 Role = Literal["agent", "operator"] | ServiceName
 """Who may stand at an end of a subject; the strategy-selector is meant where the owner of a partition is."""
-StreamName = Literal["ERRORS", "JOURNAL", "RECOVERIES", "ALERTS", "DEAD"]
+StreamName = Literal["ERRORS", "JOURNAL", "RECOVERIES", "ALERTS", "HEALTH", "DEAD"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "error.{severity}.{kind}.{agent}",
         ErrorReported,
         ("agent",),
-        ("strategy-selector",),
+        ("strategy-selector", "health-monitor"),
         "An agent reports an error; the server's acknowledgement is the promise that it is never lost.",
         stream="ERRORS",
         id_header="the event's `id`",
@@ -178,6 +180,26 @@ FAMILIES: Final[tuple[Family, ...]] = (
         ("health-monitor",),
         ("strategy-selector", "executor", "agent", "operator"),
         "What the health-monitor makes of an agent.",
+    ),
+    Family(
+        "minute",
+        "history.minute.{kind}.{agent}",
+        HealthMinute,
+        ("health-monitor",),
+        ("health-monitor", "operator"),
+        "What an agent's samples of one minute come to.",
+        stream="HEALTH",
+        id_header="kind, agent and the minute's number since 1970, with dots between them",
+    ),
+    Family(
+        "second",
+        "history.second.{bundle}",
+        HealthSeconds,
+        ("health-monitor",),
+        ("health-monitor", "operator"),
+        "Ten seconds of the agents of one bundle, kept for ten minutes.",
+        stream="HEALTH",
+        id_header="`second`, the bundle and the number of these ten seconds since 1970, with dots between them",
     ),
     Family(
         "prediction",

@@ -363,6 +363,33 @@ class HealthStatus(WireModel):
     metrics: Numbers = {}
 
 
+class HealthMinute(WireModel):
+    """What an agent's samples of one minute come to: `[min, mean, max, count]` of each metric, and of its `score`."""
+
+    agent: AgentRef
+    time_unix_nano: UnixNano
+    metrics: Annotated[dict[ShortText, Annotated[list[float], Field(min_length=4, max_length=4)]], Field(max_length=64)]
+
+
+class AgentSeconds(WireModel):
+    """One agent's means for the seconds (counted from the message's time) in which something was heard of it.
+
+    A series has one value for each of `seconds`, but for those that `missing` names for it.
+    """
+
+    agent: AgentRef
+    seconds: Annotated[list[Count], Field(max_length=60)]
+    series: Annotated[dict[ShortText, Annotated[list[float], Field(max_length=60)]], Field(max_length=64)]
+    missing: Annotated[dict[ShortText, Annotated[list[Count], Field(max_length=60)]], Field(max_length=64)] = {}
+
+
+class HealthSeconds(WireModel):
+    """Ten seconds of the agents of one bundle, second by second; `time_unix_nano`: when the first second began."""
+
+    time_unix_nano: UnixNano
+    agents: list[AgentSeconds]
+
+
 class FailurePredicted(WireModel):
     """An agent is likely to fail within `horizon_ms`, judged from its health alone."""
 

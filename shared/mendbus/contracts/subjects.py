@@ -10,6 +10,8 @@ DEFAULT_ROOT: Final = "mendbus.v1"
 PARTITIONS: Final = 8
 LANES: Final[tuple[str, ...]] = ("urgent", "normal")
 """`urgent` carries `critical` and `fatal`, and is pulled first."""
+BUNDLES: Final = 32
+"""Messages into which the one-second points of all agents are gathered."""
 URGENT: Final = frozenset(("critical", "fatal"))
 CONTENT_TYPE: Final = "application/vnd.msgpack"
 
@@ -34,6 +36,11 @@ def partition_of(kind: str, agent: str, partitions: int = PARTITIONS) -> int:
     for byte in (kind + agent).encode():
         digest = (digest ^ byte) * 0x01000193 & 0xFFFFFFFF
     return digest % partitions
+
+
+def bundle_of(kind: str, agent: str) -> int:
+    """The bundle in which an agent's one-second points travel."""
+    return partition_of(kind, agent, BUNDLES)
 
 
 class ErrorSubject(NamedTuple):
@@ -114,6 +121,14 @@ class Subjects:
     def status(self, kind: str, agent: str) -> str:
         """Where an agent's health status is told."""
         return self._of("status", kind, agent)
+
+    def history_minute(self, kind: str, agent: str) -> str:
+        """Where an agent's row of one minute is kept."""
+        return self._of("history", "minute", kind, agent)
+
+    def history_second(self, bundle: int) -> str:
+        """Where the one-second points of the agents of a bundle are kept; see `bundle_of`."""
+        return self._of("history", "second", str(bundle))
 
     def prediction(self, kind: str, agent: str) -> str:
         """Where a failure predicted from health alone is told."""

@@ -38,6 +38,15 @@ def sensible(metrics: Mapping[str, float]) -> dict[Metric, float]:
     return kept
 
 
+def absurd(metrics: Mapping[str, float]) -> list[str]:
+    """Names of those of the twelve whose values cannot be: not finite, negative bytes, a ratio over one."""
+    return [
+        metric
+        for metric, (least, largest) in RANGES.items()
+        if (value := metrics.get(metric)) is not None and not least <= value <= largest
+    ]
+
+
 @dataclass(slots=True)
 class Order:
     """Follows the samples of one agent.

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import math
-import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
@@ -12,6 +11,7 @@ import psutil
 
 from mendbus.contracts.messages import AgentRef, HealthSample
 from mendbus.contracts.vocabulary import METRICS
+from mendbus.sdk.host import Host, bounds
 from mendbus.sdk.loop import Caller
 from mendbus.sdk.operations import Operations
 from mendbus.sdk.texts import SHORT, cut
@@ -20,13 +20,14 @@ log = logging.getLogger("mendbus.sdk")
 
 _METRICS: Final = frozenset[str](METRICS)
 _MOST_GAUGES: Final = 64
-_DISK_SECONDS: Final = 5.0
 
 
 class Sampler:
     """Takes samples. `reported` gives the failures reported so far, `now` nanoseconds since 1970.
 
-    Per process the system tells no network traffic, so `network_bytes_per_s` is there only if the user gives it.
+    Per process the system tells no network traffic, so `network_bytes_per_s` is there only if the user gives it; that
+    of all who share the network is the gauge `host_network_bytes_per_s`. Temperature and power are the machine's, where
+    it tells them. Limits that the user does not set are those that the system sets.
     """
 
     def __init__(
@@ -42,7 +43,8 @@ class Sampler:
     ) -> None:
         self._agent = agent
         self._interval_ms = interval_ms
-        self._limits = dict(limits)
+        self._limits = bounds() | dict(limits)
+        self._host = Host()
         self._operations = operations
         self._caller = caller
         self._reported = reported
@@ -54,7 +56,6 @@ class Sampler:
         self._process = psutil.Process()
         self._sequence = 0
         self._before: tuple[float, int] | None = None
-        self._disk: tuple[float, float] | None = None
         self._asked_user_loop: tuple[float, asyncio.Task[bool]] | None = None
         self._last_lag = 0.0
         self.latest: dict[str, float] = {}
@@ -74,11 +75,11 @@ class Sampler:
         """The next sample; `lag_seconds`: how late the agent's own loop was."""
         time = asyncio.get_running_loop().time()
         given = {name: value for name, value in list(self._given.items()) if math.isfinite(value)}
-        metrics = self._of_process(time) | self._of_work(time)
+        of_host, host_gauges = self._host.look(time)
+        of_process, gauges = self._of_process()
+        metrics = {**of_host, **of_process, **self._of_work(time)}
         metrics |= {name: value for name, value in given.items() if name in _METRICS}
-        gauges = {"loop_lag_ms": round(lag_seconds * 1000, 3), "outbox_events": float(self._outbox())}
-        with contextlib.suppress(psutil.Error, AttributeError, OSError):
-            gauges["descriptors"] = float(self._process.num_fds())
+        gauges |= {"loop_lag_ms": round(lag_seconds * 1000, 3), "outbox_events": float(self._outbox()), **host_gauges}
         gauges |= self._user_loop_lag(time, spawn)
         gauges |= {name: value for name, value in given.items() if name not in _METRICS}
         self._ask_providers(spawn)
@@ -95,20 +96,18 @@ class Sampler:
         self._sequence += 1
         return sample
 
-    def _of_process(self, time: float) -> dict[str, float]:
+    def _of_process(self) -> tuple[dict[str, float], dict[str, float]]:
         metrics: dict[str, float] = {}
+        gauges: dict[str, float] = {}
         with contextlib.suppress(psutil.Error):
             # The first reading has nothing to compare with and says 0, which would be a lie.
             cpu = self._process.cpu_percent()
             if self._before is not None:
                 metrics["cpu_percent"] = cpu
             metrics["memory_bytes"] = float(self._process.memory_info().rss)
-        if self._disk is None or time - self._disk[0] >= _DISK_SECONDS:
-            with contextlib.suppress(OSError):
-                self._disk = (time, psutil.disk_usage(os.getcwd()).percent)
-        if self._disk is not None:
-            metrics["disk_percent"] = self._disk[1]
-        return metrics
+        with contextlib.suppress(psutil.Error, AttributeError, OSError):
+            gauges["descriptors"] = float(self._process.num_fds())
+        return metrics, gauges
 
     def _of_work(self, time: float) -> dict[str, float]:
         reported, runs = self._reported(), self._operations.take_runs()

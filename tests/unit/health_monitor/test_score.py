@@ -3,12 +3,12 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mendbus.contracts.vocabulary import METRICS, Metric
 from mendbus_health_monitor.score import COSTS, score, status_of
-from mendbus_health_monitor.steady import HOLD_SECONDS, Steady
+from mendbus_health_monitor.steady import HOLD_SECONDS, MEMORY_SECONDS, Steady
 
 SECOND = 1_000_000_000
 
@@ -112,6 +112,44 @@ def test_noise_around_a_bound_changes_nothing(scores: list[float]) -> None:
     for status in ("excellent", "good"):
         steady = Steady(status)
         assert {steady.step(value, n * SECOND) for n, value in enumerate(scores)} == {status}
+
+
+def test_who_swings_stays_where_it_was_worst() -> None:
+    """Each relapse doubles the wait for something better, up to a minute; ten quiet minutes and it is as at first."""
+    steady, now, waits = Steady("excellent"), 0, list[int]()
+    for _ in range(6):
+        assert steady.step(60.0, now) == "poor"
+        begun = now
+        while steady.step(100.0, now) == "poor":
+            now += SECOND
+        waits.append((now - begun) // SECOND)
+        now += SECOND
+    assert waits == [5, 10, 20, 40, 60, 60]
+    now += int(MEMORY_SECONDS) * SECOND
+    assert steady.step(60.0, now) == "poor"
+    assert steady.hold_seconds(now) == HOLD_SECONDS
+
+
+def test_getting_worse_by_steps_is_one_fall() -> None:
+    """An agent that slides from excellent to critical waits no longer than one that fell at once."""
+    steady = Steady("excellent")
+    for n, value in enumerate((90.0, 80.0, 60.0, 10.0)):
+        steady.step(value, n * SECOND)
+    assert steady.status == "critical"
+    assert steady.hold_seconds(4 * SECOND) == HOLD_SECONDS
+
+
+@given(st.lists(st.floats(min_value=0, max_value=100), min_size=400, max_size=400))
+@settings(max_examples=25, deadline=None)
+def test_an_hour_of_anything_is_told_in_few_words(scores: list[float]) -> None:
+    """Whatever the scores, in ten minutes the status gets better at most fifteen times."""
+    steady, better, before = Steady("excellent"), 0, "excellent"
+    rank = ["excellent", "good", "fair", "poor", "critical"].index
+    for n in range(1200):
+        status = steady.step(scores[n // 3], n * SECOND // 2)
+        better += rank(status) < rank(before)
+        before = status
+    assert better <= 15
 
 
 @given(st.lists(st.floats(min_value=0, max_value=100), min_size=1, max_size=200))
