@@ -174,7 +174,7 @@ SAMPLES: Final = Instrument(
     "mendbus.samples",
     "counter",
     "{sample}",
-    "Health samples that came",
+    "Health samples that were taken in",
     services=MONITOR,
 )
 SAMPLES_FLAWED: Final = Instrument(
@@ -197,8 +197,8 @@ WEBHOOKS: Final = Instrument(
     "mendbus.webhooks",
     "counter",
     "{request}",
-    "Webhook requests: `sent`, `failed` (tried again), `dead` (given up)",
-    (Attribute("mendbus.result", ("sent", "failed", "dead")),),
+    "Webhook requests: `sent`, `failed`; what is given up is a dead letter of code `undelivered`",
+    (Attribute("mendbus.result", ("sent", "failed")),),
     MONITOR,
 )
 CANARIES: Final = Instrument(

@@ -69,6 +69,7 @@ def streams(subjects: Subjects, max_bytes: int) -> list[StreamSpec]:
         key_value(subjects, "leases", memory=True),
         key_value(subjects, "agents"),
         key_value(subjects, "heads", history=64),
+        key_value(subjects, "alerting"),
         objects(subjects, "checkpoints"),
         objects(subjects, "snapshots"),
     ]

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import ModuleType
 
+import pytest
 from tests.simulation.plain import simulated
 from tests.support import memory_runtime
 
@@ -24,7 +25,6 @@ from mendbus.contracts.messages import Control, ControlResult, RecoveryOutcome
 from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects
 from mendbus.runtime import Runtime
 from mendbus.settings import Settings
-from mendbus.testing import eventually
 from mendbus_health_monitor.canary import Canary
 
 SUBJECTS = Subjects()
@@ -145,7 +145,8 @@ def test_the_canary_is_no_agent_and_no_alert() -> None:
             for verb in ("agents", "alerts"):
                 question = Control(id=new_id(), time_unix_nano=1, verb=verb, by="test")
                 answer = await bus.request(SUBJECTS.control(verb), codec.encode(question), timeout=5.0)
-                assert codec.decode(ControlResult, answer.body, MAX_SERVICE_BODY).data[verb] == []
+                rows = codec.decode(ControlResult, answer.body, MAX_SERVICE_BODY).data[verb]
+                assert [row for row in rows if row.get("agent", {}).get("kind") == canary.KIND] == []
 
     simulated(main)
 
@@ -163,48 +164,52 @@ def test_of_several_replicas_one_sends_and_all_know() -> None:
     simulated(main)
 
 
+class Phone:
+    """The direct path to people."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str, str]] = []
+
+    def tell_directly(self, key: str, summary: str, hint: str) -> None:
+        assert hint
+        self.said.append(("broken", key, summary))
+
+    def over_directly(self, key: str, summary: str) -> None:
+        self.said.append(("over", key, summary))
+
+
 def test_an_alarm_is_raised_without_the_bus_and_resolves_by_itself() -> None:
     """Without anybody who recovers, `/readyz` and the direct path say so once; with somebody again, likewise."""
-    said: list[tuple[bool, str]] = []
-
-    async def notify(text: str, *, key: str, severity: str, resolved: bool) -> None:
-        assert (key, severity) == ("canary", "critical")
-        said.append((resolved, text))
+    phone = Phone()
 
     async def main(server: MemoryServer) -> None:
         off = settings(canary_seconds=0)
         async with memory_runtime(mendbus_health_monitor.build(), server, settings=off, now=now) as monitor:
             monitor.settings = settings()
-            await Canary(monitor, notify).start()
+            await Canary(monitor, phone).start()
             await asyncio.sleep(25.0)
             assert "canary" not in monitor.readiness.conditions
             await asyncio.sleep(2 * MINUTE)
-            [(resolved, text)] = said
-            assert not resolved
+            [(what, key, text)] = phone.said
+            assert (what, key) == ("broken", "canary")
             assert "nobody commanded a recovery" in text
             assert not monitor.readiness.ready
             async with AsyncExitStack() as stack:
                 await start(stack, server, settings(), *OTHERS)
                 await asyncio.sleep(20.0)
-                assert [resolved for resolved, _ in said] == [False, True]
+                assert [what for what, _, _ in phone.said] == ["broken", "over"]
                 assert monitor.readiness.conditions["canary"] == (True, "")
 
     simulated(main)
 
 
-def test_who_cannot_be_told_does_not_end_the_watchdog() -> None:
-    """A direct path that fails is logged; the alarm stands in `/readyz` all the same."""
-
-    async def notify(text: str, *, key: str, severity: str, resolved: bool) -> None:
-        raise OSError(f"no route: {text} {key} {severity} {resolved}")
+def test_the_monitor_tells_of_a_broken_canary_by_its_own_direct_path(caplog: pytest.LogCaptureFixture) -> None:
+    """The running service has the canary tell it: a line at CRITICAL, and whatever webhooks there are."""
 
     async def main(server: MemoryServer) -> None:
-        off = settings(canary_seconds=0)
-        async with memory_runtime(mendbus_health_monitor.build(), server, settings=off, now=now) as monitor:
-            monitor.settings = settings()
-            await Canary(monitor, notify, patience=5.0).start()
-            await eventually(lambda: not monitor.readiness.ready, MINUTE)
+        async with memory_runtime(mendbus_health_monitor.build(), server, settings=settings(), now=now) as monitor:
             await asyncio.sleep(MINUTE)
             assert monitor.readiness.conditions["canary"][1].startswith("no canary has come back for ")
+            assert any("no canary has come back" in r.message for r in caplog.records if r.levelname == "CRITICAL")
 
     simulated(main)

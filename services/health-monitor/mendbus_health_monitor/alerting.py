@@ -1,56 +1,135 @@
-"""Joins alerts to the bus: outcomes and what operators did come in, alerts are stored and listed."""
+"""Joins alerts to the bus: what is heard becomes verdicts, verdicts become alerts, which are stored and told."""
 
 import asyncio
 import logging
-from collections import deque
-from typing import Final, TypeVar
+from collections import Counter, deque
+from collections.abc import Iterable
+from itertools import islice, takewhile
+from typing import Final, Protocol, TypeVar
 
-from mendbus import codec
-from mendbus.bus import StoredMessage
-from mendbus.contracts.errors import BusError, Refused
+from mendbus import codec, instruments
+from mendbus.bus import Message, StoredMessage
+from mendbus.contracts.errors import BusError, BusTimeout, NoResponders, Refused
 from mendbus.contracts.journal import JournalRecord, Operated
-from mendbus.contracts.messages import Alert, Control, ControlResult, RecoveryOutcome
-from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_BODY, MAX_SERVICE_BODY
+from mendbus.contracts.messages import AgentHello, Alert, HealthSample, HealthStatus, RecoveryOutcome
+from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_SERVICE_BODY
 from mendbus.runtime import Runtime, store_dead_letter
-from mendbus.telemetry import Span
+from mendbus_health_monitor.alert_conditions import LATCHED, Condition, Judge, Verdict
+from mendbus_health_monitor.alert_delivery import Deliveries
+from mendbus_health_monitor.alert_inhibition import Dependencies, inhibited
+from mendbus_health_monitor.alert_orders import Orders
+from mendbus_health_monitor.alert_policies import AlertPolicies
 from mendbus_health_monitor.alerts import Alerts
+from mendbus_health_monitor.rules import SERVICES, Finding, Rules
+from mendbus_health_monitor.silences import silenced
 
 log = logging.getLogger("mendbus")
 
-M = TypeVar("M", Alert, JournalRecord)
-
-PAGE: Final = 500
-"""Alerts in one answer; `next` in it is the `after` of the next question."""
+M = TypeVar("M", AgentHello, Alert, HealthStatus, JournalRecord)
 
 _LOOK_SECONDS: Final = 0.1
+_STEP_SECONDS: Final = 1.0
+_SERVICES_SECONDS: Final = 5.0
+_PING_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 1.0
+_EMIT_SECONDS: Final = 5.0
+_BUS_LOST_SECONDS: Final = 10.0
 _WAITING_ALERTS: Final = 1000
+_RECENT: Final = 200
+"""Of the resolved alerts so many still mute those of dependents."""
+_SAMPLED_AGENTS: Final = 10_000
 _NANO: Final = 1_000_000_000
 _UNSYNCED_NANO: Final = 10 * _NANO
 """How old an alert is at least that a killed server has on disk: ALERTS is acknowledged before it is written."""
 _UNSYNCED_ALERTS: Final = 1000
 
 
+class Findings(Protocol):
+    """Whoever looks at metrics for longer than a sample."""
+
+    def findings(self) -> Iterable[Finding]:
+        """What stands now."""
+        ...
+
+
 class Alerting:
     """The alerts of the running service."""
 
     def __init__(self, runtime: Runtime) -> None:
+        """Raises `SettingsError` when the policy file is wrong where it is about alerts."""
         self._runtime = runtime
         self._subjects = runtime.subjects
-        self._alerts = Alerts()
+        self._policies = AlertPolicies(runtime.settings.policy_file)
+        self._alerts = Alerts(self._policies.current.alerts)
+        self._judge = Judge()
+        self._rules = Rules(self._policies.current, runtime.now())
+        self._dependencies = Dependencies()
+        self._orders = Orders(runtime, self._alerts, self._emit)
+        self._deliveries = Deliveries(runtime, self._alerts, self._policies, self._rules.hear_webhook)
+        self._findings: list[Findings] = []
         self._waiting: asyncio.Queue[Alert] = asyncio.Queue(_WAITING_ALERTS)
         self._stored: deque[Alert] = deque(maxlen=_UNSYNCED_ALERTS)
+        self._journal_read = 0
+        self._sampled: dict[str, int] = {}
+        self._sampling = False
+        self._direct: dict[str, Alert] = {}
+
+    def watch(self, findings: Findings) -> None:
+        """Makes alerts of what somebody finds; call it before `start` or at any time after."""
+        self._findings.append(findings)
+
+    def tell_directly(self, key: str, summary: str, hint: str) -> None:
+        """A `critical` alert straight to every webhook and into the log, without the bus; once, until it is over."""
+        if key in self._direct:
+            return
+        now = self._runtime.now()
+        alert = Alert(
+            id=f"{key}-{now}",
+            key=key,
+            time_unix_nano=now,
+            severity="critical",
+            state="raised",
+            summary=summary,
+            hint=hint,
+        )
+        self._direct[key] = alert
+        log.critical("%s (%s)", summary, hint)
+        self._deliveries.directly(alert)
+
+    def over_directly(self, key: str, summary: str) -> None:
+        """What was told directly is over."""
+        alert = self._direct.pop(key, None)
+        if alert is not None:
+            log.warning("%s", summary)
+            now = self._runtime.now()
+            over = {"id": f"{key}-{now}", "time_unix_nano": now, "state": "resolved", "summary": summary}
+            self._deliveries.directly(alert.model_copy(update=over))
 
     async def start(self) -> None:
-        """Reads what was kept, then listens. Raises `BusError` when the kept alerts cannot be read."""
+        """Reads what was kept, then listens. Raises `BusError` when what was kept cannot be read.
+
+        Call it before any status is told: an agent's first one is heard here too.
+        """
         runtime, subjects, bus = self._runtime, self._subjects, self._runtime.bus
-        async for stored in bus.read(subjects.stream("ALERTS"), subjects.everyone("alert")):
-            alert = _read(Alert, stored)
-            if alert is not None:
-                self._alerts.restore(alert)
-        await runtime.serve("alerts", subjects.control("alerts"), Control, self._list_alerts, limit=MAX_BODY)
+        alerts, every = subjects.stream("ALERTS"), subjects.everyone("alert")
+        # Followed before it is read, so that nothing falls between; a change that comes twice changes nothing.
+        runtime.subscriptions.append(await bus.follow(alerts, every, self._stored_alert, last_per_subject=False))
+        async for stored in bus.read(alerts, every):
+            await self._stored_alert(stored)
+        agents = subjects.bucket_stream("agents"), subjects.key("agents", ">")
+        runtime.subscriptions.append(await bus.follow(*agents, self._stored_hello, last_per_subject=True))
+        runtime.subscriptions.append(await bus.subscribe(subjects.everyone("status"), self._status))
+        await self._sample_if_asked()
+        meter = runtime.meter
+        meter.observe(instruments.ALERTS, lambda: Counter((alert.severity,) for alert in self._alerts.open.values()))
+        deliveries = self._deliveries
+        meter.observe(instruments.WEBHOOKS, lambda: {("sent",): deliveries.sent, ("failed",): deliveries.failed})
+        await self._orders.start()
+        await self._deliveries.start()
         runtime.spawn(self._look(), "look for a lost connection")
         runtime.spawn(self._store_alerts(), "store alerts")
+        runtime.spawn(self._step_on(), "look at alerts")
+        runtime.spawn(self._look_at_services(), "look for missing services")
         # From the stream, not as it flies by: what was told while no monitor ran is judged too.
         runtime.subscriptions.append(
             await bus.follow(
@@ -67,36 +146,170 @@ class Alerting:
         """Returns when every alert is stored."""
         await self._waiting.join()
 
+    # What is heard
+
+    async def _stored_alert(self, stored: StoredMessage) -> None:
+        alert = _read(Alert, stored)
+        if alert is None:
+            return
+        self._alerts.take(alert)
+        if alert.sequence is None:
+            return
+        if alert.incident_id:
+            self._judge.remember(alert.incident_id, alert.sequence)
+        elif alert.key == LATCHED:
+            self._judge.operated = max(self._judge.operated, alert.sequence)
+
+    async def _stored_hello(self, stored: StoredMessage) -> None:
+        if not stored.body:
+            kind, name = self._subjects.agent_of(stored.subject)
+            self._dependencies.forget(f"{kind}/{name}")
+            return
+        hello = _read(AgentHello, stored)
+        if hello is not None:
+            self._dependencies.hear(hello.agent.key, hello.depends_on)
+
+    async def _status(self, message: Message) -> None:
+        status = _read(HealthStatus, message)
+        if status is not None:
+            self._rules.hear_status(status, self._runtime.now())
+
+    async def _sample(self, message: Message) -> None:
+        # Rules look once a second, so one sample a second and agent is read.
+        now = self._runtime.now()
+        if 0 <= now - self._sampled.get(message.subject, 0) < _NANO * 9 // 10:
+            return
+        if len(self._sampled) > _SAMPLED_AGENTS:
+            self._sampled.clear()
+        self._sampled[message.subject] = now
+        try:
+            sample = codec.decode(HealthSample, message.body)
+        except Refused as refused:
+            log.debug(
+                "no rule looks at a sample on %s: %s", message.subject, refused
+            )  # its dead letter is written elsewhere
+            return
+        self._rules.hear_sample(sample, now)
+
+    async def _sample_if_asked(self) -> None:
+        if not self._sampling and any(rule.status is None for rule in self._policies.current.rules):
+            self._sampling = True
+            subject = self._subjects.everyone("health")
+            self._runtime.subscriptions.append(await self._runtime.bus.subscribe(subject, self._sample))
+
     async def _outcome(self, stored: StoredMessage) -> None:
         try:
             outcome = codec.decode(RecoveryOutcome, stored.body, MAX_SERVICE_BODY)
         except Refused as refused:
             dead = self._subjects.dead(self._runtime.service)
-            await store_dead_letter(self._runtime.bus, dead, stored.subject, stored.body, stored.headers, refused)
+            await store_dead_letter(
+                self._runtime.bus, dead, stored.subject, stored.body, stored.headers, refused, self._runtime.meter
+            )
             return
-        alert = self._alerts.judge(outcome, self._runtime.now())
-        if alert is not None:
-            await self._waiting.put(alert)
+        self._rules.hear_outcome(outcome)
+        await self._take(self._judge.outcome(outcome))
 
     async def _operated(self, _: StoredMessage) -> None:
         # From where it stopped, not only the record that was heard: one before it may have come while nobody listened.
-        subjects, start = self._subjects, self._alerts.operated + 1
+        subjects, start = self._subjects, self._journal_read + 1
         async for stored in self._runtime.bus.read(subjects.stream("JOURNAL"), subjects.journal_control, start=start):
+            self._journal_read = max(self._journal_read, stored.sequence)
             record = _read(JournalRecord, stored)
             for entry in record.entries if record is not None else ():
                 if isinstance(entry, Operated):
-                    alert = self._alerts.operate(entry, stored.sequence, self._runtime.now())
-                    if alert is not None:
-                        await self._waiting.put(alert)
+                    await self._take(self._judge.operate(entry, stored.sequence))
+
+    # What is made of it
+
+    async def _take(self, verdict: Verdict | None) -> None:
+        if verdict is None or _disabled(verdict.condition, self._policies.current.alerts.disabled):
+            return
+        now = self._runtime.now()
+        alert = self._alerts.judge(verdict, now)
+        if alert is None:
+            return
+        # In the same breath, or it might be told before it is muted.
+        only = (alert.key,)
+        for change in (alert, *self._alerts.step(now, self._mutes(now, only), only)):
+            await self._waiting.put(change)
+
+    async def _step_on(self) -> None:
+        while True:
+            await asyncio.sleep(_STEP_SECONDS)
+            if self._policies.look():
+                await self._take_policy()
+            await self._step()
+
+    async def _step(self) -> None:
+        now = self._runtime.now()
+        self._rules.hear_findings(finding for each in self._findings for finding in each.findings())
+        for verdict in self._rules.judge(now, self._alerts.open.__contains__, list(self._alerts.open)):
+            await self._take(verdict)
+        keys = list(self._alerts.open)
+        for alert in self._alerts.step(now, self._mutes(now, keys), keys):
+            await self._waiting.put(alert)
+
+    def _mutes(self, now: int, keys: Iterable[str]) -> dict[str, str]:
+        alerts, hold = self._alerts, self._policies.current.alerts.inhibit_hold_seconds
+        asked = [alerts.open[key] for key in keys if key in alerts.open]
+        latest = islice(reversed(alerts.resolved.values()), _RECENT)
+        recent = takewhile(lambda one: now - one.time_unix_nano < hold * _NANO, latest)
+        mutes = inhibited(asked, (*alerts.open.values(), *recent), self._dependencies)
+        silences = list(self._orders.silences.values())
+        if silences:
+            said = ((alert.key, silenced(alert, silences, now)) for alert in asked)
+            mutes |= {key: mute for key, mute in said if mute}
+        return mutes
+
+    async def _take_policy(self) -> None:
+        policy = self._policies.current
+        self._alerts.times, self._rules.policy = policy.alerts, policy
+        await self._sample_if_asked()
+        self._deliveries.staff()
+
+    async def _look_at_services(self) -> None:
+        while True:
+            await asyncio.sleep(_SERVICES_SECONDS)
+            answers = [await self._answers(name) for name in SERVICES]
+            present = {name: answer for name, answer in zip(SERVICES, answers, strict=True) if answer is not None}
+            self._rules.hear_services(present)
+            await self._orders.tidy()
+
+    async def _answers(self, name: str) -> bool | None:
+        try:
+            _ = await self._runtime.bus.request(f"$SRV.PING.{name}", b"", timeout=_PING_SECONDS)
+        except (NoResponders, BusTimeout):
+            # Without the server nobody answers, which says nothing of the services.
+            return False if self._runtime.bus.connected else None
+        except BusError:
+            return None
+        return True
+
+    # What is kept
 
     async def _look(self) -> None:
-        looked, reconnects = self._runtime.now(), self._runtime.bus.reconnects
+        bus, now = self._runtime.bus, self._runtime.now
+        looked, reconnects, connected = now(), bus.reconnects, now()
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            if self._runtime.bus.reconnects != reconnects:
-                reconnects = self._runtime.bus.reconnects
+            if bus.reconnects != reconnects:
+                reconnects = bus.reconnects
                 await self._store_again(looked - _UNSYNCED_NANO)
-            looked = self._runtime.now()
+            looked = now()
+            if bus.connected:
+                connected = looked
+                self.over_directly("bus", "the health-monitor reaches NATS again")
+            elif looked - connected > _BUS_LOST_SECONDS * _NANO:
+                hint = "errors wait with the agents, nothing is recovered: look at the NATS server and the way to it"
+                self.tell_directly("bus", "the health-monitor cannot reach NATS", hint)
+
+    async def _emit(self, alert: Alert) -> None:
+        await self._waiting.put(alert)
+        try:
+            async with asyncio.timeout(_EMIT_SECONDS):
+                await self._waiting.join()
+        except TimeoutError:
+            log.warning("the alert %s is not stored yet", alert.key)
 
     async def _store_alerts(self) -> None:
         while True:
@@ -128,22 +341,12 @@ class Alerting:
         self._runtime.readiness.set("alerts", True)
         return True
 
-    async def _list_alerts(self, control: Control, _: Span) -> ControlResult:
-        keys = sorted(key for key in self._alerts.open if key > _after(control))[:PAGE]
-        more = {"next": keys[-1]} if len(keys) == PAGE else {}
-        rows = [self._alerts.open[key].model_dump(exclude_none=True) for key in keys]
-        return self._result({"alerts": rows, **more})
 
-    def _result(self, data: dict[str, object]) -> ControlResult:
-        return ControlResult(ok=True, service=self._runtime.service, instance=self._runtime.instance, data=data)
+def _disabled(condition: Condition | None, disabled: Iterable[str]) -> bool:
+    return condition is not None and condition.rule in disabled
 
 
-def _after(control: Control) -> str:
-    after = control.arguments.get("after", "")
-    return after if isinstance(after, str) else ""
-
-
-def _read(model: type[M], stored: StoredMessage) -> M | None:
+def _read(model: type[M], stored: StoredMessage | Message) -> M | None:
     try:
         return codec.decode(model, stored.body, MAX_SERVICE_BODY)
     except Refused as refused:

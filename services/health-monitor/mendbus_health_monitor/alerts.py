@@ -1,139 +1,176 @@
-"""Which alerts are open: one for each incident that recovery could not end, one while recovery is latched off.
+"""The alerts that are open, and every change of them: a fold of the messages that the stream ALERTS holds.
 
-Knows no bus.
+Driven by verdicts, orders and the time; each change is an `Alert` to store. Whoever takes the stored ones in again has
+the same alerts. Knows no bus.
 """
 
-from collections import OrderedDict
-from typing import Final
+import hashlib
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
-from mendbus.contracts.journal import LATCH, RESUME, Operated
-from mendbus.contracts.messages import Alert, RecoveryOutcome
-from mendbus.contracts.vocabulary import AlertSeverity, AlertState, Outcome
+from mendbus.alert_policy import AlertTimes
+from mendbus.contracts.messages import Alert
+from mendbus.contracts.vocabulary import AlertChange, AlertSeverity
+from mendbus_health_monitor.alert_conditions import RANK, Condition, Verdict, cut, graver
 
-HINTS: Final[dict[Outcome, str]] = {
-    "escalated": "no strategy is left: see what was tried with `mendbus explain`, repair it, then close the incident",
-    "failed": "the recovery ended without success: see what was tried with `mendbus explain`",
-    "suppressed": "recovery is switched off, paused or latched: repair it by hand, or resume recovery",
-    "awaiting_approval": "a strategy waits for a person's approval: see it with `mendbus explain`",
-}
-"""Outcomes that a person should know of, each with what to do."""
-CLOSING: Final[frozenset[Outcome]] = frozenset(("recovered", "no_action"))
+MAX_RESOLVED: Final = 10_000
+"""Alerts remembered after they were resolved: to know whether they flap, and to tell that they are resolved."""
 
-LATCHED: Final = "latched"
-"""The condition that recovery is latched off."""
-MAX_INCIDENTS: Final = 100_000
-"""Incidents whose last outcome is remembered, so that one told twice changes nothing."""
-
-_TEXT_BYTES: Final = 1000
-_MESSAGE_CHARACTERS: Final = 200
-
-
-def key_of(incident_id: str) -> str:
-    """The condition of an incident's alert."""
-    return f"incident:{incident_id}"
+_NANO: Final = 1_000_000_000
+_RAISING: Final[frozenset[AlertChange | None]] = frozenset(("raised", "returned", None))
 
 
 class Alerts:
-    """The open alerts, from what the ALERTS stream holds and from outcomes."""
+    """The alerts. Times in nanoseconds since 1970."""
 
-    def __init__(self) -> None:
+    def __init__(self, times: AlertTimes | None = None) -> None:
+        self.times = times or AlertTimes()
+        """May be exchanged for others at any time."""
         self.open: dict[str, Alert] = {}
         """By key, in the order they were raised."""
-        self.operated = 0
-        """Stream sequence of the last latch or resumption that was judged."""
-        self._seen: OrderedDict[str, int] = OrderedDict()
+        self.resolved: OrderedDict[str, Alert] = OrderedDict()
+        """By key, the last one resolved at the end."""
+        self._raised: dict[str, deque[int]] = {}
 
-    def restore(self, alert: Alert) -> None:
-        """Takes in an alert that was stored before; call with the oldest first."""
+    def take(self, alert: Alert) -> None:
+        """Takes in a change that was stored; one that is not newer than what is known changes nothing."""
+        known = self.open.get(alert.key) or self.resolved.get(alert.key)
+        if known is not None:
+            version, latest = alert.version or 0, known.version or 0
+            if version < latest or (version == latest and known.state == "resolved"):
+                return
+            if version == latest and known.change == alert.change:
+                return
         self._keep(alert)
-        sequence = alert.id.rpartition("-")[2]
-        if not sequence.isdigit():
-            return
-        if alert.incident_id:
-            self._remember(alert.incident_id, int(sequence))
-        elif alert.key == LATCHED:
-            self.operated = max(self.operated, int(sequence))
 
-    def judge(self, outcome: RecoveryOutcome, now: int) -> Alert | None:
-        """The alert to raise or resolve because of an outcome, if any; `now` in nanoseconds since 1970."""
-        if outcome.sequence <= self._seen.get(outcome.incident_id, -1):
-            return None
-        self._remember(outcome.incident_id, outcome.sequence)
-        known = self.open.get(key_of(outcome.incident_id))
-        if known is not None and (outcome.outcome in CLOSING or outcome.settled):
-            del self.open[known.key]
-            return _alert(outcome, "resolved", known.severity, now)
-        if outcome.outcome not in HINTS:
-            return None
-        severity = severity_of(outcome)
-        if known is not None and severity == known.severity:
-            return None
-        raised = _alert(outcome, "raised", severity, now)
-        self.open[raised.key] = raised
-        return raised
+    def judge(self, verdict: Verdict, now: int) -> Alert | None:
+        """The change that a verdict makes, if any."""
+        known = self.open.get(verdict.key)
+        if verdict.condition is None:
+            return self._over(known, verdict, now) if known is not None else None
+        return self._holds(known, verdict.condition, verdict.sequence, now)
 
-    def operate(self, entry: Operated, sequence: int, now: int) -> Alert | None:
-        """The alert to raise because recovery was latched off, or to resolve because it was resumed, if any.
+    def acknowledge(self, key: str, by: str, reason: str | None, now: int) -> Alert:
+        """Somebody takes an alert on, until it is resolved. Raises `ValueError` when none of that key is open."""
+        known = self.open.get(key)
+        if known is None:
+            msg = f"no alert {key!r} is open"
+            raise ValueError(msg)
+        return self._change(known, "acknowledged", now, state="acknowledged", acknowledged_by=by, reason=reason)
 
-        `sequence` of the journal's record with the entry: one that was seen before changes nothing.
+    def step(self, now: int, mutes: Mapping[str, str], keys: Iterable[str]) -> list[Alert]:
+        """The changes that time makes: muted or no longer, graver for want of an answer, calm for long enough.
+
+        `mutes`: what mutes those of the `keys` that are muted.
         """
-        if entry.verb not in (LATCH, RESUME) or entry.agent or entry.kind or sequence <= self.operated:
-            return None
-        self.operated = sequence
-        if (entry.verb == LATCH) == (LATCHED in self.open):
-            return None
+        changes: list[Alert] = []
+        for key in keys:
+            known, mute = self.open.get(key), mutes.get(key)
+            if known is None:
+                continue
+            calm = known.calm_unix_nano
+            if calm is not None and now - calm >= self.times.calm_seconds * _NANO:
+                changes.append(self._change(known, "resolved", now, state="resolved"))
+                continue
+            if mute != known.muted_by:
+                change: AlertChange = "muted" if mute else "unmuted"
+                waiting = known.waiting_unix_nano if mute else now
+                known = self._change(known, change, now, muted_by=mute, waiting_unix_nano=waiting)
+                changes.append(known)
+            if self._ignored(known, now):
+                severity = graver(known.severity)
+                changes.append(self._change(known, "escalated", now, severity=severity, waiting_unix_nano=now))
+        return changes
+
+    def _ignored(self, alert: Alert, now: int) -> bool:
+        patience = self.times.escalate_seconds.get(alert.severity, 0.0)
+        if alert.state != "raised" or alert.muted_by or alert.calm_unix_nano is not None or not patience:
+            return False
+        waiting = alert.waiting_unix_nano if alert.waiting_unix_nano is not None else alert.time_unix_nano
+        return alert.severity != "critical" and now - waiting >= patience * _NANO
+
+    def _holds(self, known: Alert | None, condition: Condition, sequence: int | None, now: int) -> Alert | None:
+        if known is None:
+            return self._raise(condition, sequence, now)
+        said: dict[str, Any] = {"summary": cut(condition.summary), "hint": cut(condition.hint)}
+        if sequence is not None:
+            said["sequence"] = sequence
+        if known.calm_unix_nano is not None:
+            severity = max(known.severity, condition.severity, key=RANK.__getitem__)
+            return self._change(known, "returned", now, severity=severity, calm_unix_nano=None, **said)
+        if RANK[condition.severity] > RANK[known.severity]:
+            return self._change(known, "worsened", now, severity=condition.severity, **said)
+        return None
+
+    def _raise(self, condition: Condition, sequence: int | None, now: int) -> Alert:
+        before = self.resolved.get(condition.key)
+        version = (before.version or 0) + 1 if before else 1
+        since = now - self.times.flap_seconds * _NANO
+        often = 1 + sum(at > since for at in self._raised.get(condition.key, ()))
+        flapping = condition.flaps and often >= self.times.flap_raises
+        severity: AlertSeverity = graver(condition.severity) if flapping else condition.severity
+        summary = f"{condition.summary} (for the {often}. time: it comes and goes)" if flapping else condition.summary
         alert = Alert(
-            id=f"{LATCHED}-{sequence}",
-            key=LATCHED,
+            id=_id(condition.key, version, "raised"),
+            key=condition.key,
             time_unix_nano=now,
-            severity="critical",
-            state="raised" if entry.verb == LATCH else "resolved",
-            summary=f"recovery is latched off: {entry.reason}"
-            if entry.verb == LATCH
-            else f"{entry.by} resumed recovery",
-            hint="nothing is recovered: find out what restarts everything, then `mendbus resume --all`",
+            severity=severity,
+            state="raised",
+            agent=condition.agent,
+            summary=cut(summary),
+            hint=cut(condition.hint),
+            incident_id=condition.incident_id,
+            trace_id=condition.trace_id,
+            rule=condition.rule,
+            change="raised",
+            version=version,
+            since_unix_nano=now,
+            waiting_unix_nano=now,
+            sequence=sequence,
+            flapping=flapping or None,
         )
+        self._keep(alert)
+        return alert
+
+    def _over(self, known: Alert, verdict: Verdict, now: int) -> Alert | None:
+        said: dict[str, Any] = {"summary": cut(verdict.said)} if verdict.said else {}
+        if verdict.sequence is not None:
+            said["sequence"] = verdict.sequence
+        if not known.flapping:
+            return self._change(known, "resolved", now, state="resolved", **said)
+        if known.calm_unix_nano is not None:
+            return None
+        return self._change(known, "calmed", now, calm_unix_nano=now, **said)
+
+    def _change(self, known: Alert, change: AlertChange, now: int, **more: Any) -> Alert:
+        version = (known.version or 0) + 1
+        head: dict[str, Any] = {
+            "id": _id(known.key, version, change),
+            "time_unix_nano": now,
+            "version": version,
+            "change": change,
+        }
+        alert = known.model_copy(update={**head, **more})
         self._keep(alert)
         return alert
 
     def _keep(self, alert: Alert) -> None:
         if alert.state == "resolved":
-            self.open.pop(alert.key, None)
-        else:
-            self.open[alert.key] = alert
-
-    def _remember(self, incident_id: str, sequence: int) -> None:
-        self._seen[incident_id] = sequence
-        self._seen.move_to_end(incident_id)
-        if len(self._seen) > MAX_INCIDENTS:
-            self._seen.popitem(last=False)
-
-
-def severity_of(outcome: RecoveryOutcome) -> AlertSeverity:
-    """`critical` where a process died or a system is down, `major` otherwise."""
-    told = outcome.classification.severity if outcome.classification else None
-    said = outcome.error.severity if outcome.error else None
-    return "critical" if "fatal" in (told, said) else "major"
+            _ = self.open.pop(alert.key, None)
+            self.resolved[alert.key] = alert
+            self.resolved.move_to_end(alert.key)
+            if len(self.resolved) > MAX_RESOLVED:
+                forgotten, _ = self.resolved.popitem(last=False)
+                _ = self._raised.pop(forgotten, None)
+            return
+        _ = self.resolved.pop(alert.key, None)
+        self.open[alert.key] = alert
+        if alert.change in _RAISING:
+            times = self._raised.setdefault(alert.key, deque(maxlen=self.times.flap_raises))
+            times.append(alert.time_unix_nano)
 
 
-def _alert(outcome: RecoveryOutcome, state: AlertState, severity: AlertSeverity, now: int) -> Alert:
-    failure = "failure"
-    if outcome.error is not None:
-        said = " ".join(outcome.error.exception.message.split())[:_MESSAGE_CHARACTERS]
-        failure = f"{outcome.error.exception.type}: {said}"
-    summary = f"{outcome.agent.key} {outcome.outcome.replace('_', ' ')}: {failure}"
-    if outcome.reason:
-        summary += f" ({outcome.reason})"
-    return Alert(
-        # The same outcome makes the same id in every replica: the stream keeps one of them.
-        id=f"{outcome.incident_id}-{outcome.sequence}",
-        key=key_of(outcome.incident_id),
-        time_unix_nano=now,
-        severity=severity,
-        state=state,
-        agent=outcome.agent,
-        summary=summary.encode()[:_TEXT_BYTES].decode("utf-8", "ignore"),
-        hint=HINTS.get(outcome.outcome),
-        incident_id=outcome.incident_id,
-        trace_id=outcome.trace_id or None,
-    )
+def _id(key: str, version: int, change: AlertChange) -> str:
+    # Replicas that see the same make the same id, so that the stream keeps one of them.
+    return f"{hashlib.sha256(key.encode()).hexdigest()[:24]}-{version}-{change}"

@@ -24,13 +24,13 @@ from mendbus.contracts.messages import (
     RecoveryOutcome,
 )
 from mendbus.contracts.subjects import HEADER_ID, MAX_SERVICE_BODY
-from mendbus.contracts.vocabulary import AlertSeverity
 from mendbus.runtime import Runtime
 
 log = logging.getLogger("mendbus")
 
 ALERT: Final = "canary"
 """The condition in `/readyz`, and the key of what is told directly."""
+HINT: Final = "agents keep their errors meanwhile: `mendbus doctor` and the services' logs say who is missing or stuck"
 PATIENCE_PERIODS: Final = 3
 PATIENCE_SECONDS: Final = 15.0
 """Recovery counts as broken when no canary has come back for three periods, or this long if that is longer: a new owner
@@ -39,7 +39,6 @@ of a partition or a new NATS leader takes a few seconds, and that is no reason t
 _LOOK_SECONDS: Final = 0.5
 _BLIND_SECONDS: Final = 2.0
 _STORE_SECONDS: Final = 2.0
-_TELL_SECONDS: Final = 60.0
 _OUT_AT_ONCE: Final = 3
 _OUT_SECONDS: Final = 60.0
 _MENDED_KEPT: Final = 100
@@ -47,11 +46,15 @@ _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 _NANO: Final = 1_000_000_000
 
 
-class Notify(Protocol):
-    """Tells people directly, without the bus; may raise. Called once when a condition begins, and once when it ends."""
+class Direct(Protocol):
+    """Tells people, and the log, directly: without the bus, which may be the trouble."""
 
-    def __call__(self, text: str, *, key: str, severity: AlertSeverity, resolved: bool) -> Awaitable[None]:
-        """`text`: one sentence; `key`: the same for the beginning and the end."""
+    def tell_directly(self, key: str, summary: str, hint: str) -> None:
+        """The gravest there is; once, until it is over."""
+        ...
+
+    def over_directly(self, key: str, summary: str) -> None:
+        """What was told under this key is over."""
         ...
 
 
@@ -135,10 +138,10 @@ class Canary:
     of them. Whose it was recovers it; all of them hear the outcome, and each of them judges.
     """
 
-    def __init__(self, runtime: Runtime, notify: Notify | None = None, patience: float | None = None) -> None:
+    def __init__(self, runtime: Runtime, direct: Direct, patience: float | None = None) -> None:
         self._runtime = runtime
         self._subjects = runtime.subjects
-        self._notify = notify
+        self._direct = direct
         self._period = runtime.settings.canary_seconds
         self._patience = patience
         self._mended: OrderedDict[str, None] = OrderedDict()
@@ -238,7 +241,7 @@ class Canary:
         if unclassified and not self._unclassified:
             log.warning("the canary is recovered without being classified: is there a classifier?")
         self._unclassified = unclassified
-        await self._judge()
+        self._judge()
 
     async def _look_for_ever(self) -> None:
         clock = asyncio.get_running_loop().time
@@ -248,26 +251,19 @@ class Canary:
             passed, looked = clock() - looked, clock()
             if passed > _BLIND_SECONDS:
                 self._watch.forgive(passed)
-            await self._judge()
+            self._judge()
 
-    async def _judge(self) -> None:
+    def _judge(self) -> None:
         broken = self._watch.broken(asyncio.get_running_loop().time())
         if broken or self._watch.recovered:
             self._runtime.readiness.set(ALERT, not broken, broken)
         if bool(broken) == bool(self._told):
             return
         before, self._told = self._told, broken
-        text = broken or f"a canary has come back: recovery works again (before: {before})"
-        log.log(logging.CRITICAL if broken else logging.WARNING, "%s", text)
-        if self._notify is not None:
-            self._runtime.spawn(self._tell(self._notify, text, resolved=not broken), "canary tells")
-
-    async def _tell(self, notify: Notify, text: str, *, resolved: bool) -> None:
-        try:
-            async with asyncio.timeout(_TELL_SECONDS):
-                await notify(text, key=ALERT, severity="critical", resolved=resolved)
-        except Exception:
-            log.exception("nobody could be told directly that %s", text)
+        if broken:
+            self._direct.tell_directly(ALERT, broken, HINT)
+        else:
+            self._direct.over_directly(ALERT, f"a canary has come back: recovery works again (before: {before})")
 
 
 def _word(slot: int) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from mendbus import codec
+from mendbus import codec, instruments
 from mendbus.bus import Message, StoredMessage
 from mendbus.contracts.errors import BusError, Refused, WrongSequence
 from mendbus.contracts.fields import MAX_NAMED
@@ -60,6 +60,7 @@ class Monitor:
     async def start(self) -> None:
         """Reads what was kept, then listens. Raises `BusError` when the kept state cannot be read."""
         runtime, subjects, bus = self._runtime, self._subjects, self._runtime.bus
+        await self._alerting.start()
         runtime.subscriptions.append(
             await bus.follow(
                 subjects.bucket_stream("agents"), subjects.key("agents", ">"), self._stored_hello, last_per_subject=True
@@ -70,10 +71,12 @@ class Monitor:
         await runtime.serve("hello", subjects.everyone("agent.hello"), AgentHello, self._hello, limit=MAX_BODY)
         await runtime.serve("agents", subjects.control("agents"), Control, self._list_agents, limit=MAX_BODY)
         runtime.spawn(self._look(), "look for silent agents")
+        runtime.meter.observe(instruments.AGENTS, self._agents.by_status)
+        runtime.meter.observe(instruments.SAMPLES, lambda: self._agents.counts["taken"])
+        runtime.meter.observe(instruments.SAMPLES_FLAWED, self._agents.flaws)
         await self._hearsay.start()
         await self._keeping.start()
-        await self._alerting.start()
-        await Canary(runtime).start()
+        await Canary(runtime, self._alerting).start()
 
     async def drain(self) -> None:
         """Returns when every alert is stored, and of the history what can be."""

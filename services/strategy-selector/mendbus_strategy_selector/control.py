@@ -1,5 +1,5 @@
-"""Orders of operators: pause, resume, approve, reject, close, rehearse, status, replay. The owner of what an order
-names does it, and answers when it is on disk; an order that names nothing acts on nothing.
+"""Orders of operators: pause, resume, approve, reject, close, rehearse, audit, status, replay. The owner of what an
+order names does it, and answers when it is on disk; an order that names nothing acts on nothing.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from typing import Any
 from mendbus import codec
 from mendbus.bus import Message
 from mendbus.contracts.errors import BusError, Refused, SettingsError
-from mendbus.contracts.journal import Operated
+from mendbus.contracts.journal import AUDIT, AUDITED, Operated
 from mendbus.contracts.messages import Control, ControlResult
 from mendbus.contracts.subjects import MAX_BODY, partition_of
 from mendbus.runtime import Runtime
@@ -28,7 +28,7 @@ log = logging.getLogger("mendbus")
 _NANO = 1_000_000_000
 _SECONDS = 5.0
 REHEARSE = "rehearse"
-VERBS = ("pause", "resume", REHEARSE, "status", *sorted(INCIDENT_VERBS))
+VERBS = ("pause", "resume", REHEARSE, AUDIT, "status", *sorted(INCIDENT_VERBS))
 
 
 class Controls:
@@ -86,7 +86,7 @@ class Controls:
                 raise ValueError(msg)
             partition = self._ownership.owned(partition_of(control.agent.kind, control.agent.id))
             return await partition.operate(control, incident) if partition else "", {}
-        entry = operated(control, self._runtime.now)
+        entry = audited(control) if control.verb == AUDIT else operated(control, self._runtime.now)
         if control.agent is None:
             await write_control(self._runtime, entry)
             return "on disk", {}
@@ -161,4 +161,22 @@ def operated(control: Control, now: Callable[[], int]) -> Operated:
         agent=control.agent,
         kind=control.kind,
         until_unix_nano=until,
+    )
+
+
+def audited(control: Control) -> Operated:
+    """The entry of what an operator had another service do. Raises `ValueError` for what is no such action."""
+    verb, key = control.arguments.get("verb"), control.arguments.get("key")
+    until = control.arguments.get("until_unix_nano")
+    if verb not in AUDITED or not isinstance(key, str):
+        msg = f"audit notes one of {', '.join(sorted(AUDITED))} and what it is about (key), and nothing else"
+        raise ValueError(msg)
+    return Operated(
+        verb=str(verb),
+        by=control.by,
+        reason=control.reason,
+        agent=control.agent,
+        kind=control.kind,
+        until_unix_nano=until if isinstance(until, int) else None,
+        key=key.encode()[:256].decode("utf-8", "ignore"),
     )

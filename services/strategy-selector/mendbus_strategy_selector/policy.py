@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mendbus import alert_policy
 from mendbus.contracts.errors import SettingsError
 from mendbus.contracts.vocabulary import Category, Severity, Strategy
 
@@ -121,14 +122,27 @@ def load_policy(file: Path | None) -> Policy:
 
 
 def read_policy(text: str, name: str) -> Policy:
-    """The policy of a TOML text; `name` stands in errors. Raises `SettingsError` that names everything wrong in it."""
+    """The policy of a TOML text; `name` stands in errors. Raises `SettingsError` that names everything wrong in it.
+
+    What it says of alerts is checked too, though only the health-monitor acts on it, and no decision changes with it.
+    """
+    problems: list[str] = []
     try:
-        return Policy.model_validate(tomllib.loads(text))
+        tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError([f"{name}: not TOML: {error}"]) from None
+    try:
+        _ = alert_policy.split(tables, name)
+    except SettingsError as error:
+        problems += error.problems
+    try:
+        policy = Policy.model_validate({key: tables[key] for key in tables if key not in alert_policy.TABLES})
     except ValidationError as error:
-        problems = [
+        problems += [
             f"{name}: {'.'.join(str(step) for step in item['loc'])}: {item['msg']}"
             for item in error.errors(include_url=False)
         ]
         raise SettingsError(problems) from None
+    if problems:
+        raise SettingsError(problems)
+    return policy

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from mendbus.cli import (
+    alerts,
     audit,
     bench,
     conformance,
@@ -81,7 +82,7 @@ def build() -> typer.Typer:
     app.command()(profile.profile)
     for command in (control.pause, control.resume, control.approve, control.close, control.replay):
         app.command()(command)
-    for group in (dead, audit, export):
+    for group in (alerts, dead, audit, export):
         app.add_typer(group.build(), name=group.__name__.rpartition(".")[2])
     for command in (doctor.doctor, decode.decode, conformance.conformance):
         app.command()(command)

@@ -133,12 +133,16 @@ class Released(WireModel):
 LATCH: Final = "latch"
 """The verb of the entry that switches recovery off until a person resumes it; written by the strategy-selector."""
 RESUME: Final = "resume"
+AUDIT: Final = "audit"
+"""The order by which another service has an operator's action noted; the entry's verb is the action's own."""
+AUDITED: Final = frozenset(("ack", "silence", "unsilence"))
+"""Actions of operators that the health-monitor does, and the strategy-selector only notes."""
 
 
 class Operated(WireModel):
     """What an operator did: to an incident, an agent, a kind, or (none of them named) to everything.
 
-    `until_unix_nano`: when a pause ends.
+    `until_unix_nano`: when a pause or a silence ends. `key`: the alert or silence that it is about.
     """
 
     type: Literal["operated"] = "operated"
@@ -149,6 +153,7 @@ class Operated(WireModel):
     agent: AgentRef | None = None
     kind: Token | None = None
     until_unix_nano: UnixNano | None = None
+    key: ShortText | None = None
 
 
 Entry = Annotated[

@@ -23,6 +23,7 @@ from mendbus.contracts.fields import (
 from mendbus.contracts.vocabulary import (
     CATEGORIES,
     Action,
+    AlertChange,
     AlertSeverity,
     AlertState,
     Category,
@@ -416,7 +417,14 @@ class PeerNotice(WireModel):
 
 
 class Alert(WireModel):
-    """Something a person should know. `key` names the condition: one alert a key is open at a time."""
+    """Something a person should know. `key` names the condition: one alert a key is open at a time.
+
+    Each message is one `change` of it, the `version`-th; the last one says all there is to know. `since` is when it was
+    raised, `waiting` from when it has waited for somebody to take it on, `calm` since when its condition is over
+    although it flaps and is kept open (nanoseconds since 1970). `sequence`: of the outcome or journal record it is
+    made of. `muted_by`: what keeps it from notifying (`silence:ID`, or `alert:KEY` of an agent that this one depends
+    on). `reason`: of whoever acknowledged it.
+    """
 
     id: Token
     key: ShortText
@@ -429,6 +437,16 @@ class Alert(WireModel):
     incident_id: Token | None = None
     trace_id: ShortText | None = None
     acknowledged_by: ShortText | None = None
+    rule: ShortText | None = None
+    change: AlertChange | None = None
+    version: Count | None = None
+    since_unix_nano: UnixNano | None = None
+    waiting_unix_nano: UnixNano | None = None
+    calm_unix_nano: UnixNano | None = None
+    sequence: Count | None = None
+    muted_by: ShortText | None = None
+    reason: DetailText | None = None
+    flapping: bool | None = None
 
 
 class Control(WireModel):

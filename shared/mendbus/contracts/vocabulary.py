@@ -34,6 +34,10 @@ Action = Literal["apply", "undo", "restore"]
 Health = Literal["excellent", "good", "fair", "poor", "critical", "failed", "retired"]
 AlertSeverity = Literal["info", "warning", "minor", "major", "critical"]
 AlertState = Literal["raised", "acknowledged", "resolved"]
+AlertChange = Literal[
+    "raised", "worsened", "escalated", "acknowledged", "muted", "unmuted", "calmed", "returned", "resolved"
+]
+"""Why an alert is told again: each message of one is a change of it."""
 CommandStatus = Literal["done", "accepted", "failed", "unsupported", "expired", "stale", "misaddressed", "unauthorized"]
 Outcome = Literal["recovered", "no_action", "escalated", "awaiting_approval", "suppressed", "failed", "rejected"]
 NoticeEvent = Literal["isolated", "restored", "failed_over"]
@@ -63,6 +67,7 @@ SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)
 STRATEGIES: Final[tuple[Strategy, ...]] = get_args(Strategy)
 METRICS: Final[tuple[Metric, ...]] = get_args(Metric)
+ALERT_SEVERITIES: Final[tuple[AlertSeverity, ...]] = get_args(AlertSeverity)
 SERVICES: Final[tuple[ServiceName, ...]] = get_args(ServiceName)
 
 LIMITING: Final = frozenset[Strategy](("isolate", "scale_down", "graceful_degradation", "fallback", "failover"))

@@ -26,6 +26,7 @@ COMMANDS += [
     "close",
     "replay",
     "inject",
+    "alerts",
 ]
 NOWHERE = "nats://127.0.0.1:1"
 

@@ -1,137 +1,249 @@
-"""Alerts: raised once for what recovery could not end, resolved when it ends, the same after a restart."""
+"""Alerts: every change recorded, none without a reason, and the same after any restart."""
 
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.health_monitor.alert_samples import SECOND, error, holds, outcome, over
 
 from mendbus import codec
-from mendbus.contracts.messages import Alert, RecoveryOutcome
+from mendbus.alert_policy import AlertTimes
+from mendbus.contracts.messages import Alert
 from mendbus_health_monitor import alerts as module
+from mendbus_health_monitor.alert_conditions import Judge
 from mendbus_health_monitor.alerts import Alerts
 
 
-def outcome(word: str, sequence: int = 0, incident: str = "i1", **more: Any) -> RecoveryOutcome:
-    known = {
-        "incident_id": incident,
-        "sequence": sequence,
-        "agent": {"kind": "runtime", "id": "a1"},
-        "fingerprint": "v1:0",
-        "outcome": word,
-        "error_count": 1,
-        "event_count": 1,
-        "trace_id": "t" * 32,
-    }
-    return RecoveryOutcome.model_validate({**known, **more})
+def changes(found: list[Alert]) -> list[str | None]:
+    return [alert.change for alert in found]
 
 
-def error(severity: str | None, message: str = "it broke") -> dict[str, Any]:
-    return {
-        "id": "e1",
-        "time_unix_nano": 1,
-        "agent": {"kind": "runtime", "id": "a1"},
-        "exception": {"type": "E", "message": message},
-        "severity": severity,
-    }
+def step(alerts: Alerts, seconds: float, mutes: dict[str, str] | None = None) -> list[Alert]:
+    return alerts.step(round(seconds * SECOND), mutes or {}, list(alerts.open))
 
 
-@pytest.mark.parametrize("word", ["escalated", "failed", "suppressed", "awaiting_approval"])
-def test_what_recovery_could_not_end_raises_an_alert(word: str) -> None:
-    """The alert names agent, outcome, failure and reason, says what to do, and points to incident and trace."""
-    alert = Alerts().judge(outcome(word, error=error("error"), reason="tried all"), 5)
-    assert alert is not None
-    assert (alert.state, alert.severity, alert.key) == ("raised", "major", "incident:i1")
-    assert alert.summary == f"runtime/a1 {word.replace('_', ' ')}: E: it broke (tried all)"
-    assert (alert.id, alert.incident_id, alert.trace_id, alert.time_unix_nano) == ("i1-0", "i1", "t" * 32, 5)
-    assert alert.hint
-
-
-@pytest.mark.parametrize("word", ["recovered", "no_action", "rejected"])
-def test_what_recovery_ended_raises_none(word: str) -> None:
-    """Problems that healed themselves notify nobody."""
-    assert Alerts().judge(outcome(word), 1) is None
-
-
-def test_a_fatal_incident_is_critical() -> None:
-    """The agent's own word and the classifier's both count."""
-    said = {"category": "memory", "severity": "fatal", "confidence": 1.0, "model": "m"}
-    for more in ({"error": error("fatal")}, {"classification": said}):
-        alert = Alerts().judge(outcome("escalated", **more), 1)
-        assert alert is not None
-        assert alert.severity == "critical"
-
-
-def test_one_alert_an_incident_is_open_at_a_time() -> None:
-    """Further outcomes of the same kind raise nothing; a graver one raises again under the same key."""
+def test_a_condition_is_raised_once_and_resolved_once() -> None:
+    """While it holds nothing more is said of it, unless it becomes graver."""
     alerts = Alerts()
-    assert alerts.judge(outcome("escalated"), 1)
-    assert alerts.judge(outcome("escalated", 1), 2) is None
-    graver = alerts.judge(outcome("escalated", 2, error=error("fatal")), 3)
-    assert graver is not None
-    assert graver.severity == "critical"
-    assert list(alerts.open) == ["incident:i1"]
-
-
-@pytest.mark.parametrize(
-    "closing", [{"word": "recovered"}, {"word": "no_action"}, {"word": "escalated", "settled": True}]
-)
-def test_an_alert_is_resolved_when_the_incident_ends(closing: dict[str, Any]) -> None:
-    """Recovered, harmless after all, or closed by a person: it is resolved with the severity it was raised with."""
-    alerts = Alerts()
-    alerts.judge(outcome("escalated", error=error("fatal")), 1)
-    resolved = alerts.judge(outcome(**closing, sequence=1), 2)
+    raised = alerts.judge(holds(), 1)
+    assert raised is not None
+    assert (raised.state, raised.severity, raised.change, raised.version) == ("raised", "minor", "raised", 1)
+    assert alerts.judge(holds(), 2) is None
+    worse = alerts.judge(holds(severity="major"), 3)
+    assert worse is not None
+    assert (worse.change, worse.severity, worse.since_unix_nano) == ("worsened", "major", 1)
+    assert alerts.judge(holds(), 4) is None
+    resolved = alerts.judge(over(), 5)
     assert resolved is not None
-    assert (resolved.state, resolved.severity, resolved.key) == ("resolved", "critical", "incident:i1")
-    assert alerts.open == {}
-
-
-def test_an_outcome_told_twice_or_late_changes_nothing() -> None:
-    """The highest sequence is the truth; what is not higher is ignored."""
-    alerts = Alerts()
-    alerts.judge(outcome("escalated", 1), 1)
-    alerts.judge(outcome("recovered", 3), 2)
-    for sequence in (0, 1, 2, 3):
-        assert alerts.judge(outcome("escalated", sequence), 3) is None
+    assert (resolved.state, resolved.severity, resolved.summary) == ("resolved", "major", "c1 is over")
+    assert alerts.judge(over(), 6) is None
     assert alerts.open == {}
 
 
 def test_very_long_texts_are_cut_to_what_the_wire_takes() -> None:
     """An alert can be encoded and decoded whatever the error and the reason are."""
-    alert = Alerts().judge(outcome("failed", error=error(None, "ü" * 4000), reason="€" * 330), 1)
+    verdict = Judge().outcome(outcome("failed", error=error(None, "ü" * 4000), reason="€" * 330))
+    assert verdict is not None
+    alert = Alerts().judge(verdict, 1)
     assert alert is not None
     assert codec.decode(Alert, codec.encode(alert)) == alert
 
 
-words = st.sampled_from(["recovered", "no_action", "escalated", "suppressed", "failed", "awaiting_approval"])
+def test_who_acknowledges_has_it_until_it_is_resolved() -> None:
+    """An acknowledged alert gets no graver by waiting; raised anew it is nobody's again."""
+    alerts = Alerts()
+    alerts.judge(holds(), 0)
+    taken = alerts.acknowledge("c1", "kim", "on it", 1)
+    assert (taken.state, taken.acknowledged_by, taken.reason) == ("acknowledged", "kim", "on it")
+    assert step(alerts, 7 * 86400) == []
+    worse = alerts.judge(holds(severity="critical"), 2)
+    assert worse is not None
+    assert (worse.state, worse.severity) == ("acknowledged", "critical")
+    alerts.judge(over(), 3)
+    again = alerts.judge(holds(), 4)
+    assert again is not None
+    assert (again.state, again.acknowledged_by, again.version) == ("raised", None, 5)
+    with pytest.raises(ValueError, match="no alert 'other' is open"):
+        alerts.acknowledge("other", "kim", None, 5)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["i1", "i2"]), words), max_size=20), st.integers(min_value=0, max_value=20))
-def test_a_restart_changes_nothing(told: list[tuple[str, str]], restart: int) -> None:
-    """Alerts read back from the stream, and the last outcomes told again, lead to the same as no restart."""
-    stored: list[Alert] = []
-    straight, restarted = Alerts(), Alerts()
-    last: dict[str, RecoveryOutcome] = {}
-    for number, (incident, word) in enumerate(told):
-        if number == restart:
-            restarted = Alerts()
-            for alert in stored:
-                restarted.restore(alert)
-            for again in last.values():
-                assert restarted.judge(again, number) is None
-        now = outcome(word, number, incident)
-        last[incident] = now
-        expected = straight.judge(now, number)
-        assert restarted.judge(now, number) == expected
-        stored += [expected] if expected else []
-    assert restarted.open == straight.open
+def test_what_nobody_acknowledges_gets_graver_step_by_step() -> None:
+    """Each severity has its own patience, and critical is the end."""
+    alerts = Alerts(AlertTimes(escalate_seconds={"minor": 60, "major": 30}))
+    alerts.judge(holds(), 0)
+    assert step(alerts, 59) == []
+    assert [one.severity for one in step(alerts, 60)] == ["major"]
+    assert step(alerts, 89) == []
+    assert [one.severity for one in step(alerts, 90)] == ["critical"]
+    assert step(alerts, 9999) == []
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of very many incidents the ones not heard of for longest are forgotten, never an open alert."""
-    monkeypatch.setattr(module, "MAX_INCIDENTS", 2)
+def test_what_is_muted_does_not_get_graver_while_nobody_can_hear_of_it() -> None:
+    """The wait for an answer begins anew when the mute ends; both are recorded."""
+    alerts = Alerts(AlertTimes(escalate_seconds={"minor": 60}))
+    alerts.judge(holds(), 0)
+    [muted] = step(alerts, 10, {"c1": "silence:s1"})
+    assert (muted.change, muted.muted_by, muted.state) == ("muted", "silence:s1", "raised")
+    assert step(alerts, 600, {"c1": "silence:s1"}) == []
+    assert changes(step(alerts, 700)) == ["unmuted"]
+    assert step(alerts, 759) == []
+    assert changes(step(alerts, 760)) == ["escalated"]
+
+
+def test_what_comes_and_goes_is_kept_open_and_made_graver() -> None:
+    """Raised for the third time it flaps: it stays open until it has been calm for long enough."""
+    alerts = Alerts(AlertTimes(flap_raises=3, flap_seconds=600, calm_seconds=300))
+    made: list[Alert | None] = []
+    for number in range(3):
+        made += [alerts.judge(holds(), number * 20 * SECOND), alerts.judge(over(), (number * 20 + 10) * SECOND)]
+    assert [one.change if one else None for one in made] == [
+        *("raised", "resolved", "raised", "resolved", "raised", "calmed"),
+    ]
+    assert made[4] is not None
+    assert (made[4].flapping, made[4].severity) == (True, "major")
+    back = alerts.judge(holds(), 60 * SECOND)
+    assert back is not None
+    assert (back.change, back.calm_unix_nano) == ("returned", None)
+    assert alerts.judge(over(), 70 * SECOND)
+    assert alerts.judge(over(), 71 * SECOND) is None
+    assert step(alerts, 369) == []
+    assert changes(step(alerts, 370)) == ["resolved"]
+
+
+def test_an_incident_does_not_flap() -> None:
+    """What a person ends is over at once, however often it was raised."""
+    alerts = Alerts()
+    for number in range(6):
+        alerts.judge(holds(flaps=False), number)
+        resolved = alerts.judge(over(), number)
+        assert resolved is not None
+        assert resolved.state == "resolved"
+
+
+def test_what_is_remembered_is_bounded_and_open_alerts_are_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of very many resolved alerts the oldest are forgotten, with what was counted of them."""
+    monkeypatch.setattr(module, "MAX_RESOLVED", 2)
     alerts = Alerts()
     for number in range(5):
-        alerts.judge(outcome("escalated", 1, f"i{number}"), 1)
+        alerts.judge(holds(f"c{number}"), 1)
     assert len(alerts.open) == 5
-    assert alerts.judge(outcome("recovered", 2, "i0"), 2) is not None
+    for number in range(5):
+        alerts.judge(over(f"c{number}"), 2)
+    assert list(alerts.resolved) == ["c3", "c4"]
+
+
+# What a day may bring: (seconds later, what happens to which alert)
+KEYS = ("c1", "c2")
+events = st.lists(
+    st.tuples(
+        st.floats(0.0, 400.0),
+        st.sampled_from(KEYS),
+        st.sampled_from(["holds", "worse", "over", "ack", "mute", "unmute", "wait"]),
+    ),
+    max_size=40,
+)
+TIMES = AlertTimes(escalate_seconds={"minor": 300, "major": 100}, flap_seconds=600, calm_seconds=200)
+
+
+def play(alerts: Alerts, told: list[tuple[float, str, str]]) -> tuple[list[Alert], dict[str, str], int]:
+    """Has events happen; returns every change, the mutes and the time at the end."""
+    made: list[Alert] = []
+    mutes: dict[str, str] = {}
+    now = 0
+    for seconds, key, what in told:
+        now += round(seconds * SECOND)
+        found: list[Alert | None] = []
+        match what:
+            case "holds" | "worse":
+                found.append(alerts.judge(holds(key, "major" if what == "worse" else "minor"), now))
+            case "over":
+                found.append(alerts.judge(over(key), now))
+            case "ack" if key in alerts.open:
+                found.append(alerts.acknowledge(key, "kim", None, now))
+            case "mute":
+                mutes[key] = "silence:s1"
+            case "unmute":
+                mutes.pop(key, None)
+            case _:
+                pass
+        found += alerts.step(now, mutes, list(alerts.open))
+        made += [one for one in found if one]
+    return made, mutes, now
+
+
+@given(events, st.integers(0, 40))
+def test_a_restart_is_nothing_to_notice(told: list[tuple[float, str, str]], restart: int) -> None:
+    """Whoever takes the stored changes in has the same alerts, and makes the same changes from then on."""
+    straight = Alerts(TIMES)
+    stored, mutes, now = play(straight, told[:restart])
+    again = Alerts(TIMES)
+    for alert in stored:
+        again.take(codec.decode(Alert, codec.encode(alert)))
+    assert (again.open, again.resolved) == (straight.open, straight.resolved)
+    for seconds, key, what in told[restart:]:
+        now += round(seconds * SECOND)
+        verdict = holds(key) if what in ("holds", "worse") else over(key) if what == "over" else None
+        if verdict is not None:
+            assert again.judge(verdict, now) == straight.judge(verdict, now)
+        assert again.step(now, mutes, list(again.open)) == straight.step(now, mutes, list(straight.open))
+
+
+@given(events)
+def test_stored_changes_may_come_twice_and_late(told: list[tuple[float, str, str]]) -> None:
+    """Taking in again what was taken in before changes nothing."""
+    alerts = Alerts(TIMES)
+    stored, _, _ = play(alerts, told)
+    before = dict(alerts.open), dict(alerts.resolved)
+    for alert in (*stored, *stored[::-1]):
+        alerts.take(alert)
+    assert (dict(alerts.open), dict(alerts.resolved)) == before
+
+
+@given(events)
+def test_ids_are_unique_and_versions_count_up(told: list[tuple[float, str, str]]) -> None:
+    """No change takes another one's id, so the stream drops none of them."""
+    stored, _, _ = play(Alerts(TIMES), told)
+    assert len({alert.id for alert in stored}) == len(stored)
+    for key in KEYS:
+        assert [alert.version for alert in stored if alert.key == key] == list(
+            range(1, 1 + sum(alert.key == key for alert in stored))
+        )
+
+
+@given(events)
+def test_nothing_flaps(told: list[tuple[float, str, str]]) -> None:
+    """In no ten minutes is an alert raised more often than flapping allows, however fast its condition changes."""
+    stored, _, _ = play(Alerts(TIMES), told)
+    most = TIMES.flap_raises + 600 // TIMES.calm_seconds
+    for key in KEYS:
+        raised = [alert.time_unix_nano for alert in stored if (alert.key, alert.change) == (key, "raised")]
+        for number, first in enumerate(raised):
+            assert sum(first <= at < first + 600 * SECOND for at in raised[number:]) <= most
+
+
+@given(events)
+def test_a_mute_never_drops_the_record(told: list[tuple[float, str, str]]) -> None:
+    """With every alert muted from the start, the same alerts are raised, at the same times, as without."""
+
+    def facts(stored: list[Alert]) -> list[Any]:
+        return [(one.key, one.time_unix_nano) for one in stored if one.change in ("raised", "resolved")]
+
+    plain = [event for event in told if event[2] in ("holds", "over", "wait")]
+    muted = [(0.0, key, "mute") for key in KEYS] + plain
+    assert facts(play(Alerts(TIMES), muted)[0]) == facts(play(Alerts(TIMES), plain)[0])
+
+
+@given(events)
+def test_no_escalation_is_lost(told: list[tuple[float, str, str]]) -> None:
+    """Whatever came before: an alert that is open, heard and unanswered gets graver within its patience."""
+    alerts = Alerts(TIMES)
+    _, _, now = play(alerts, told)
+    waiting = {
+        key: one.severity
+        for key, one in alerts.open.items()
+        if one.state == "raised" and one.calm_unix_nano is None and one.severity != "critical"
+    }
+    made = alerts.step(now, {}, list(alerts.open)) + alerts.step(now + 300 * SECOND, {}, list(alerts.open))
+    escalated = {alert.key for alert in made if alert.change == "escalated"}
+    assert escalated >= set(waiting)
