@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tests.simulation import world
 from tests.simulation.plain import simulated
 from tests.support import memory_runtime
 
@@ -213,3 +214,13 @@ def test_the_monitor_tells_of_a_broken_canary_by_its_own_direct_path(caplog: pyt
             assert any("no canary has come back" in r.message for r in caplog.records if r.levelname == "CRITICAL")
 
     simulated(main)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_under_faults_the_canary_flies_and_nothing_else_goes_wrong(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed services, lost and doubled messages: the same must hold as without a canary."""
+    monkeypatch.setattr(world, "_SETTINGS", world._SETTINGS.model_copy(update={"canary_seconds": 2.0}))
+    seen: list[world.World] = []
+    result = world.simulate(seed, seen.append)
+    assert result.wrong == []
+    assert any(canary.is_canary(outcome.agent) for outcome in seen[0].audit.told.values())

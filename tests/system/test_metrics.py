@@ -54,6 +54,7 @@ async def test_metrics_are_served_and_sent_and_the_canary_is_not_among_the_error
             assert selector["mendbus_stage_duration_seconds_count recovery"] == 1
             assert selector["mendbus_incidents_open"] == 0
             assert page("classifier")["messaging_process_duration_seconds_count mendbus.v1.classifier.classify"] == 1
+            assert sum(value for key, value in page("health-monitor").items() if key.startswith("mendbus_agents ")) == 1
             known = {prometheus_name(one) for one in TABLE}
             for service in SERVICES:
                 found = page(service)
