@@ -160,6 +160,8 @@ _HEALTH = (
     ),
     Figure("health.status.p50", "status after its sample, beside 100 agents, p50", "ms", _less(20.0), _less(9.0)),
     Figure("health.status.p99", "status after its sample, beside 100 agents, p99", "ms", aim=_less(20.0)),
+    Figure("health.silent", "last sample of an agent -> status failed, longest of ten", "s", _less(1.5)),
+    Figure("health.died", "fatal error of an agent -> status failed, longest of ten", "ms", aim=_less(20.0)),
     Figure("health.day", "history on the server, one agent and day of 8 metrics", "MB"),
 )
 

@@ -169,14 +169,10 @@ class Phone:
     """The direct path to people."""
 
     def __init__(self) -> None:
-        self.said: list[tuple[str, str, str]] = []
+        self.said: list[tuple[str, str, bool, str]] = []
 
-    def tell_directly(self, key: str, summary: str, hint: str) -> None:
-        assert hint
-        self.said.append(("broken", key, summary))
-
-    def over_directly(self, key: str, summary: str) -> None:
-        self.said.append(("over", key, summary))
+    async def notify(self, text: str, *, key: str, severity: str, resolved: bool) -> None:
+        self.said.append((key, severity, resolved, text))
 
 
 def test_an_alarm_is_raised_without_the_bus_and_resolves_by_itself() -> None:
@@ -187,18 +183,18 @@ def test_an_alarm_is_raised_without_the_bus_and_resolves_by_itself() -> None:
         off = settings(canary_seconds=0)
         async with memory_runtime(mendbus_health_monitor.build(), server, settings=off, now=now) as monitor:
             monitor.settings = settings()
-            await Canary(monitor, phone).start()
+            await Canary(monitor, phone.notify).start()
             await asyncio.sleep(25.0)
             assert "canary" not in monitor.readiness.conditions
             await asyncio.sleep(2 * MINUTE)
-            [(what, key, text)] = phone.said
-            assert (what, key) == ("broken", "canary")
+            [(key, severity, resolved, text)] = phone.said
+            assert (key, severity, resolved) == ("canary", "critical", False)
             assert "nobody commanded a recovery" in text
             assert not monitor.readiness.ready
             async with AsyncExitStack() as stack:
                 await start(stack, server, settings(), *OTHERS)
                 await asyncio.sleep(20.0)
-                assert [what for what, _, _ in phone.said] == ["broken", "over"]
+                assert [resolved for _, _, resolved, _ in phone.said] == [False, True]
                 assert monitor.readiness.conditions["canary"] == (True, "")
 
     simulated(main)
@@ -212,6 +208,23 @@ def test_the_monitor_tells_of_a_broken_canary_by_its_own_direct_path(caplog: pyt
             await asyncio.sleep(MINUTE)
             assert monitor.readiness.conditions["canary"][1].startswith("no canary has come back for ")
             assert any("no canary has come back" in r.message for r in caplog.records if r.levelname == "CRITICAL")
+
+    simulated(main)
+
+
+def test_who_cannot_be_told_does_not_end_the_watchdog() -> None:
+    """A direct path that fails is logged; the alarm stands in `/readyz` all the same, and ends there too."""
+
+    async def notify(text: str, *, key: str, severity: str, resolved: bool) -> None:
+        raise OSError(f"no route: {text} {key} {severity} {resolved}")
+
+    async def main(server: MemoryServer) -> None:
+        off = settings(canary_seconds=0)
+        async with memory_runtime(mendbus_health_monitor.build(), server, settings=off, now=now) as monitor:
+            monitor.settings = settings()
+            await Canary(monitor, notify, patience=5.0).start()
+            await asyncio.sleep(MINUTE)
+            assert monitor.readiness.conditions["canary"][1].startswith("no canary has come back for ")
 
     simulated(main)
 

@@ -146,10 +146,15 @@ class Judge:
 
 
 def severity_of(outcome: RecoveryOutcome) -> AlertSeverity:
-    """`critical` where a process died or a system is down, `major` otherwise."""
+    """`critical` where a process died or a system is down, `minor` for what waits for approval, `major` otherwise.
+
+    So whoever has taken the approval on hears of it again when what was approved of does not help.
+    """
     told = outcome.classification.severity if outcome.classification else None
     said = outcome.error.severity if outcome.error else None
-    return "critical" if "fatal" in (told, said) else "major"
+    if "fatal" in (told, said):
+        return "critical"
+    return "minor" if outcome.outcome == "awaiting_approval" else "major"
 
 
 def _sentence(outcome: RecoveryOutcome) -> str:

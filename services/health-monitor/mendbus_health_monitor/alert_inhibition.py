@@ -77,20 +77,21 @@ def inhibited(asked: Iterable[Alert], known: Iterable[Alert], dependencies: Depe
     `known`: those that may mute, the open ones and the ones that were resolved a moment ago; one mutes what is not
     graver than itself.
     """
-    sources = [one for one in known if one.agent is not None]
+    gravest: dict[str, Alert] = {}
+    for one in known:
+        for name in (one.agent.key, one.agent.kind) if one.agent else ():
+            if name not in gravest or _order(one) > _order(gravest[name]):
+                gravest[name] = one
     muted: dict[str, str] = {}
     for alert in asked:
         above = dependencies.upstream(alert.agent.key) if alert.agent is not None else frozenset[str]()
-        if not above:
-            continue
         found = [
-            one
-            for one in sources
-            if one.agent is not None
-            and (one.agent.key in above or one.agent.kind in above)
-            and RANK[one.severity] >= RANK[alert.severity]
+            gravest[name] for name in above & gravest.keys() if RANK[gravest[name].severity] >= RANK[alert.severity]
         ]
         if found:
-            gravest = max(found, key=lambda one: (RANK[one.severity], one.key))
-            muted[alert.key] = PREFIX + gravest.key
+            muted[alert.key] = PREFIX + max(found, key=_order).key
     return muted
+
+
+def _order(alert: Alert) -> tuple[int, str]:
+    return RANK[alert.severity], alert.key

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable
 from itertools import islice, takewhile
 from typing import Final, Protocol, TypeVar
@@ -12,15 +12,18 @@ from mendbus.bus import Message, StoredMessage
 from mendbus.contracts.errors import BusError, BusTimeout, NoResponders, Refused
 from mendbus.contracts.journal import JournalRecord, Operated
 from mendbus.contracts.messages import AgentHello, Alert, HealthSample, HealthStatus, RecoveryOutcome
-from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_SERVICE_BODY
+from mendbus.contracts.subjects import MAX_SERVICE_BODY
+from mendbus.contracts.vocabulary import ALERT_SEVERITIES, AlertSeverity
 from mendbus.runtime import Runtime, store_dead_letter
-from mendbus_health_monitor.alert_conditions import LATCHED, Condition, Judge, Verdict
+from mendbus_health_monitor.alert_conditions import LATCHED, Condition, Judge, Verdict, cut
 from mendbus_health_monitor.alert_delivery import Deliveries
+from mendbus_health_monitor.alert_findings import Finding
 from mendbus_health_monitor.alert_inhibition import Dependencies, inhibited
 from mendbus_health_monitor.alert_orders import Orders
 from mendbus_health_monitor.alert_policies import AlertPolicies
+from mendbus_health_monitor.alert_storing import Storing
 from mendbus_health_monitor.alerts import Alerts
-from mendbus_health_monitor.rules import SERVICES, Finding, Rules
+from mendbus_health_monitor.rules import SERVICES, Rules
 from mendbus_health_monitor.silences import silenced
 
 log = logging.getLogger("mendbus")
@@ -31,17 +34,14 @@ _LOOK_SECONDS: Final = 0.1
 _STEP_SECONDS: Final = 1.0
 _SERVICES_SECONDS: Final = 5.0
 _PING_SECONDS: Final = 1.0
-_RETRY_SECONDS: Final = 1.0
-_EMIT_SECONDS: Final = 5.0
 _BUS_LOST_SECONDS: Final = 10.0
-_WAITING_ALERTS: Final = 1000
+_LOST: Final = "the health-monitor cannot reach NATS: errors wait with the agents, nothing is recovered"
+_FOUND: Final = "the health-monitor reaches NATS again"
 _RECENT: Final = 200
 """Of the resolved alerts so many still mute those of dependents."""
 _SAMPLED_AGENTS: Final = 10_000
 _NANO: Final = 1_000_000_000
-_UNSYNCED_NANO: Final = 10 * _NANO
-"""How old an alert is at least that a killed server has on disk: ALERTS is acknowledged before it is written."""
-_UNSYNCED_ALERTS: Final = 1000
+_RESULTS: Final = (("sent",), ("failed",))
 
 
 class Findings(Protocol):
@@ -64,46 +64,51 @@ class Alerting:
         self._judge = Judge()
         self._rules = Rules(self._policies.current, runtime.now())
         self._dependencies = Dependencies()
-        self._orders = Orders(runtime, self._alerts, self._emit)
+        self._storing = Storing(runtime)
+        self._orders = Orders(runtime, self._alerts, self._storing.keep)
         self._deliveries = Deliveries(runtime, self._alerts, self._policies, self._rules.hear_webhook)
         self._findings: list[Findings] = []
-        self._waiting: asyncio.Queue[Alert] = asyncio.Queue(_WAITING_ALERTS)
-        self._stored: deque[Alert] = deque(maxlen=_UNSYNCED_ALERTS)
         self._journal_read = 0
         self._sampled: dict[str, int] = {}
         self._sampling = False
         self._direct: dict[str, Alert] = {}
 
+    @property
+    def open(self) -> dict[AlertSeverity, int]:
+        """How many alerts of each severity are open."""
+        counted = Counter(alert.severity for alert in self._alerts.open.values())
+        return {severity: counted[severity] for severity in ALERT_SEVERITIES}
+
+    @property
+    def delivered(self) -> tuple[int, int]:
+        """Since the start: notifications that webhooks took, and requests that they did not take."""
+        return self._deliveries.sent, self._deliveries.failed
+
     def watch(self, findings: Findings) -> None:
         """Makes alerts of what somebody finds; call it before `start` or at any time after."""
         self._findings.append(findings)
 
-    def tell_directly(self, key: str, summary: str, hint: str) -> None:
-        """A `critical` alert straight to every webhook and into the log, without the bus; once, until it is over."""
-        if key in self._direct:
+    async def notify(self, text: str, *, key: str, severity: AlertSeverity, resolved: bool) -> None:
+        """Tells every webhook and the log, without the bus: that something is wrong, once, and once that it is over."""
+        known, now = self._direct.get(key), self._runtime.now()
+        if resolved == (known is None):
             return
-        now = self._runtime.now()
         alert = Alert(
             id=f"{key}-{now}",
             key=key,
             time_unix_nano=now,
-            severity="critical",
-            state="raised",
-            summary=summary,
-            hint=hint,
+            severity=severity,
+            state="resolved" if resolved else "raised",
+            summary=cut(text),
+            rule="direct",
+            since_unix_nano=known.since_unix_nano if known else now,
         )
-        self._direct[key] = alert
-        log.critical("%s (%s)", summary, hint)
+        if resolved:
+            del self._direct[key]
+        else:
+            self._direct[key] = alert
+        log.log(logging.WARNING if resolved else logging.CRITICAL, "%s", text)
         self._deliveries.directly(alert)
-
-    def over_directly(self, key: str, summary: str) -> None:
-        """What was told directly is over."""
-        alert = self._direct.pop(key, None)
-        if alert is not None:
-            log.warning("%s", summary)
-            now = self._runtime.now()
-            over = {"id": f"{key}-{now}", "time_unix_nano": now, "state": "resolved", "summary": summary}
-            self._deliveries.directly(alert.model_copy(update=over))
 
     async def start(self) -> None:
         """Reads what was kept, then listens. Raises `BusError` when what was kept cannot be read.
@@ -120,14 +125,12 @@ class Alerting:
         runtime.subscriptions.append(await bus.follow(*agents, self._stored_hello, last_per_subject=True))
         runtime.subscriptions.append(await bus.subscribe(subjects.everyone("status"), self._status))
         await self._sample_if_asked()
-        meter = runtime.meter
-        meter.observe(instruments.ALERTS, lambda: Counter((alert.severity,) for alert in self._alerts.open.values()))
-        deliveries = self._deliveries
-        meter.observe(instruments.WEBHOOKS, lambda: {("sent",): deliveries.sent, ("failed",): deliveries.failed})
+        runtime.meter.observe(instruments.ALERTS, lambda: {(severity,): n for severity, n in self.open.items()})
+        runtime.meter.observe(instruments.WEBHOOKS, lambda: dict(zip(_RESULTS, self.delivered, strict=True)))
         await self._orders.start()
         await self._deliveries.start()
         runtime.spawn(self._look(), "look for a lost connection")
-        runtime.spawn(self._store_alerts(), "store alerts")
+        runtime.spawn(self._storing.run(), "store alerts")
         runtime.spawn(self._step_on(), "look at alerts")
         runtime.spawn(self._look_at_services(), "look for missing services")
         # From the stream, not as it flies by: what was told while no monitor ran is judged too.
@@ -144,7 +147,7 @@ class Alerting:
 
     async def drain(self) -> None:
         """Returns when every alert is stored."""
-        await self._waiting.join()
+        await self._storing.done()
 
     # What is heard
 
@@ -231,7 +234,7 @@ class Alerting:
         # In the same breath, or it might be told before it is muted.
         only = (alert.key,)
         for change in (alert, *self._alerts.step(now, self._mutes(now, only), only)):
-            await self._waiting.put(change)
+            await self._storing.put(change)
 
     async def _step_on(self) -> None:
         while True:
@@ -247,7 +250,7 @@ class Alerting:
             await self._take(verdict)
         keys = list(self._alerts.open)
         for alert in self._alerts.step(now, self._mutes(now, keys), keys):
-            await self._waiting.put(alert)
+            await self._storing.put(alert)
 
     def _mutes(self, now: int, keys: Iterable[str]) -> dict[str, str]:
         alerts, hold = self._alerts, self._policies.current.alerts.inhibit_hold_seconds
@@ -285,61 +288,23 @@ class Alerting:
             return None
         return True
 
-    # What is kept
+    # The way there
 
     async def _look(self) -> None:
         bus, now = self._runtime.bus, self._runtime.now
-        looked, reconnects, connected = now(), bus.reconnects, now()
+        looked, reconnects = now(), bus.reconnects
+        connected = looked
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             if bus.reconnects != reconnects:
                 reconnects = bus.reconnects
-                await self._store_again(looked - _UNSYNCED_NANO)
+                await self._storing.again(looked)
             looked = now()
             if bus.connected:
                 connected = looked
-                self.over_directly("bus", "the health-monitor reaches NATS again")
+                await self.notify(_FOUND, key="bus", severity="critical", resolved=True)
             elif looked - connected > _BUS_LOST_SECONDS * _NANO:
-                hint = "errors wait with the agents, nothing is recovered: look at the NATS server and the way to it"
-                self.tell_directly("bus", "the health-monitor cannot reach NATS", hint)
-
-    async def _emit(self, alert: Alert) -> None:
-        await self._waiting.put(alert)
-        try:
-            async with asyncio.timeout(_EMIT_SECONDS):
-                await self._waiting.join()
-        except TimeoutError:
-            log.warning("the alert %s is not stored yet", alert.key)
-
-    async def _store_alerts(self) -> None:
-        while True:
-            alert = await self._waiting.get()
-            while True:
-                if await self._store_alert(alert):
-                    break
-                await asyncio.sleep(_RETRY_SECONDS)
-            self._stored.append(alert)
-            self._waiting.task_done()
-
-    async def _store_again(self, since_unix_nano: int) -> None:
-        again = [alert for alert in self._stored if alert.time_unix_nano >= since_unix_nano]
-        self._stored.clear()
-        for alert in again:
-            await self._waiting.put(alert)
-
-    async def _store_alert(self, alert: Alert) -> bool:
-        subject = self._subjects.alert(alert.state, alert.severity)
-        try:
-            await self._runtime.bus.store(
-                subject, codec.encode(alert), {HEADER_CONTENT_TYPE: CONTENT_TYPE}, id=alert.id
-            )
-        except BusError as error:
-            # The log is the path that does not use the bus.
-            log.error("cannot store the %s alert %r: %s", alert.severity, alert.summary, error)
-            self._runtime.readiness.set("alerts", False, f"alerts cannot be stored: {error}")
-            return False
-        self._runtime.readiness.set("alerts", True)
-        return True
+                await self.notify(_LOST, key="bus", severity="critical", resolved=False)
 
 
 def _disabled(condition: Condition | None, disabled: Iterable[str]) -> bool:

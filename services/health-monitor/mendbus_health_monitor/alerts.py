@@ -101,6 +101,8 @@ class Alerts:
             return self._change(known, "returned", now, severity=severity, calm_unix_nano=None, **said)
         if RANK[condition.severity] > RANK[known.severity]:
             return self._change(known, "worsened", now, severity=condition.severity, **said)
+        if sequence is not None and said["hint"] != known.hint:
+            return self._change(known, "updated", now, **said)
         return None
 
     def _raise(self, condition: Condition, sequence: int | None, now: int) -> Alert:

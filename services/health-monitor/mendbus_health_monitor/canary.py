@@ -24,6 +24,7 @@ from mendbus.contracts.messages import (
     RecoveryOutcome,
 )
 from mendbus.contracts.subjects import HEADER_ID, MAX_SERVICE_BODY
+from mendbus.contracts.vocabulary import AlertSeverity
 from mendbus.runtime import Runtime
 
 log = logging.getLogger("mendbus")
@@ -39,6 +40,7 @@ of a partition or a new NATS leader takes a few seconds, and that is no reason t
 _LOOK_SECONDS: Final = 0.5
 _BLIND_SECONDS: Final = 2.0
 _STORE_SECONDS: Final = 2.0
+_TELL_SECONDS: Final = 5.0
 _OUT_AT_ONCE: Final = 3
 _OUT_SECONDS: Final = 60.0
 _MENDED_KEPT: Final = 100
@@ -46,15 +48,11 @@ _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 _NANO: Final = 1_000_000_000
 
 
-class Direct(Protocol):
-    """Tells people, and the log, directly: without the bus, which may be the trouble."""
+class Notify(Protocol):
+    """Tells people, and the log, directly: without the bus, which may be the trouble. May raise."""
 
-    def tell_directly(self, key: str, summary: str, hint: str) -> None:
-        """The gravest there is; once, until it is over."""
-        ...
-
-    def over_directly(self, key: str, summary: str) -> None:
-        """What was told under this key is over."""
+    def __call__(self, text: str, *, key: str, severity: AlertSeverity, resolved: bool) -> Awaitable[None]:
+        """`text`: one sentence; `key`: the same for the beginning of a trouble and for its end."""
         ...
 
 
@@ -138,10 +136,10 @@ class Canary:
     of them. Whose it was recovers it; all of them hear the outcome, and each of them judges.
     """
 
-    def __init__(self, runtime: Runtime, direct: Direct, patience: float | None = None) -> None:
+    def __init__(self, runtime: Runtime, notify: Notify, patience: float | None = None) -> None:
         self._runtime = runtime
         self._subjects = runtime.subjects
-        self._direct = direct
+        self._notify = notify
         self._period = runtime.settings.canary_seconds
         self._patience = patience
         self._mended: OrderedDict[str, None] = OrderedDict()
@@ -241,7 +239,7 @@ class Canary:
         if unclassified and not self._unclassified:
             log.warning("the canary is recovered without being classified: is there a classifier?")
         self._unclassified = unclassified
-        self._judge()
+        await self._judge()
 
     async def _look_for_ever(self) -> None:
         clock = asyncio.get_running_loop().time
@@ -251,19 +249,21 @@ class Canary:
             passed, looked = clock() - looked, clock()
             if passed > _BLIND_SECONDS:
                 self._watch.forgive(passed)
-            self._judge()
+            await self._judge()
 
-    def _judge(self) -> None:
+    async def _judge(self) -> None:
         broken = self._watch.broken(asyncio.get_running_loop().time())
         if broken or self._watch.recovered:
             self._runtime.readiness.set(ALERT, not broken, broken)
         if bool(broken) == bool(self._told):
             return
         before, self._told = self._told, broken
-        if broken:
-            self._direct.tell_directly(ALERT, broken, HINT)
-        else:
-            self._direct.over_directly(ALERT, f"a canary has come back: recovery works again (before: {before})")
+        text = f"{broken} ({HINT})" if broken else f"a canary has come back: recovery works again (before: {before})"
+        try:
+            async with asyncio.timeout(_TELL_SECONDS):
+                await self._notify(text, key=ALERT, severity="critical", resolved=not broken)
+        except Exception:
+            log.exception("nobody could be told directly: %s", text)
 
 
 def _word(slot: int) -> str:

@@ -60,6 +60,7 @@ class Monitor:
     async def start(self) -> None:
         """Reads what was kept, then listens. Raises `BusError` when the kept state cannot be read."""
         runtime, subjects, bus = self._runtime, self._subjects, self._runtime.bus
+        # First, so that it hears what is told of each agent first.
         await self._alerting.start()
         runtime.subscriptions.append(
             await bus.follow(
@@ -76,7 +77,7 @@ class Monitor:
         runtime.meter.observe(instruments.SAMPLES_FLAWED, self._agents.flaws)
         await self._hearsay.start()
         await self._keeping.start()
-        await Canary(runtime, self._alerting).start()
+        await Canary(runtime, self._alerting.notify).start()
 
     async def drain(self) -> None:
         """Returns when every alert is stored, and of the history what can be."""

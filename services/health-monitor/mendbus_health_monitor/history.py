@@ -20,6 +20,8 @@ SERIES: Final[tuple[str, ...]] = (*METRICS, SCORE)
 SECONDS: Final = 600
 """One-second points kept in memory."""
 MINUTE: Final = 60
+MAX_AGENTS: Final = 10_000
+"""Agents of which seconds are kept; the one silent for longest is forgotten first."""
 
 _NOTHING: Final = math.nan
 
@@ -39,11 +41,13 @@ class Minute:
 class Track:
     """One agent's."""
 
-    __slots__ = ("_columns", "_minute", "_second", "_stamps", "_stats", "_sums", "agent", "bundle")
+    __slots__ = ("_columns", "_minute", "_second", "_stamps", "_stats", "_sums", "agent", "bundle", "heard")
 
     def __init__(self, agent: AgentRef, second: int) -> None:
         self.agent = agent
         self.bundle = bundle_of(agent.kind, agent.id)
+        self.heard = second
+        """The second of its last sample."""
         self._second = second
         self._minute = second // MINUTE
         self._sums: dict[str, list[float]] = {}
@@ -117,11 +121,6 @@ class Track:
                     {name: value for name, column in self._columns.items() if not math.isnan(value := column[place])},
                 )
 
-    @property
-    def silent_since(self) -> int:
-        """The second after the newest one that is kept."""
-        return max(self._stamps) + 1
-
     def _place(self, second: int, means: Mapping[str, float]) -> None:
         place = second % SECONDS
         self._stamps[place] = second
@@ -146,14 +145,14 @@ class History:
         """Takes a sample in that came in this second."""
         track = self._track(agent, second)
         self._go_on(track, second)
+        track.heard = second
         track.add((*metrics, (SCORE, score)))
 
     def tick(self, second: int) -> None:
         """Closes what is over of everyone; forgets who has not been heard for as long as seconds are kept."""
         for key, track in list(self._tracks.items()):
             self._go_on(track, second)
-            # One look at all places a minute is enough.
-            if second % MINUTE == 0 and track.silent_since < second - SECONDS:
+            if track.heard < second - SECONDS:
                 del self._tracks[key]
 
     def put(self, agent: AgentRef, second: int, means: Mapping[str, float], now: int) -> bool:
@@ -180,6 +179,8 @@ class History:
     def _track(self, agent: AgentRef, second: int) -> Track:
         track = self._tracks.get(agent.key)
         if track is None:
+            if len(self._tracks) >= MAX_AGENTS:
+                del self._tracks[min(self._tracks, key=lambda key: self._tracks[key].heard)]
             plain = AgentRef(kind=agent.kind, id=agent.id)
             track = self._tracks[agent.key] = Track(plain, second)
         return track

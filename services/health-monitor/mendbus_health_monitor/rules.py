@@ -6,12 +6,13 @@ What is not known is neither: an alert stays as it is until something speaks for
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from mendbus.alert_policy import AlertPolicy, AlertRule
 from mendbus.contracts.messages import AgentRef, HealthSample, HealthStatus, RecoveryOutcome
 from mendbus.contracts.vocabulary import AlertSeverity, Health
 from mendbus_health_monitor.alert_conditions import CANARY, CLOSING, Condition, Verdict, cut, key_of
+from mendbus_health_monitor.alert_findings import Finding, condition_of
 
 MAX_AGENTS: Final = 10_000
 MAX_LATENCIES: Final = 2000
@@ -28,8 +29,6 @@ CLEAR_SECONDS: Final = 5.0
 """What a built-in rule found is over after it has been so for this long."""
 RETIRED_SECONDS: Final = 60.0
 """How long an agent is remembered that has said goodbye."""
-SOON_SECONDS: Final = 3600.0
-"""What runs out within this time is graver."""
 MAX_OUTCOMES: Final = 20_000
 """Incidents whose last outcome is remembered."""
 
@@ -45,40 +44,6 @@ _SERVICES: Final[Mapping[str, tuple[AlertSeverity, str]]] = {
 }
 SERVICES: Final[tuple[str, ...]] = tuple(_SERVICES)
 """The services whose absence is an alert."""
-
-
-class Finding(Protocol):
-    """What the analysis of an agent's health has found, for as long as it stands. `agent` is KIND/ID."""
-
-    @property
-    def agent(self) -> str:
-        """Whose metric."""
-        ...
-
-    @property
-    def metric(self) -> str:
-        """Which one."""
-        ...
-
-    @property
-    def finding(self) -> str:
-        """`exhaustion`; anything else that is harmful is a degradation."""
-        ...
-
-    @property
-    def harmful(self) -> bool:
-        """Whether the metric gets worse."""
-        ...
-
-    @property
-    def sentence(self) -> str:
-        """What a person reads."""
-        ...
-
-    @property
-    def eta_seconds(self) -> float | None:
-        """When it will have run out, for an exhaustion."""
-        ...
 
 
 class _Steady:
@@ -177,7 +142,7 @@ class Rules:
 
     def hear_findings(self, findings: Iterable[Finding]) -> None:
         """All findings that stand now."""
-        made = (_of_finding(finding) for finding in findings if finding.harmful and finding.agent != CANARY)
+        made = (condition_of(finding) for finding in findings if finding.harmful and finding.agent != CANARY)
         self._findings = {condition.key: condition for condition in made}
 
     def hear_webhook(self, name: str, waiting_since: int | None) -> None:
@@ -352,15 +317,3 @@ class Rules:
 
 def _left(agent: _Agent, now: int) -> bool:
     return agent.status == "retired" and (now - agent.retired_unix_nano) / _NANO >= RETIRED_SECONDS
-
-
-def _of_finding(finding: Finding) -> Condition:
-    kind, _, agent_id = finding.agent.partition("/")
-    agent, name, summary = AgentRef(kind=kind, id=agent_id), finding.agent, cut(finding.sentence)
-    if finding.finding == "exhaustion":
-        soon = finding.eta_seconds is not None and finding.eta_seconds < SOON_SECONDS
-        hint = f"give it more or take load off before then: see `mendbus capacity` and `mendbus health {name}`"
-        key = key_of("exhaustion", name, finding.metric)
-        return Condition(key, "exhaustion", "major" if soon else "minor", summary, hint, agent)
-    hint = f"nothing has failed yet: see what changed then with `mendbus health {name}`"
-    return Condition(key_of("degradation", name, finding.metric), "degradation", "warning", summary, hint, agent)

@@ -32,17 +32,23 @@ async def show(settings: "Settings", agent: tuple[str, str], *, as_json: bool) -
     subjects, key = settings.subjects, "/".join(agent)
     async with connected(settings) as bus:
         rows, _ = await ask_all(bus, subjects, "agents", "agents", agent)
-        if not rows:
-            raise MendbusError(f"no agent {key} was heard of: `mendbus health` lists those that were")
         seconds, _ = await ask_all(bus, subjects, "history", "rows", agent, resolution="1s")
         minutes, _ = await ask_all(bus, subjects, "history", "rows", agent, resolution="1m")
+        if not (rows or seconds or minutes):
+            raise MendbusError(f"no agent {key} was heard of: `mendbus health` lists those that were")
         found = {verb: told for verb in FURTHER if (told := await _further(bus, settings, verb, agent)) is not None}
+    row = rows[0] if rows else _unheard(agent)
     if as_json:
-        document({**rows[0], "seconds": seconds, "minutes": minutes, **found})
+        document({**row, "seconds": seconds, "minutes": minutes, **found})
         return
-    _print(rows[0], seconds, minutes, time.time_ns())
+    _print(row, seconds, minutes, time.time_ns())
     for verb, told in found.items():
         _print_further(verb, told)
+
+
+def _unheard(agent: tuple[str, str]) -> Data:
+    reason = "not heard since the health-monitor was started"
+    return {"agent": {"kind": agent[0], "id": agent[1]}, "status": "unknown", "reason": reason, "metrics": {}}
 
 
 async def _further(bus: "Bus", settings: "Settings", verb: str, agent: tuple[str, str]) -> Data | None:
@@ -54,9 +60,11 @@ async def _further(bus: "Bus", settings: "Settings", verb: str, agent: tuple[str
 
 def _print(row: Data, seconds: list[Data], minutes: list[Data], now: int) -> None:
     key = f"{row['agent']['kind']}/{row['agent']['id']}"
-    say(f"{key}: {row['status']}, score {row['score']:.1f} - {clean(row.get('reason', ''))}")
+    score = f", score {row['score']:.1f}" if "score" in row else ""
+    say(f"{key}: {row['status']}{score} - {clean(row.get('reason', ''))}")
     samples = counted(row.get("samples", {}))
-    say(f"heard {ago(row.get('last_seen_unix_nano'), now)} ago" + (f"; samples: {samples}" if samples else ""))
+    if "last_seen_unix_nano" in row:
+        say(f"heard {ago(row['last_seen_unix_nano'], now)} ago" + (f"; samples: {samples}" if samples else ""))
     limits: Data = row.get("limits") or row.get("hello", {}).get("limits", {})
     if limits:
         say("limits: " + ", ".join(f"{name} {written(name, value)}" for name, value in limits.items()))
@@ -76,7 +84,7 @@ def _print(row: Data, seconds: list[Data], minutes: list[Data], now: int) -> Non
 def _line(name: str, row: Data, seconds: list[Data], minutes: list[Data], now: int) -> tuple[str, ...]:
     lately = [(one["time_unix_nano"], one["metrics"][name]) for one in seconds if name in one["metrics"]]
     day = [(one["time_unix_nano"], one["metrics"][name]) for one in minutes if name in one["metrics"]]
-    newest: float | None = row["score"] if name == _SCORE else row["metrics"].get(name)
+    newest: float | None = row.get("score") if name == _SCORE else row["metrics"].get(name)
     count = sum(numbers[3] for _, numbers in day)
     if day:
         mean = sum(numbers[1] * numbers[3] for _, numbers in day) / count

@@ -35,7 +35,7 @@ Health = Literal["excellent", "good", "fair", "poor", "critical", "failed", "ret
 AlertSeverity = Literal["info", "warning", "minor", "major", "critical"]
 AlertState = Literal["raised", "acknowledged", "resolved"]
 AlertChange = Literal[
-    "raised", "worsened", "escalated", "acknowledged", "muted", "unmuted", "calmed", "returned", "resolved"
+    "raised", "updated", "worsened", "escalated", "acknowledged", "muted", "unmuted", "calmed", "returned", "resolved"
 ]
 """Why an alert is told again: each message of one is a change of it."""
 CommandStatus = Literal["done", "accepted", "failed", "unsupported", "expired", "stale", "misaddressed", "unauthorized"]

@@ -121,6 +121,16 @@ async def test_one_agent_is_shown_with_its_history(bus: Bus, capsys: pytest.Capt
     assert [row["metrics"]["cpu_percent"][1] for row in told["minutes"]] == [2.0, 8.0]
 
 
+async def test_an_agent_of_before_a_restart_still_has_its_history(bus: Bus, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who was not heard since the health-monitor started is `unknown`, and its rows are shown."""
+    await minutes(bus)
+    await health_agent.show(SETTINGS, ("runtime", "web-1"), as_json=False)
+    text = capsys.readouterr().out
+    assert text.startswith("runtime/web-1: unknown - not heard since the health-monitor was started\n\nmetric")
+    [line] = [line for line in text.splitlines() if line.startswith("cpu_percent")]
+    assert line.split() == ["cpu_percent", "-", BARS[0], "1", "%", "5", "%", "9", "%"]
+
+
 async def test_what_others_found_out_is_shown_as_it_comes(bus: Bus, capsys: pytest.CaptureFixture[str]) -> None:
     """Rows of `signals` and `capacity` are shown by their sentence, or else by their plain facts."""
     for verb, rows in (

@@ -4,6 +4,8 @@ import math
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.support import SECOND, Clock
 
 from mendbus.contracts.messages import AgentGoodbye, AgentHello, ErrorReported, HealthSample, HealthStatus
@@ -285,6 +287,31 @@ def test_each_failure_makes_coming_back_take_longer() -> None:
         while watch.feed(1) == []:
             spoken += 0.5
         assert least <= spoken + 0.5 <= least + 1
+
+
+@given(
+    st.lists(st.sampled_from((WELL, SICK, {})), min_size=1, max_size=40),
+    st.lists(st.tuples(st.integers(0, 39), st.integers(0, 5)), max_size=40),
+)
+@settings(deadline=None, max_examples=50)
+def test_repeats_and_stragglers_change_nothing(told: list[dict[str, float]], again: list[tuple[int, int]]) -> None:
+    """Whatever samples come a second time, at once or later, the statuses are those of the samples in their order."""
+    plain, noisy = Watch(), Watch()
+    expected = [status for metrics in told for status in plain.feed(1, metrics)]
+    heard: list[str] = []
+    sent: list[dict[str, Any]] = []
+    for metrics in told:
+        heard += noisy.feed(1, metrics)
+        sent.append({"metrics": metrics, "sequence": noisy.sequence, "time_unix_nano": noisy.clock()})
+        for place, back in again:
+            if place == len(sent) - 1 and back < len(sent):
+                status = noisy.sample(**sent[-1 - back])
+                assert status is None
+                noisy.sequence = sent[-1]["sequence"]
+    assert heard == expected
+    counts = noisy.agents.counts
+    repeats = sum(1 for place, back in again if place < len(told) and back <= place)
+    assert (counts["taken"], counts["doubled"] + counts["late"]) == (len(told), repeats)
 
 
 CHILD_LIVES, CHILD_IS_GONE = {"child_alive": 1.0}, {"child_alive": 0.0}

@@ -17,7 +17,8 @@ def test_what_recovery_could_not_end_is_a_condition(word: str) -> None:
     assert verdict is not None
     found = verdict.condition
     assert found is not None
-    assert (found.key, found.rule, found.severity) == ("incident:i1", "incident", "major")
+    severity = "minor" if word == "awaiting_approval" else "major"
+    assert (found.key, found.rule, found.severity) == ("incident:i1", "incident", severity)
     assert found.summary == f"runtime/a1 {word.replace('_', ' ')}: E: it broke (tried all)"
     assert (found.incident_id, found.trace_id, found.flaps) == ("i1", "t" * 32, False)
     assert found.hint

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.health_monitor.alert_samples import SECOND, agent, alert, holds, over
-from tests.unit.health_monitor.test_alerts import KEYS
+from tests.unit.health_monitor.test_alerts import KEYS, quick
 
 from mendbus.alert_policy import AlertTimes, Webhook
 from mendbus.contracts.messages import Alert
@@ -172,6 +172,7 @@ def play(told: list[tuple[float, str, str]], restarts: bool = False) -> tuple[To
     return hook, alerts, now
 
 
+@quick
 @given(events)
 def test_no_alert_is_lost(told: list[tuple[float, str, str]]) -> None:
     """In the end whoever listens knows of each open alert that nobody has taken on, with the severity that it has."""
@@ -185,6 +186,7 @@ def test_no_alert_is_lost(told: list[tuple[float, str, str]]) -> None:
     assert not set(known) - set(alerts.open)
 
 
+@quick
 @given(events)
 def test_a_restart_tells_nothing_twice(told: list[tuple[float, str, str]]) -> None:
     """With a restart after every single event, exactly the same is told."""
@@ -194,6 +196,7 @@ def test_a_restart_tells_nothing_twice(told: list[tuple[float, str, str]]) -> No
     assert facts[0] == facts[1]
 
 
+@quick
 @given(events)
 def test_notifications_do_not_flap(told: list[tuple[float, str, str]]) -> None:
     """Between two of them lies a minute, unless it got graver than it had been."""

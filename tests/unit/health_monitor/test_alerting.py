@@ -232,15 +232,14 @@ async def test_what_is_told_directly_needs_no_bus(tmp_path: Path, caplog: pytest
     async with receiving("s3cret", [500]) as receiver:
         more = 'rules = ["none"]\nmin_severity = "critical"'
         async with alerted(policy_of(tmp_path, CALM + hook(receiver, more))) as (found, _):
-            for _ in range(2):
-                found.tell_directly("canary", "the canary does not come back", "look at the pipeline")
-            await eventually(lambda: [body["title"] for body in receiver.bodies])
-            assert receiver.bodies[0]["title"] == "critical: the canary does not come back"
-            found.over_directly("canary", "it is back")
-            found.over_directly("canary", "it is back")
+            for resolved in (True, False, False, True, True):
+                await found.notify("the canary is away", key="canary", severity="critical", resolved=resolved)
+                await eventually(lambda: resolved or receiver.bodies)  # noqa: B023
             await eventually(lambda: len(receiver.bodies) == 2)
+            assert receiver.bodies[0]["title"] == "critical: the canary is away"
             assert receiver.bodies[1]["why"] == "resolved"
-            assert "the canary does not come back" in caplog.text
+            assert "the canary is away" in caplog.text
+            assert (found.open["critical"], found.delivered[1]) == (0, 1)
 
 
 async def test_a_lost_server_is_told_directly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

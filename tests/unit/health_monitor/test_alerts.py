@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.health_monitor.alert_samples import SECOND, error, holds, outcome, over
 
@@ -48,6 +48,19 @@ def test_very_long_texts_are_cut_to_what_the_wire_takes() -> None:
     alert = Alerts().judge(verdict, 1)
     assert alert is not None
     assert codec.decode(Alert, codec.encode(alert)) == alert
+
+
+def test_an_incident_that_goes_on_says_what_to_do_now() -> None:
+    """Paused, then out of strategies: the alert is the same and what it says is new, once."""
+    alerts, judge = Alerts(), Judge()
+    made: list[Alert | None] = []
+    for sequence, word in enumerate(["suppressed", "suppressed", "escalated", "escalated"]):
+        verdict = judge.outcome(outcome(word, sequence))
+        assert verdict is not None
+        made.append(alerts.judge(verdict, sequence))
+    assert [one.change if one else None for one in made] == ["raised", None, "updated", None]
+    assert made[2] is not None
+    assert "no strategy is left" in (made[2].hint or "")
 
 
 def test_who_acknowledges_has_it_until_it_is_resolved() -> None:
@@ -143,6 +156,7 @@ events = st.lists(
     ),
     max_size=40,
 )
+quick = settings(max_examples=60, deadline=None)
 TIMES = AlertTimes(escalate_seconds={"minor": 300, "major": 100}, flap_seconds=600, calm_seconds=200)
 
 
@@ -172,6 +186,7 @@ def play(alerts: Alerts, told: list[tuple[float, str, str]]) -> tuple[list[Alert
     return made, mutes, now
 
 
+@quick
 @given(events, st.integers(0, 40))
 def test_a_restart_is_nothing_to_notice(told: list[tuple[float, str, str]], restart: int) -> None:
     """Whoever takes the stored changes in has the same alerts, and makes the same changes from then on."""
@@ -189,6 +204,7 @@ def test_a_restart_is_nothing_to_notice(told: list[tuple[float, str, str]], rest
         assert again.step(now, mutes, list(again.open)) == straight.step(now, mutes, list(straight.open))
 
 
+@quick
 @given(events)
 def test_stored_changes_may_come_twice_and_late(told: list[tuple[float, str, str]]) -> None:
     """Taking in again what was taken in before changes nothing."""
@@ -200,6 +216,7 @@ def test_stored_changes_may_come_twice_and_late(told: list[tuple[float, str, str
     assert (dict(alerts.open), dict(alerts.resolved)) == before
 
 
+@quick
 @given(events)
 def test_ids_are_unique_and_versions_count_up(told: list[tuple[float, str, str]]) -> None:
     """No change takes another one's id, so the stream drops none of them."""
@@ -211,6 +228,7 @@ def test_ids_are_unique_and_versions_count_up(told: list[tuple[float, str, str]]
         )
 
 
+@quick
 @given(events)
 def test_nothing_flaps(told: list[tuple[float, str, str]]) -> None:
     """In no ten minutes is an alert raised more often than flapping allows, however fast its condition changes."""
@@ -222,6 +240,7 @@ def test_nothing_flaps(told: list[tuple[float, str, str]]) -> None:
             assert sum(first <= at < first + 600 * SECOND for at in raised[number:]) <= most
 
 
+@quick
 @given(events)
 def test_a_mute_never_drops_the_record(told: list[tuple[float, str, str]]) -> None:
     """With every alert muted from the start, the same alerts are raised, at the same times, as without."""
@@ -234,6 +253,7 @@ def test_a_mute_never_drops_the_record(told: list[tuple[float, str, str]]) -> No
     assert facts(play(Alerts(TIMES), muted)[0]) == facts(play(Alerts(TIMES), plain)[0])
 
 
+@quick
 @given(events)
 def test_no_escalation_is_lost(told: list[tuple[float, str, str]]) -> None:
     """Whatever came before: an alert that is open, heard and unanswered gets graver within its patience."""

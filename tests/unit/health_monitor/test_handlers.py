@@ -31,7 +31,7 @@ from mendbus.contracts.messages import (
 from mendbus.contracts.subjects import HEADER_CODE, MAX_BODY, Subjects
 from mendbus.runtime import Runtime
 from mendbus.testing import eventually
-from mendbus_health_monitor import alerting, build, handlers
+from mendbus_health_monitor import alert_storing, build, handlers
 
 SUBJECTS = Subjects()
 NOW = Clock()()
@@ -359,7 +359,7 @@ async def test_two_monitors_make_one_alert() -> None:
 
 async def test_an_alert_that_cannot_be_stored_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the stream refuses, the service is not ready and says why; then the alert is stored."""
-    monkeypatch.setattr(alerting, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(alert_storing, "_RETRY_SECONDS", 0.01)
     async with monitored() as (runtime, bus, _told):
         store = runtime.bus.store
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mendbus import codec
 from mendbus.contracts.messages import AgentRef, HealthMinute, HealthSeconds
 from mendbus.contracts.subjects import bundle_of
+from mendbus_health_monitor import history as module
 from mendbus_health_monitor.history import MINUTE, SECONDS, History, minutes_of
 from mendbus_health_monitor.rows import bundles, pack_minute, pack_seconds, points_of
 
@@ -111,6 +112,15 @@ def test_who_is_silent_is_forgotten() -> None:
     assert len(list(history.everyone())) == 1
     history.tick(START + SECONDS + 2 * MINUTE)
     assert list(history.everyone()) == []
+
+
+def test_the_number_of_agents_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more agents than are kept, the one silent for longest is forgotten first."""
+    monkeypatch.setattr(module, "MAX_AGENTS", 2)
+    history = History(START)
+    for second, name in enumerate(("a", "b", "a", "c")):
+        history.add(AgentRef(kind="runtime", id=name), (), 100.0, START + second)
+    assert [track.agent.id for track in history.everyone()] == ["a", "c"]
 
 
 def test_a_metric_that_comes_and_goes_has_gaps() -> None:

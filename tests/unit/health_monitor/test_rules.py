@@ -204,6 +204,8 @@ def test_a_missing_service_is_an_alert() -> None:
 
 @dataclass
 class Found:
+    """A finding."""
+
     agent: str = "runtime/a1"
     metric: str = "memory_bytes"
     finding: str = "exhaustion"
@@ -263,3 +265,12 @@ def test_what_rules_remember_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     rules = day.rules
     assert (len(rules._agents), len(rules._outcomes), len(rules._latencies)) == (3, 3, 3)
     assert sum(map(len, rules._parked.values())) <= 3
+
+
+def test_what_is_found_of_mendbus_itself_is_about_no_agent() -> None:
+    """Nor is what names none; both are alerts all the same."""
+    day = Day()
+    found = [Found(agent="mendbus/a stream", metric="bytes"), Found(agent="nobody")]
+    day.rules.hear_findings(found)
+    verdicts = day.rules.judge(day.now, day.open.__contains__, [])
+    assert [verdict.condition.agent for verdict in verdicts if verdict.condition] == [None, None]

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.health_monitor.alert_samples import agent, alert
+from tests.unit.health_monitor.test_alerts import quick
 
 from mendbus_health_monitor.alert_inhibition import Dependencies, inhibited
 from mendbus_health_monitor.silences import Silence, silenced
@@ -84,6 +85,7 @@ names = st.sampled_from([f"{kind}/{number}" for kind in "abc" for number in (1, 
 targets = st.sampled_from(["a", "b", "c", "a/1", "a/2", "b/1", "b/2", "c/1", "c/2", "d/1"])
 
 
+@quick
 @given(
     st.dictionaries(names, st.lists(targets, max_size=3), max_size=6),
     st.lists(st.tuples(names, st.sampled_from(["minor", "major"])), min_size=1, max_size=8),

@@ -1,11 +1,12 @@
 """The alert part of the policy file: one schema, read by two services, refused whole when anything in it is wrong."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mendbus.alert_policy import AlertPolicy, check_url, load_alert_policy, split
+from mendbus.alert_policy import AlertPolicy, AlertRule, AlertTimes, Webhook, check_url, load_alert_policy, split
 from mendbus.contracts.errors import SettingsError
 from mendbus_strategy_selector.policy import Policy, read_policy
 
@@ -100,3 +101,15 @@ def test_an_address_must_be_one(url: str) -> None:
     with pytest.raises(ValueError, match=r"\w") as error:
         check_url(url)
     assert "word@" not in str(error.value)
+
+
+def test_the_guide_shows_every_setting_with_its_default() -> None:
+    """The TOML in the guide is taken as it stands, and names each setting of each table."""
+    guide = Path(__file__).parents[3] / "services/health-monitor/ALERTS.md"
+    text = guide.read_text("utf-8").partition("```toml\n")[2].partition("```")[0]
+    found, rest = split(tomllib.loads(text), "guide")
+    assert rest == {}
+    assert found.alerts == AlertTimes()
+    for table, model in (("alerts", AlertTimes), ("alert_rule", AlertRule), ("webhook", Webhook)):
+        part = text.partition(f"[{table}]")[2]
+        assert [name for name in model.model_fields if name not in part] == []
