@@ -160,6 +160,7 @@ async def installation(
             "MENDBUS_DATA_DIR": str(folder),
             "MENDBUS_POLICY_FILE": str(policy_file),
             "MENDBUS_TRACE": "false",
+            "MENDBUS_CANARY_SECONDS": "0",
             **(environment or {}),
         },
     )

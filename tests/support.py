@@ -46,23 +46,24 @@ async def memory_runtime(
     *,
     now: Callable[[], int] = time.time_ns,
     settings: Settings | None = None,
+    instance: str = "test",
 ) -> AsyncGenerator[Runtime]:
     """Starts a service as `mendbus.service` does, streams ensured; stops and drains it at the end of the block."""
-    settings = settings or Settings(trace=False)
+    settings = settings or Settings(trace=False, canary_seconds=0)
     bus = (server or MemoryServer()).connect(service.name)
     try:
         await streams.ensure(bus, settings.subjects, settings.stream_max_bytes)
         async with asyncio.TaskGroup() as tasks:
             runtime = Runtime(
                 service=service.name,
-                instance="test",
+                instance=instance,
                 settings=settings,
                 subjects=settings.subjects,
                 bus=bus,
                 tracer=open_tracer(service.name, settings),
                 tasks=tasks,
                 readiness=Readiness(),
-                micro=Micro(service.name, "test", "0", service.description, {}),
+                micro=Micro(service.name, instance, "0", service.description, {}),
                 now=now,
             )
             try:

@@ -1,13 +1,23 @@
-"""The smallest HTTP server that answers health questions: `/livez` and `/readyz`, for probes and for people."""
+"""The smallest HTTP server that answers health questions: `/livez`, `/readyz` and `/metrics`."""
 
 import asyncio
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final, NamedTuple
 
-Answer = tuple[bool, Mapping[str, Any]]
-"""Whether all is well (200 or 503), and the JSON to say with it."""
+
+class Page(NamedTuple):
+    """A text that is no JSON."""
+
+    content_type: str
+    text: str
+
+
+Answer = tuple[bool, Mapping[str, Any] | Page]
+"""Whether all is well (200 or 503), and the JSON, or the page, to say with it."""
+
+_JSON: Final = "application/json"
 
 _REQUEST_SECONDS = 5.0
 
@@ -36,6 +46,7 @@ def port_of(server: asyncio.Server) -> int:
 
 def _respond(method: str, path: str, routes: Mapping[str, Callable[[], Answer]]) -> bytes:
     route = routes.get(path)
+    body: Mapping[str, Any] | Page
     if method not in ("GET", "HEAD"):
         status, body = "405 Method Not Allowed", {"error": f"{method} is not answered here, only GET"}
     elif route is None:
@@ -43,9 +54,10 @@ def _respond(method: str, path: str, routes: Mapping[str, Callable[[], Answer]])
     else:
         well, body = route()
         status = "200 OK" if well else "503 Service Unavailable"
-    content = json.dumps(body).encode() + b"\n"
+    page = body if isinstance(body, Page) else Page(_JSON, json.dumps(body) + "\n")
+    content = page.text.encode()
     head = (
-        f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n"
+        f"HTTP/1.1 {status}\r\nContent-Type: {page.content_type}\r\nContent-Length: {len(content)}\r\n"
         "Connection: close\r\nCache-Control: no-store\r\n\r\n"
     )
     return head.encode() + (b"" if method == "HEAD" else content)

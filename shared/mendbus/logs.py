@@ -1,10 +1,11 @@
-"""Logging: one line a record on standard error, as text for people or JSON for collectors."""
+"""Logging: one line a record on standard error, as text for people or JSON for collectors, without secrets."""
 
 import json
 import logging
 import sys
 from typing import Any
 
+from mendbus.redaction import redact
 from mendbus.settings import Settings
 
 
@@ -19,15 +20,20 @@ class _Json(logging.Formatter):
             "level": record.levelname.lower(),
             "service": self._service,
             "logger": record.name,
-            "msg": record.getMessage(),
+            "msg": redact(record.getMessage()),
         }
-        for key in ("trace_id", "incident_id"):
+        for key in ("trace_id", "span_id", "incident_id"):
             value = getattr(record, key, None)
             if value:
                 line[key] = value
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = redact(self.formatException(record.exc_info))
         return json.dumps(line)
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
 
 
 def configure_logging(settings: Settings, service: str) -> None:
@@ -36,5 +42,5 @@ def configure_logging(settings: Settings, service: str) -> None:
     if settings.log_format == "json":
         handler.setFormatter(_Json(service))
     else:
-        handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)-7s {service}: %(message)s"))
+        handler.setFormatter(_Text(f"%(asctime)s %(levelname)-7s {service}: %(message)s"))
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)

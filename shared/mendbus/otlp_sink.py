@@ -11,7 +11,7 @@ import zlib
 from collections import deque
 from typing import TYPE_CHECKING, Self
 
-from mendbus.otlp import CONTENT_TYPE, KINDS, STATUSES, TRACES_PATH
+from mendbus.otlp import CONTENT_TYPE, KINDS, METRICS_PATH, STATUSES, TRACES_PATH
 from mendbus.traces import AttributeValue, SpanRow
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ KEPT_BYTES = 64 << 20
 """Requests not yet read are kept up to this size together; the oldest go first."""
 KEPT_SPANS = 200_000
 """Spans that were read are kept up to this number; the oldest go first."""
+
+KEPT_METRICS = 100
+"""Requests for metrics that are kept; the oldest go first."""
 
 _HEAD_SECONDS = 120.0
 _BODY_SECONDS = 10.0
@@ -47,7 +50,7 @@ class OtlpSink:
         self.endpoint = ""
         """What to set `OTEL_EXPORTER_OTLP_ENDPOINT` to."""
         self.requests = 0
-        """Requests taken."""
+        """Requests for traces taken."""
         self.received_bytes = 0
         """Bytes of their bodies, as sent."""
         self.refused = 0
@@ -58,6 +61,8 @@ class OtlpSink:
         """Headers of the last request taken, names in lower case."""
         self.answer = 200
         """Status that a request for traces is answered with; another than 200 takes nothing: a collector in trouble."""
+        self.metrics: deque[bytes] = deque(maxlen=KEPT_METRICS)
+        """Bodies of the last requests for metrics, as sent."""
         self._raw: deque[tuple[bytes, bool]] = deque()
         self._raw_bytes = 0
         self._rows: deque[SpanRow] = deque(maxlen=KEPT_SPANS)
@@ -129,7 +134,9 @@ class OtlpSink:
             async with asyncio.timeout(_BODY_SECONDS):
                 body = await reader.readexactly(int(headers["content-length"]))
             status = self.answer
-            if status == 200:
+            if status == 200 and _path_of(first) == METRICS_PATH:
+                self.metrics.append(body)
+            elif status == 200:
                 self.headers = headers
                 self._keep(body, packed=headers.get("content-encoding", "") == "gzip")
         self.refused += status != 200
@@ -152,12 +159,15 @@ class OtlpSink:
             self._raw_bytes -= len(self._raw.popleft()[0])
 
 
+def _path_of(first: str) -> str:
+    return first.partition(" ")[2].partition(" ")[0].partition("?")[0]
+
+
 def _judge(first: str, headers: dict[str, str]) -> int:
     """The status that a request deserves before its body is looked at."""
-    method, _, rest = first.partition(" ")
-    if rest.partition(" ")[0].partition("?")[0] != TRACES_PATH:
+    if _path_of(first) not in (TRACES_PATH, METRICS_PATH):
         return 404
-    if method != "POST":
+    if first.partition(" ")[0] != "POST":
         return 405
     if headers.get("content-type", "").partition(";")[0] != CONTENT_TYPE:
         return 415

@@ -10,8 +10,9 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
-from mendbus import codec, micro
+from mendbus import codec, instruments, micro
 from mendbus.bus import Bus, Message, Subscription
+from mendbus.contracts.canary import is_canary
 from mendbus.contracts.errors import Refused
 from mendbus.contracts.messages import AgentRef
 from mendbus.contracts.subjects import (
@@ -28,6 +29,8 @@ from mendbus.contracts.subjects import (
     MAX_SERVICE_BODY,
     Subjects,
 )
+from mendbus.metrics import Meter
+from mendbus.micro import EndpointStats
 from mendbus.settings import Settings
 from mendbus.telemetry import Span, Tracer, parent_of
 
@@ -94,6 +97,7 @@ class Runtime:
     readiness: Readiness
     micro: micro.Micro
     now: Callable[[], int] = time.time_ns
+    meter: Meter = field(default_factory=Meter)
     subscriptions: list[Subscription] = field(default_factory=list[Subscription])
     spawned: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
 
@@ -145,7 +149,7 @@ class Runtime:
         tokens (a filter that ends in `>`), so does a request that speaks for another agent.
         """
         group = self.service if queue is None else queue
-        stats = micro.EndpointStats(name, subject, group)
+        stats = EndpointStats(name, subject, group)
         self.micro.endpoints.append(stats)
 
         async def answer(message: Message) -> None:
@@ -157,7 +161,7 @@ class Runtime:
                 if subject.endswith(">") and isinstance(agent, AgentRef):
                     codec.check_agent(agent, *self.subjects.agent_of(message.subject))
             except Refused as refused:
-                stats.done(started, refused.reason)
+                self._answered(stats, started, None, "400", refused.reason)
                 await self.reply_error(message, 400, str(refused))
                 await self.dead_letter(message, refused)
                 return
@@ -165,16 +169,25 @@ class Runtime:
             try:
                 result = await handler(request, work)
             except Exception as error:
-                log.exception("%s failed on a request", subject)
-                stats.done(started, repr(error))
+                log.exception("%s failed on a request", subject, extra=work.logged)
+                self._answered(stats, started, request, "500", repr(error))
                 work.end(error=repr(error))
                 await self.reply_error(message, 500, repr(error))
                 return
             await self.reply(message, result)
             work.end()
-            stats.done(started)
+            self._answered(stats, started, request)
 
         self.subscriptions.append(await self.bus.subscribe(subject, answer, queue=group, concurrency=concurrency))
+
+    def _answered(
+        self, stats: EndpointStats, started_ns: int, request: BaseModel | None, code: str = "", error: str = ""
+    ) -> None:
+        if request is not None and _about_canary(request):
+            return
+        stats.done(started_ns, error)
+        seconds = (time.perf_counter_ns() - started_ns) / 1e9
+        self.meter.record(instruments.REQUESTS, seconds, stats.subject, code)
 
     async def reply(self, message: Message, answer: BaseModel) -> None:
         """Answers a request, if an answer is wanted."""
@@ -189,16 +202,31 @@ class Runtime:
 
     async def dead_letter(self, message: Message, refused: Refused) -> None:
         """Stores what was refused, with the reason; returns when the server has it."""
-        await store_dead_letter(
-            self.bus, self.subjects.dead(self.service), message.subject, message.body, message.headers, refused
-        )
+        target = self.subjects.dead(self.service)
+        await store_dead_letter(self.bus, target, message.subject, message.body, message.headers, refused, self.meter)
+
+
+def _about_canary(request: BaseModel) -> bool:
+    """Whether a request to a service is about the canary: an error of its, or an attempt on it."""
+    agent = getattr(request, "agent", None) or getattr(getattr(request, "error", None), "agent", None)
+    if isinstance(agent, AgentRef):
+        return is_canary(agent)
+    return is_canary(f"{getattr(request, 'agent_kind', '')}/{getattr(request, 'agent_id', '')}")
 
 
 async def store_dead_letter(
-    bus: Bus, target: str, subject: str, body: bytes, headers: Mapping[str, str], refused: Refused
+    bus: Bus,
+    target: str,
+    subject: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    refused: Refused,
+    meter: Meter | None = None,
 ) -> None:
     """Stores refused bytes (cut at 64 KiB) with their original headers. Raises `BusError` if the server does not."""
     log.warning("refused a message on %s: %s", subject, refused)
+    if meter is not None:
+        meter.add(instruments.DEAD_LETTERS, 1, refused.code)
     kept = _fitting(headers) | {
         HEADER_REASON: " ".join(refused.reason.split())[:1024],
         HEADER_CODE: refused.code,

@@ -16,13 +16,14 @@ from contextlib import suppress
 from typing import Any, cast
 
 import mendbus.bus.nats as nats_bus
-from mendbus import http, micro, streams
+from mendbus import http, instruments, metrics, micro, streams
 from mendbus.bus import Bus
 from mendbus.contracts.errors import BusError, MendbusError, SettingsError
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.subjects import Subjects
 from mendbus.contracts.vocabulary import SERVICES
 from mendbus.logs import configure_logging
+from mendbus.metrics import Meter
 from mendbus.profiling import serving as profiling
 from mendbus.runtime import Readiness, Runtime, Service
 from mendbus.server import syncs_always
@@ -64,14 +65,18 @@ async def run_services(
     Raises `Died` when a connection is lost for good, and whatever a service's own task raised.
     """
     readinesses = {service.name: Readiness() for service in services}
+    meters = {service.name: Meter(service.name) for service in services}
+    # What the process takes is told once, whoever lives in it.
+    metrics.of_process(next(iter(meters.values()), Meter()))
     alive = asyncio.get_running_loop().time
-    server = await _serve_health(settings, readinesses, alive)
+    server = await _serve_health(settings, readinesses, list(meters.values()), alive)
     try:
         async with asyncio.TaskGroup() as group:
             ready = [asyncio.Event() for _ in services]
             for service, event in zip(services, ready, strict=True):
                 group.create_task(
-                    _run_one(service, settings, readinesses[service.name], stop, event), name=f"service {service.name}"
+                    _run_one(service, settings, readinesses[service.name], meters[service.name], stop, event),
+                    name=f"service {service.name}",
                 )
             started = group.create_task(_all_ready(ready), name="all ready")
             stopped = group.create_task(_wait(stop), name="stop")
@@ -87,7 +92,12 @@ async def run_services(
 
 
 async def _run_one(
-    service: Service, settings: Settings, readiness: Readiness, stop: asyncio.Event, ready: asyncio.Event
+    service: Service,
+    settings: Settings,
+    readiness: Readiness,
+    meter: Meter,
+    stop: asyncio.Event,
+    ready: asyncio.Event,
 ) -> None:
     instance = new_id()[-12:]
     tracer = open_tracer(service.name, settings, instance=instance)
@@ -105,7 +115,7 @@ async def _run_one(
             return
         readiness.set("bus", True)
         await _prepare(bus, settings, readiness)
-        await _live(service, settings, readiness, stop, ready, bus, tracer, instance, died)
+        await _live(service, settings, readiness, meter, stop, ready, bus, tracer, instance, died)
     finally:
         if bus is not None:
             with suppress(TimeoutError, BusError):
@@ -118,6 +128,7 @@ async def _live(
     service: Service,
     settings: Settings,
     readiness: Readiness,
+    meter: Meter,
     stop: asyncio.Event,
     ready: asyncio.Event,
     bus: Bus,
@@ -137,14 +148,24 @@ async def _live(
             tasks=tasks,
             readiness=readiness,
             micro=identity,
+            meter=meter,
         )
+        meter.observe(instruments.READY, lambda: int(readiness.ready))
+        meter.observe(instruments.RECONNECTS, lambda: bus.reconnects)
+        meter.observe(instruments.DROPPED_SPANS, lambda: tracer.dropped)
+        if settings.otlp_endpoint and settings.metrics_seconds:
+            # Only who sends needs the HTTP client.
+            from mendbus.otlp_metrics import send_for_ever
+
+            sending = send_for_ever(meter, settings.otlp_endpoint, instance, settings.metrics_seconds)
+            runtime.spawn(sending, "send metrics")
         readiness.set("started", False, "starting")
         drain = await service.start(runtime)
         await profiling.offer(runtime)
         runtime.subscriptions += await micro.announce(bus, identity)
         await bus.barrier()
         readiness.set("started", True)
-        watch = tasks.create_task(_watch(bus, settings.subjects, readiness), name="watch")
+        watch = tasks.create_task(_watch(bus, settings.subjects, readiness, meter), name="watch")
         _settle_memory()
         ready.set()
         log.info("%s %s is ready", service.name, instance)
@@ -212,9 +233,12 @@ async def _prepare(bus: Bus, settings: Settings, readiness: Readiness) -> None:
         readiness.set("sync", False, "NATS does not sync every write: set jetstream { sync_interval: always }")
 
 
-async def _watch(bus: Bus, subjects: Subjects, readiness: Readiness) -> None:
+async def _watch(bus: Bus, subjects: Subjects, readiness: Readiness, meter: Meter) -> None:
+    clock = asyncio.get_running_loop().time
     for turn in itertools.count(1):
+        due = clock() + _WATCH_SECONDS
         await asyncio.sleep(_WATCH_SECONDS)
+        meter.record(instruments.LOOP_DELAY, clock() - due)
         readiness.set("bus", bus.connected, "" if bus.connected else "NATS is out of reach; reconnecting")
         if bus.connected and turn % _STREAMS_EVERY == 0:
             with suppress(BusError):  # whatever keeps the answer from us, the condition above tells
@@ -241,7 +265,7 @@ async def _all_ready(events: Sequence[asyncio.Event]) -> None:
 
 
 async def _serve_health(
-    settings: Settings, readinesses: dict[str, Readiness], clock: Callable[[], float]
+    settings: Settings, readinesses: dict[str, Readiness], meters: Sequence[Meter], clock: Callable[[], float]
 ) -> asyncio.Server | None:
     if settings.http_port < 0:
         return None
@@ -254,7 +278,11 @@ async def _serve_health(
         reports = {name: readiness.report() for name, readiness in readinesses.items()}
         return all(readiness.ready for readiness in readinesses.values()), {"services": reports}
 
-    return await http.serve_health(settings.http_host, settings.http_port, {"/livez": livez, "/readyz": readyz})
+    def numbers() -> http.Answer:
+        return True, http.Page(metrics.CONTENT_TYPE, metrics.prometheus(meters))
+
+    routes = {"/livez": livez, "/readyz": readyz, "/metrics": numbers}
+    return await http.serve_health(settings.http_host, settings.http_port, routes)
 
 
 def _version() -> str:

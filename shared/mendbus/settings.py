@@ -25,13 +25,15 @@ class Settings(BaseModel):
     monitor_url: str = ""
     """Monitoring address of the NATS server, to check that it syncs; empty: cannot be seen, which is warned about."""
     http_host: str = "127.0.0.1"
-    """Address on which `/livez` and `/readyz` are served."""
+    """Address on which `/livez`, `/readyz` and `/metrics` are served."""
     http_port: Annotated[int, Field(ge=-1, le=65535)] = -1
-    """Port for `/livez` and `/readyz`; 0: any free one, -1: not served."""
+    """Port for `/livez`, `/readyz` and `/metrics`; 0: any free one, -1: not served."""
     trace_dir: Path | None = None
     """Where spans go when no OTLP endpoint is set; none: `traces` below `data_dir`."""
     otlp_endpoint: str = ""
     """`OTEL_EXPORTER_OTLP_ENDPOINT`: where spans go, such as http://127.0.0.1:4318."""
+    metrics_seconds: Annotated[float, Field(ge=0, le=3600)] = 15.0
+    """How often metrics go to the OTLP endpoint, where one is set; 0: never. They are at `/metrics` all the same."""
     trace: bool = True
     """Whether spans are recorded at all."""
     policy_file: Path | None = None
@@ -41,6 +43,8 @@ class Settings(BaseModel):
     executor, and by the strategy-selector, which decides among what can be done."""
     rehearsal: bool = False
     """Whether an agent lets operators bring faults into it (`mendbus inject`)."""
+    canary_seconds: Annotated[float, Field(ge=0, le=3600)] = 10.0
+    """How often the health-monitor sends an error of its own through the whole pipeline, in seconds; 0: never."""
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
     """Least level that is logged."""
     log_format: Annotated[str, Field(pattern="^(text|json)$")] = "text"

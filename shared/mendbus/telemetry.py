@@ -17,14 +17,29 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
+from mendbus.contracts.canary import TRACEPARENT
 from mendbus.contracts.errors import SettingsError
+from mendbus.redaction import redact
 from mendbus.settings import Settings
 from mendbus.traces import AttributeValue, Kind, SpanRow, TraceFile
 
-__all__ = ["QUEUE", "AttributeValue", "Exporter", "Kind", "Span", "Tracer", "open_tracer", "parent_of"]
+if TYPE_CHECKING:
+    from mendbus.otlp import Sender
+
+__all__ = [
+    "QUEUE",
+    "AttributeValue",
+    "Exporter",
+    "Kind",
+    "Span",
+    "Tracer",
+    "collector",
+    "open_tracer",
+    "parent_of",
+]
 
 QUEUE = 8192
 """Spans that wait for their export at most; what ends while so many wait is dropped and counted."""
@@ -33,6 +48,9 @@ _BATCH = 128
 _DELAY_SECONDS = 0.25
 _SWITCH_SECONDS = 0.0005
 _WARN_SECONDS = 60.0
+_SHORT = 36
+"""Longest text that may stand unread: ids are as long."""
+_FREE_TEXT = frozenset(("exception.message", "exception.stacktrace", "exception.type", "error.type"))
 
 _log = logging.getLogger(__name__)
 _TRACEPARENT = re.compile("([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
@@ -59,6 +77,19 @@ def parent_of(headers: Mapping[str, str]) -> str | None:
     if edition == "ff" or (edition == "00" and more) or trace_id == _NO_TRACE or span_id == _NO_SPAN:
         return None
     return f"00-{trace_id}-{span_id}-{flags}"
+
+
+def _without_secrets(row: SpanRow) -> SpanRow:
+    """The row with secrets taken out of its longer texts and its error; ids and words are left alone, for speed."""
+    error = redact(row.error) if row.error else row.error
+    changed = {
+        key: clean
+        for key, value in row.attributes.items()
+        if isinstance(value, str)
+        and (len(value) > _SHORT or key in _FREE_TEXT)
+        and (clean := redact(value)) is not value
+    }
+    return row._replace(error=error, attributes={**row.attributes, **changed}) if changed or error != row.error else row
 
 
 class Exporter:
@@ -136,7 +167,7 @@ class Exporter:
     def _export(self, least: int) -> None:
         queue = self._queue
         while len(queue) >= least:
-            rows = [queue.popleft() for _ in range(min(len(queue), _BATCH))]
+            rows = [_without_secrets(queue.popleft()) for _ in range(min(len(queue), _BATCH))]
             self._writing = len(rows)
             try:
                 self._write(rows)
@@ -183,6 +214,12 @@ class Span:
     def trace_id(self) -> str:
         """32 hex digits; "" when tracing is off and the parent is in no trace either."""
         return self.traceparent[3:35]
+
+    @property
+    def logged(self) -> dict[str, str]:
+        """What a log record's `extra` takes to carry this span's ids; nothing when tracing is off."""
+        found = self.traceparent
+        return {"trace_id": found[3:35], "span_id": found[36:52]} if found else {}
 
     def end(
         self,
@@ -239,9 +276,10 @@ class Tracer:
     ) -> Span:
         """Begins a span. `parent` is the `traceparent` of its parent; None, or what is none, begins a trace.
 
+        Nothing is recorded below the canary's.
         `attributes` are read when the span ends: do not change them until then.
         """
-        if self._exporter is None:
+        if self._exporter is None or parent == TRACEPARENT:
             return Span(None, "", name, kind, parent or "", None, None, 0)
         if parent is not None and len(parent) == _TRACEPARENT_SIZE and _TRACEPARENT.fullmatch(parent):
             trace_id = parent[3:35]
@@ -292,19 +330,31 @@ def open_tracer(service: str, settings: Settings, *, instance: str = "") -> Trac
 
 
 def _to_collector(service: str, endpoint: str, instance: str) -> Exporter:
-    # only who sends needs the HTTP client, and the megabyte that comes with a resource
+    # only who sends needs the HTTP client
+    from mendbus.otlp import TRACES_PATH, Encoder
+
+    sender, resource = collector(service, endpoint, instance, TRACES_PATH)
+    encode = Encoder(resource, "mendbus")
+    return Exporter(endpoint, lambda rows: sender.send(encode(rows)), sender.hurry, sender.close)
+
+
+def collector(service: str, endpoint: str, instance: str, path: str) -> "tuple[Sender, Mapping[str, AttributeValue]]":
+    """Who sends to a path of the collector, and the resource that describes this process there.
+
+    Raises `SettingsError` for an endpoint that is no address.
+    """
+    # only who sends needs the megabyte that comes with a resource
     from opentelemetry.sdk.resources import Resource
 
-    from mendbus.otlp import Encoder, Sender
+    from mendbus.otlp import Sender
 
     try:
-        sender = Sender(endpoint, _headers(os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", "")))
+        sender = Sender(endpoint, _headers(os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", "")), path)
     except ValueError as error:
         raise SettingsError([f"OTEL_EXPORTER_OTLP_ENDPOINT: {error}"]) from None
     own = {"service.name": service, "service.version": version("mendbus"), "telemetry.sdk.name": __name__}
     resource = Resource.create(own | ({"service.instance.id": instance} if instance else {}))
-    encode = Encoder(cast("Mapping[str, AttributeValue]", resource.attributes), "mendbus")
-    return Exporter(endpoint, lambda rows: sender.send(encode(rows)), sender.hurry, sender.close)
+    return sender, cast("Mapping[str, AttributeValue]", resource.attributes)
 
 
 def _headers(text: str) -> dict[str, str]:

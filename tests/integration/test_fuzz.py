@@ -62,7 +62,7 @@ async def live(tmp_path: Path) -> AsyncIterator[Live]:
     policy.write_text("settle_seconds = 0.05\nrecurrence_seconds = 0.001\n")
     async with AsyncExitStack() as stack:
         for package in SERVICES:
-            conditions = Settings(trace=False, policy_file=policy)
+            conditions = Settings(trace=False, canary_seconds=0, policy_file=policy)
             await stack.enter_async_context(memory_runtime(package.build(), server, settings=conditions))
         found = server.connect("test")
         stack.push_async_callback(found.close)

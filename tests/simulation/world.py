@@ -51,7 +51,7 @@ _BUILD: dict[str, Callable[[], Service]] = {
     "predictor": mendbus_predictor.build,
     "health-monitor": mendbus_health_monitor.build,
 }
-_SETTINGS = Settings(trace=False, policy_file=Path(__file__).with_name("policy.toml"))
+_SETTINGS = Settings(trace=False, canary_seconds=0, policy_file=Path(__file__).with_name("policy.toml"))
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Every agent that was heard of: its last sample, how it is, and whether it still speaks. Knows no bus."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from mendbus.contracts.ids import new_id
@@ -52,6 +52,14 @@ class Agents:
     def everyone(self) -> list[Watched]:
         """All agents, in no particular order."""
         return list(self._watched.values())
+
+    def by_status(self) -> Mapping[tuple[str], int]:
+        """How many agents there are of each status; `unknown` before the first."""
+        return Counter((watched.status or "unknown",) for watched in self._watched.values())
+
+    def flaws(self) -> Mapping[tuple[str], int]:
+        """How many samples there were by what was the matter with them."""
+        return {(reason,): count for reason, count in self.counts.items() if reason != "taken"}
 
     def hear(self, sample: HealthSample) -> HealthStatus | None:
         """Takes a sample in; returns the status to tell when it changed."""

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from mendbus.contracts.journal import LATCH, RESUME, Operated
 from mendbus.contracts.messages import AgentRef, RecoveryOutcome
 from mendbus.contracts.vocabulary import ALERT_SEVERITIES, AlertSeverity, Outcome
+from mendbus.redaction import redact
 
 HINTS: Final[dict[Outcome, str]] = {
     "escalated": "no strategy is left: see what was tried with `mendbus explain`, repair it, then close the incident",
@@ -137,7 +138,7 @@ class Judge:
             key=LATCHED,
             rule=LATCHED,
             severity="critical",
-            summary=cut(f"recovery is latched off: {entry.reason}"),
+            summary=cut(f"recovery is latched off: {redact(entry.reason or '')}"),
             hint="nothing is recovered: find out what restarts everything, then `mendbus resume --all`",
             flaps=False,
         )
@@ -159,9 +160,10 @@ def severity_of(outcome: RecoveryOutcome) -> AlertSeverity:
 def _sentence(outcome: RecoveryOutcome) -> str:
     failure = "failure"
     if outcome.error is not None:
-        said = " ".join(outcome.error.exception.message.split())[:_MESSAGE_CHARACTERS]
+        # Before it is cut: half a secret is not recognised any more.
+        said = redact(" ".join(outcome.error.exception.message.split()))[:_MESSAGE_CHARACTERS]
         failure = f"{outcome.error.exception.type}: {said}"
     summary = f"{outcome.agent.key} {outcome.outcome.replace('_', ' ')}: {failure}"
     if outcome.reason:
-        summary += f" ({outcome.reason})"
+        summary += f" ({redact(outcome.reason)})"
     return cut(summary)

@@ -189,7 +189,7 @@ class Deliveries:
         headers = {"Content-Type": "application/json", "Mendbus-Delivery": notice.id}
         try:
             dead = self._subjects.dead(self._runtime.service)
-            await store_dead_letter(self._runtime.bus, dead, "", body, headers, why)
+            await store_dead_letter(self._runtime.bus, dead, "", body, headers, why, self._runtime.meter)
         except BusError as error:
             log.error("a notification that webhook %s did not take is not in DEAD either: %s", webhook.name, error)
             return

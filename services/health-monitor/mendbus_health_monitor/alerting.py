@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import islice, takewhile
 from typing import Final, Protocol, TypeVar
 
-from mendbus import codec
+from mendbus import codec, instruments
 from mendbus.bus import Message, StoredMessage
 from mendbus.contracts.errors import BusError, BusTimeout, NoResponders, Refused
 from mendbus.contracts.journal import JournalRecord, Operated
@@ -41,6 +41,7 @@ _RECENT: Final = 200
 """Of the resolved alerts so many still mute those of dependents."""
 _SAMPLED_AGENTS: Final = 10_000
 _NANO: Final = 1_000_000_000
+_RESULTS: Final = (("sent",), ("failed",))
 
 
 class Findings(Protocol):
@@ -124,6 +125,8 @@ class Alerting:
         runtime.subscriptions.append(await bus.follow(*agents, self._stored_hello, last_per_subject=True))
         runtime.subscriptions.append(await bus.subscribe(subjects.everyone("status"), self._status))
         await self._sample_if_asked()
+        runtime.meter.observe(instruments.ALERTS, lambda: {(severity,): n for severity, n in self.open.items()})
+        runtime.meter.observe(instruments.WEBHOOKS, lambda: dict(zip(_RESULTS, self.delivered, strict=True)))
         await self._orders.start()
         await self._deliveries.start()
         runtime.spawn(self._look(), "look for a lost connection")
@@ -202,7 +205,9 @@ class Alerting:
             outcome = codec.decode(RecoveryOutcome, stored.body, MAX_SERVICE_BODY)
         except Refused as refused:
             dead = self._subjects.dead(self._runtime.service)
-            await store_dead_letter(self._runtime.bus, dead, stored.subject, stored.body, stored.headers, refused)
+            await store_dead_letter(
+                self._runtime.bus, dead, stored.subject, stored.body, stored.headers, refused, self._runtime.meter
+            )
             return
         self._rules.hear_outcome(outcome)
         await self._take(self._judge.outcome(outcome))

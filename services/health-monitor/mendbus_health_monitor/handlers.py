@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from mendbus import codec
+from mendbus import codec, instruments
 from mendbus.bus import Message, StoredMessage
 from mendbus.contracts.errors import BusError, Refused, WrongSequence
 from mendbus.contracts.fields import MAX_NAMED
@@ -24,6 +24,7 @@ from mendbus.runtime import Drain, Runtime
 from mendbus.telemetry import Span
 from mendbus_health_monitor.agents import Agents
 from mendbus_health_monitor.alerting import Alerting
+from mendbus_health_monitor.canary import Canary
 from mendbus_health_monitor.hearsay import Hearsay
 from mendbus_health_monitor.keeping import Keeping
 
@@ -71,8 +72,12 @@ class Monitor:
         await runtime.serve("hello", subjects.everyone("agent.hello"), AgentHello, self._hello, limit=MAX_BODY)
         await runtime.serve("agents", subjects.control("agents"), Control, self._list_agents, limit=MAX_BODY)
         runtime.spawn(self._look(), "look for silent agents")
+        runtime.meter.observe(instruments.AGENTS, self._agents.by_status)
+        runtime.meter.observe(instruments.SAMPLES, lambda: self._agents.counts["taken"])
+        runtime.meter.observe(instruments.SAMPLES_FLAWED, self._agents.flaws)
         await self._hearsay.start()
         await self._keeping.start()
+        await Canary(runtime, self._alerting.notify).start()
 
     async def drain(self) -> None:
         """Returns when every alert is stored, and of the history what can be."""

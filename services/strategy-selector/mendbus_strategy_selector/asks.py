@@ -119,7 +119,8 @@ class Asks:
                 await asyncio.sleep(_EXECUTOR_PAUSE_SECONDS)
                 attempt = self._renewed(attempt)
             except (BusError, Refused) as error:
-                log.warning("no answer to an attempt for %s: %s", attempt.incident_id, error)
+                extra = {**span.logged, "incident_id": attempt.incident_id}
+                log.warning("no answer to an attempt for %s: %s", attempt.incident_id, error, extra=extra)
                 return None
 
     def _renewed(self, attempt: Execute) -> Execute:

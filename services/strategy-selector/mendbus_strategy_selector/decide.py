@@ -18,7 +18,8 @@ class DecisionState(WireModel):
     """All that a decision looks at. `probe`: what the agent's probe said just before, where it was asked.
 
     `upstream_incident` is that of an agent that this one depends on: still open, or (`upstream_ended`) over.
-    `paused`, `latched`: the sentence that says so. `approved`: the strategy that a person approved of.
+    `paused`, `latched`: the sentence that says so. `approved`: the strategy that a person approved of. `canary`:
+    nothing holds its recovery back, since it acts on nobody and must show at any time that recovery works.
     """
 
     severity: Severity
@@ -39,6 +40,7 @@ class DecisionState(WireModel):
     approved: Strategy | None = None
     upstream_incident: str | None = None
     upstream_ended: bool = False
+    canary: bool | None = None
 
 
 class Choice(WireModel):
@@ -68,7 +70,8 @@ def decide(policy: Policy, state: DecisionState) -> Choice:
             chosen = rung
     exhausted = _exhausted(policy, state)
     taken = chosen[0] if chosen and not exhausted else None
-    alternatives = _alternatives(policy, state, [s for s, _ in ladder], taken, exhausted)
+    # Nobody asks why the canary was not recovered otherwise, and it is written down thousands of times a day.
+    alternatives = [] if state.canary else _alternatives(policy, state, [s for s, _ in ladder], taken, exhausted)
     if exhausted or chosen is None or chosen[0] == "escalate":
         reason = exhausted or f"no strategy is left on the ladder of {state.category}"
         return Choice(outcome="escalated", rule="escalate", reason=reason, alternatives=alternatives)
@@ -93,6 +96,8 @@ def _without_action(policy: Policy, state: DecisionState) -> Choice | None:
 
 def _held_back(policy: Policy, state: DecisionState, choice: Choice) -> Choice | None:
     """What is chosen while recovery is switched off, latched or paused is recorded and not done."""
+    if state.canary:
+        return None
     if not policy.enable_automatic_recovery or policy.dry_run:
         switch = "dry_run is on" if policy.dry_run else "enable_automatic_recovery is off"
         reason = f"{choice.strategy} was chosen by {choice.rule}, but {switch}"
@@ -107,7 +112,7 @@ def _held_back(policy: Policy, state: DecisionState, choice: Choice) -> Choice |
 def _checked(policy: Policy, state: DecisionState, choice: Choice) -> Choice | None:
     """What automation may not do by itself; a person who approves may."""
     strategy = choice.strategy
-    if strategy is None:
+    if strategy is None or state.canary:
         return None
     if why := too_many_sick(policy, state.spent):
         return choice.model_copy(update={"strategy": None, "outcome": "escalated", "rule": "sick", "reason": why})

@@ -5,6 +5,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
+from mendbus.contracts.canary import is_canary
+
 _CLOSED_KEPT = 1000
 
 
@@ -53,7 +55,7 @@ class OpenIncidents:
             self._open[incident_id] = self._of_agent[agent][incident_id] = Open(incident_id, agent, opened_unix_nano)
 
     def _attempted(self, found: Open, *, verified: bool) -> None:
-        if verified:
+        if verified or is_canary(found.agent):
             self._unhelped.pop(found.id, None)
         else:
             self._unhelped[found.id] = found.agent

@@ -4,8 +4,9 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from mendbus import codec
+from mendbus import codec, instruments
 from mendbus.bus import Bus, Delivery
+from mendbus.contracts.canary import is_canary
 from mendbus.contracts.errors import Refused
 from mendbus.contracts.fields import WireModel
 from mendbus.contracts.ids import is_token, new_id
@@ -13,6 +14,7 @@ from mendbus.contracts.journal import Counted, Entry, Opened, Rejected
 from mendbus.contracts.messages import OVERTAKEN, AgentRef, ErrorReported, RecoveryOutcome
 from mendbus.contracts.subjects import Subjects
 from mendbus.fingerprint import Fingerprints
+from mendbus.metrics import Meter
 from mendbus.runtime import store_dead_letter
 from mendbus.telemetry import AttributeValue, Span, Tracer, parent_of
 from mendbus_strategy_selector.incident import Incident
@@ -65,6 +67,7 @@ class Intake:
         fingerprints: Fingerprints,
         rates: Rates,
         now: Callable[[], int],
+        meter: Meter,
     ) -> None:
         self._bus = bus
         self._subjects = subjects
@@ -75,6 +78,7 @@ class Intake:
         self._fingerprints = fingerprints
         self._rates = rates
         self._now = now
+        self._meter = meter
 
     async def take(self, lane: Lane, deliveries: Sequence[Delivery]) -> Taken:
         """Counts a batch into the state; what was counted before is left alone. Dead letters are stored on the way."""
@@ -87,7 +91,9 @@ class Intake:
             sequence = delivery.message.sequence
             if self._state.counted(lane, sequence):
                 continue
+            opened = len(taken.opened)
             incident = self._group(delivery, error, taken)
+            self._measure(delivery, error, opened=len(taken.opened) > opened)
             self._state.sequences[lane].add(sequence)
             sequences, event_ids, times = counts.setdefault(incident.id, ([], [], []))
             sequences.append(sequence)
@@ -121,12 +127,23 @@ class Intake:
     async def _accept(self, lane: Lane, delivery: Delivery, taken: Taken) -> ErrorReported | None:
         """The error of a delivery, unless it was counted before or is refused."""
         if self._state.counted(lane, delivery.message.sequence):
+            self._meter.add(instruments.REDELIVERED)
             return None
         try:
             return self._read(delivery)
         except Refused as refused:
             await self._reject(delivery, lane, refused, taken)
             return None
+
+    def _measure(self, delivery: Delivery, error: ErrorReported, *, opened: bool) -> None:
+        if is_canary(error.agent):
+            return
+        named = error.severity or "unknown", error.agent.kind
+        self._meter.add(instruments.ERRORS, error.count, *named)
+        if error.count > opened:
+            self._meter.add(instruments.DEDUPLICATED, error.count - opened, *named)
+        waited = (self._now() - delivery.message.time_unix_nano) / _NANO
+        self._meter.record(instruments.STAGES_TAKEN, waited, "queue")
 
     def _read(self, delivery: Delivery) -> ErrorReported:
         message = delivery.message
@@ -203,11 +220,12 @@ class Intake:
     async def _reject(self, delivery: Delivery, lane: Lane, refused: Refused, taken: Taken) -> None:
         message = delivery.message
         original = self._as_sent(message.subject)
-        await store_dead_letter(self._bus, self._dead, original, message.body, message.headers, refused)
+        await store_dead_letter(self._bus, self._dead, original, message.body, message.headers, refused, self._meter)
         taken.refused.append(Rejected(lane=lane, sequence=message.sequence, code=refused.code))
         outcome = self._rejection(message.subject, message.body, refused)
         if outcome is not None:
             taken.rejected.append(outcome)
+            self._meter.add(instruments.OUTCOMES, 1, "rejected", "none")
 
     def _as_sent(self, stored: str) -> str:
         """The subject as the sender wrote it, before the stream put the partition in."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from mendbus import codec
 from mendbus.bus import Bus, StoredMessage, Subscription
+from mendbus.contracts.canary import is_canary
 from mendbus.contracts.errors import Refused
 from mendbus.contracts.journal import LATCH, RESUME, Operated
 from mendbus.contracts.subjects import Subjects
@@ -96,6 +97,8 @@ class Overview:
         if command is None:
             return
         agent, strategy = f"{command['agent']['kind']}/{command['agent']['id']}", command["strategy"]
+        if is_canary(agent):
+            return
         if strategy == "retry":
             self._retries[agent].append(at)
             return

@@ -86,10 +86,14 @@ class Ownership:
         """The partitions at work here."""
         return sorted(number for number in self._owned if self.owned(number) is not None)
 
+    @property
+    def partitions(self) -> list[Partition]:
+        """Those partitions."""
+        return [partition for number in self.numbers() if (partition := self.owned(number)) is not None]
+
     def pauses(self, now: int) -> list[Pause]:
         """Pauses of single agents whose partitions are at work here."""
-        owned = [self.owned(number) for number in self.numbers()]
-        return [pause for partition in owned if partition is not None for pause in partition.pauses(now)]
+        return [pause for partition in self.partitions for pause in partition.pauses(now)]
 
     def _key(self) -> str:
         return self._runtime.subjects.key(_BUCKET, self._runtime.instance)

@@ -8,6 +8,7 @@ from typing import get_args
 
 from mendbus import streams
 from mendbus.bus import Consumption, Delivery
+from mendbus.contracts import canary
 from mendbus.contracts.errors import BusClosed, BusError
 from mendbus.contracts.journal import Claimed, Operated
 from mendbus.contracts.messages import Control, SettledQuery, SettledReply
@@ -68,6 +69,8 @@ class Partition:
         """Since when outcomes may not have been on the server's disk; 0: all are, or will be."""
         self._state = PartitionState()
         self._consumptions: list[Consumption] = []
+        self._held = 0
+        self._behind: dict[Lane, int] = {}
 
     async def run(self) -> None:
         """Owns the partition until cancelled. Raises `Fenced` (in a group) when somebody else took it over."""
@@ -94,6 +97,7 @@ class Partition:
             Fingerprints(),
             rates,
             runtime.now,
+            runtime.meter,
         )
         self._heads = Heads(runtime.bus, runtime.subjects, str(self.number))
         self._tidying = Tidying(runtime, context.policies, self.number, self._state, self._journal)
@@ -147,6 +151,8 @@ class Partition:
                 deliveries = await consumption.take(_BATCH)
             except BusClosed:
                 return
+            self._held += len(deliveries)
+            self._behind[lane] = deliveries[-1].pending
             taken = await self._intake.take(lane, deliveries)
             # Written with the decision that follows, as a rule: one record for both.
             commit = self._journal.append(*taken.entries, lazy=True) if taken.entries else None
@@ -162,6 +168,7 @@ class Partition:
                 await self._told(taken)
             for delivery in deliveries:
                 await delivery.ack()
+            self._held -= len(deliveries)
             self._commits.task_done()
 
     def _begin(self, taken: Taken) -> None:
@@ -346,6 +353,16 @@ class Partition:
                 except BusError as error:
                     log.warning("late errors of %s are not told yet: %s", incident.id, error)
                 incident.fold()
+
+    @property
+    def lag(self) -> int:
+        """Stored errors that are not counted on disk yet: those pulled, and those behind the last one when it came."""
+        return self._held + sum(self._behind.values())
+
+    @property
+    def open_incidents(self) -> int:
+        """Incidents without an outcome, but for the canary's."""
+        return self._state.open.total() - self._state.open[canary.KEY]
 
     def pauses(self, now: int) -> list[Pause]:
         """Pauses of single agents."""

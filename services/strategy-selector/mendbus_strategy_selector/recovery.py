@@ -8,6 +8,7 @@ import logging
 from typing import Any
 
 from mendbus.contracts.asks import Assess, Assessment, Classification
+from mendbus.contracts.canary import is_canary
 from mendbus.contracts.journal import Attempted, Commanded, Decided
 from mendbus.contracts.messages import DecisionSummary, PredictionSummary, RecoveryCommand
 from mendbus.contracts.vocabulary import UNDOABLE
@@ -45,7 +46,7 @@ class Recoveries:
             prediction = await self._assess(incident, classification, span)
             await self._climb(incident, classification, prediction, span)
         except Exception as error:
-            log.exception("recovering %s failed", incident.id)
+            log.exception("recovering %s failed", incident.id, extra={**span.logged, "incident_id": incident.id})
             await self._steps.conclude(incident, "escalated", f"internal error: {error!r}"[:1000], span)
         finally:
             span.end({"mendbus.outcome": incident.standing or "waiting", "mendbus.error_count": incident.error_count})
@@ -60,7 +61,8 @@ class Recoveries:
                 await self._steps.write(Commanded(incident_id=incident.id, command=undo))
             await self._climb(incident, classification, incident.details.prediction, span)
         except Exception as error:
-            log.exception("recovering %s again failed", incident.id)
+            extra = {**span.logged, "incident_id": incident.id}
+            log.exception("recovering %s again failed", incident.id, extra=extra)
             await self._steps.conclude(incident, "escalated", f"internal error: {error!r}"[:1000], span)
         finally:
             span.end()
@@ -97,9 +99,10 @@ class Recoveries:
             )
             if command.action == "apply" and result.verified:
                 await self._steps.notify(command, result)
-                await self._steps.conclude(
-                    incident, "recovered", result.detail or "the probe is healthy", span, attempted
-                )
+                reason = result.detail or "the probe is healthy"
+                # Nothing of the canary can relapse: a settle window would double what it costs.
+                settled = is_canary(incident.agent)
+                await self._steps.conclude(incident, "recovered", reason, span, attempted, settled=settled)
                 return
             await self._steps.write(attempted)
             await self._steps.notify(command, result)
@@ -111,8 +114,9 @@ class Recoveries:
         details = incident.details
         if details.classification is not None:
             return details.classification
-        span = self._steps.span("classify", "client", parent, incident)
+        span, begun = self._steps.span("classify", "client", parent, incident), self._steps.now()
         found = await self._context.asks.classify(incident.error, incident.fingerprint, span)
+        self._steps.took(incident, "classify", begun)
         span.end({"mendbus.category": found.category, "mendbus.severity": found.severity})
         details.times = details.times.model_copy(update={"classified": self._steps.now()})
         return found
@@ -127,7 +131,7 @@ class Recoveries:
             or not self._context.policy.enable_predictive_failure_detection
         ):
             return details.prediction
-        span = self._steps.span("assess", "client", parent, incident)
+        span, begun = self._steps.span("assess", "client", parent, incident), self._steps.now()
         question = Assess(
             error=incident.error,
             fingerprint=incident.fingerprint,
@@ -137,6 +141,7 @@ class Recoveries:
             errors_per_minute=self._rates.per_minute(incident.agent.key),
         )
         found: Assessment | None = await self._context.asks.assess(question, span)
+        self._steps.took(incident, "assess", begun)
         span.end({"mendbus.prediction.valid": found is not None and found.prediction.valid})
         details.times = details.times.model_copy(update={"assessed": self._steps.now()})
         return found.prediction if found else None
@@ -197,6 +202,7 @@ class Recoveries:
     ) -> tuple[Choice, DecisionSummary]:
         begun = self._steps.now()
         overview = self._context.overview
+        canary = is_canary(incident.agent)
         paused = self._steps.state.pauses.holding(incident.agent, begun) or overview.pauses.holding(
             incident.agent, begun
         )
@@ -214,12 +220,13 @@ class Recoveries:
             tried=list(incident.tried),
             attempts=len(incident.attempts),
             spent_ms=incident.spent_ms,
-            spent=self._spent(incident),
+            spent=Spent() if canary else self._spent(incident),
             paused=paused.sentence if paused else None,
             latched=overview.latched or overview.latch_due or None,
             approved=incident.approved,
             upstream_incident=upstream,
             upstream_ended=upstream_ended,
+            canary=canary or None,
         )
         choice = decide(self._context.policy, state)
         summary = DecisionSummary(
@@ -265,6 +272,7 @@ class Recoveries:
             self._steps.note(decided)
             return False
         await self._steps.write(decided)
+        self._steps.took(incident, "journal", now)
         return True
 
     async def _intend_undo(self, incident: Incident, command: RecoveryCommand, undo_token: str | None) -> None:

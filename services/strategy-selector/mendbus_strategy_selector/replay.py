@@ -36,7 +36,7 @@ async def replay(bus: Bus, subjects: Subjects, policy: Policy, since_unix_nano: 
             unreadable += 1
             continue
         for entry in entries:
-            if entry["type"] != "decided":
+            if entry["type"] != "decided" or entry.get("decision", {}).get("state", {}).get("canary"):
                 continue
             decided += 1
             if decided % _AT_ONCE == 0:

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mendbus import codec
+from mendbus import codec, instruments
 from mendbus.contracts.asks import AttemptResult, Classification, Execute
+from mendbus.contracts.canary import is_canary
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.journal import Concluded, Entry
 from mendbus.contracts.messages import ClassificationSummary, RecoveryCommand, RecoveryOutcome
 from mendbus.contracts.vocabulary import Action, Outcome, Strategy
+from mendbus.metrics import Meter
 from mendbus.telemetry import AttributeValue, Kind, Span, Tracer
 from mendbus_strategy_selector.agents import Agents
 from mendbus_strategy_selector.asks import Asks
@@ -31,6 +33,7 @@ log = logging.getLogger("mendbus")
 _COMMAND_EVENTS = 16
 _PROBE_MS = 1000
 _UNDO_MS = 1000
+_NANO = 1_000_000_000
 
 
 @dataclass(slots=True)
@@ -43,6 +46,7 @@ class Context:
     overview: Overview
     tracer: Tracer
     now: Callable[[], int]
+    meter: Meter
 
     @property
     def policy(self) -> Policy:
@@ -70,6 +74,20 @@ class Steps:
         for entry in entries:
             self.state.apply(entry, self.now())
         await self._journal.append(*entries)
+
+    def took(self, incident: Incident, stage: str, since_unix_nano: int) -> None:
+        """Measures a stage of a recovery that ends now."""
+        if not is_canary(incident.agent):
+            self.context.meter.record(instruments.STAGES_TAKEN, (self.now() - since_unix_nano) / _NANO, stage)
+
+    def _count(self, incident: Incident, outcome: Outcome) -> None:
+        if is_canary(incident.agent):
+            return
+        self.context.meter.add(instruments.OUTCOMES, 1, outcome, incident.strategy or "none")
+        times = incident.details.times
+        if outcome == "recovered" and times.reported and times.verified:
+            taken = (times.verified - times.reported) / _NANO
+            self.context.meter.record(instruments.STAGES_TAKEN, taken, "recovery")
 
     def span(
         self,
@@ -126,6 +144,7 @@ class Steps:
         """Has a command carried out and verified."""
         name = f"execute {command.strategy}" if command.action == "apply" else f"{command.action} {command.strategy}"
         span = self.span(name, "client", parent, incident, {"mendbus.strategy": command.strategy})
+        begun = self.now()
         result = await self.context.asks.execute(
             Execute(
                 incident_id=incident.id,
@@ -137,6 +156,10 @@ class Steps:
             ),
             span,
         )
+        self.took(incident, "execute", begun)
+        if command.action == "apply" and not is_canary(incident.agent):
+            verified = "true" if result.verified else "false"
+            self.context.meter.add(instruments.ATTEMPTS, 1, command.strategy, verified)
         failure = None if result.verified or command.action != "apply" else (result.code or result.status)
         span.end({"mendbus.attempt.status": result.status, "mendbus.verified": result.verified}, error=failure)
         return result
@@ -178,7 +201,11 @@ class Steps:
         self.state.apply(Concluded(outcome=told), self.now())
         incident.body = body = codec.encode(told)
         sequence, count, attempts = told.sequence, told.error_count, len(told.attempts)
+        begun = self.now()
         position = await self._journal.append(*before, _concluded(body), lazy=settled)
+        if not settled:
+            self.took(incident, "journal", begun)
+            self._count(incident, outcome)
         self._recorded(incident, sequence, position)
         self._tell(incident, outcome, sequence, count, attempts, body, span)
         if waiting:

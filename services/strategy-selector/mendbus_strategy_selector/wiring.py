@@ -1,5 +1,6 @@
 """Puts the service together: everything it stands on is named here once."""
 
+from mendbus import instruments
 from mendbus.abilities import abilities
 from mendbus.contracts.messages import AgentGoodbye, SettledQuery
 from mendbus.runtime import Drain, Runtime
@@ -23,9 +24,13 @@ async def start(runtime: Runtime) -> Drain:
     runtime.subscriptions.append(await agents.follow(runtime.bus, subjects))
     await runtime.listen(subjects.everyone("agent.goodbye"), AgentGoodbye, agents.goodbye, dead=False)
     asks = Asks(runtime.bus, subjects, policies, runtime.readiness, runtime.now)
-    context = Context(asks, agents, policies, overview, runtime.tracer, runtime.now)
+    context = Context(asks, agents, policies, overview, runtime.tracer, runtime.now, runtime.meter)
     ownership = Ownership(runtime, context)
     await runtime.listen(subjects.everyone("settled"), SettledQuery, ownership.settled)
+    runtime.meter.observe(instruments.QUEUE_LAG, lambda: sum(partition.lag for partition in ownership.partitions))
+    runtime.meter.observe(
+        instruments.OPEN_INCIDENTS, lambda: sum(partition.open_incidents for partition in ownership.partitions)
+    )
     await ownership.start()
     await Controls(runtime, context, ownership).start()
     return ownership.drain

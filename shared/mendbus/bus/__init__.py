@@ -59,6 +59,11 @@ class Delivery(Protocol):
         """1 for the first delivery."""
         ...
 
+    @property
+    def pending(self) -> int:
+        """Messages that the consumer had not delivered yet when it delivered this one."""
+        ...
+
     async def ack(self) -> None:
         """Done with; the server may forget the delivery. Not awaited on the wire."""
         ...

@@ -195,6 +195,13 @@ def from_consumer(arrival: Arrival) -> tuple[StoredMessage, int, int]:
     return message, attempt, count
 
 
+def pending_behind(reply: str) -> int:
+    """How many messages a consumer had still to deliver, by a delivery's reply subject; 0 where it does not say."""
+    tokens = reply.split(".")
+    place = (4 if len(tokens) == _TOKENS_OF_OLD_FORM else 6) + 4
+    return int(tokens[place]) if len(tokens) > place and tokens[place].isdigit() else 0
+
+
 _TOKENS_OF_OLD_FORM = 9
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Final
 
 from mendbus.bus import ConsumerSpec, StoredMessage
-from mendbus.bus.jetstream import API, from_consumer
+from mendbus.bus.jetstream import API, from_consumer, pending_behind
 from mendbus.bus.wire import Arrival, Listening, Wire, description_of, status_of
 from mendbus.contracts.errors import BusClosed, BusError
 
@@ -35,6 +35,11 @@ class PullDelivery:
         self.reply = reply
         self.touched = touched
         """Loop time at which the server last heard that it is being worked on."""
+
+    @property
+    def pending(self) -> int:
+        """See `Delivery`."""
+        return pending_behind(self.reply)
 
     async def ack(self) -> None:
         """See `Delivery`. Nothing happens after `forget` or `stop`: the server delivers it again."""

@@ -8,6 +8,7 @@ from mendbus.annotations import Annotations, read_annotations
 from mendbus.cli.connect import connected
 from mendbus.cli.incidents import fold, is_open, read_journal, read_outcomes, short_ids, under_way
 from mendbus.cli.output import ago, document, ms, say, table
+from mendbus.contracts.canary import is_canary
 from mendbus.contracts.journal import Opened
 from mendbus.contracts.messages import RecoveryOutcome
 from mendbus.settings import Settings
@@ -51,6 +52,9 @@ async def show(
             ]
     ids = short_ids((*last, *(opened.incident_id for opened in waiting)))
     told = [outcome for outcome in last.values() if not only_open or is_open(outcome)]
+    if agent is None:
+        told = [outcome for outcome in told if not is_canary(outcome.agent)]
+        waiting = [opened for opened in waiting if not is_canary(opened.agent)]
     told.sort(key=_reported)
     listed: list[RecoveryOutcome | Opened] = [*told, *waiting][-limit:]
     if as_json:

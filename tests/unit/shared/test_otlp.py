@@ -137,7 +137,7 @@ async def ask(sink, raw):
 @pytest.mark.parametrize(
     ("head", "status"),
     [
-        (["POST /v1/metrics HTTP/1.1"], 404),
+        (["POST /v1/logs HTTP/1.1"], 404),
         (["GET /v1/traces HTTP/1.1"], 405),
         (["POST /v1/traces HTTP/1.1", "Content-Type: application/json", "Content-Length: 2"], 415),
         ([*GOOD, "Transfer-Encoding: chunked"], 411),

@@ -130,3 +130,15 @@ def test_the_same_record_always_gives_the_same_decision(recorded: DecisionState)
         assert choice.strategy != "escalate"
     named = [a.strategy for a in choice.alternatives] + [choice.strategy]
     assert choice.outcome == "no_action" or set(ALL) <= set(named)
+
+
+@given(
+    st.sampled_from([{"dry_run": True}, {"enable_automatic_recovery": False}, {"require_approval": list(ALL)}]),
+    st.sampled_from([{}, {"paused": "paused by ops"}, {"latched": "too many restarts"}]),
+)
+def test_nothing_holds_the_canary_back(policy: dict[str, Any], held: dict[str, Any]) -> None:
+    """Where an agent's recovery is only recorded, or waits for a person, the canary's is carried out."""
+    switched = Policy.model_validate(policy)
+    assert decide(switched, state(**held)).outcome is not None
+    choice = decide(switched, state(canary=True, **held))
+    assert (choice.strategy, choice.outcome) == ("retry", None)
