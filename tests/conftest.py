@@ -18,6 +18,10 @@ from mendbus.server import NatsServer
 
 Connect = Callable[[str], Awaitable[Bus]]
 
+for _name in ("COLUMNS", "LINES"):
+    # Set in the processes that run tests side by side; what is tried here has no terminal, and must not be told of one.
+    _ = os.environ.pop(_name, None)
+
 _ROOTS = itertools.count(1)
 _WIND_DOWN = 20
 """Turns of the event loop in which what has been cancelled may end."""
