@@ -20,6 +20,7 @@ from mendbus.cli import (
     inject,
     pipeline,
     profile,
+    score,
     supervise,
     trace,
     up,
@@ -79,7 +80,7 @@ def build() -> typer.Typer:
     app.command()(profile.profile)
     for command in (control.pause, control.resume, control.approve, control.close, control.replay):
         app.command()(command)
-    for group in (dead, audit, export):
+    for group in (dead, audit, export, score):
         app.add_typer(group.build(), name=group.__name__.rpartition(".")[2])
     for command in (doctor.doctor, decode.decode, conformance.conformance):
         app.command()(command)
