@@ -44,6 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="name and version, such as errors-1")
     parser.add_argument("--labelled", type=Path, help="labelled errors, JSON Lines")
+    parser.add_argument("--workers", type=int, default=2, help="processes that fit folds at the same time")
     parser.add_argument("--write", action="store_true", help="replace the model of the package")
     parser.add_argument("--folder", type=Path, default=Path("results/model"), help="where it goes otherwise")
     wanted = parser.parse_args()
@@ -55,6 +56,7 @@ def main() -> None:
         datetime.now(UTC).date().isoformat(),
         sources(labelled),
         Recipe(),
+        workers=wanted.workers,
         progress=lambda text: print(text, file=sys.stderr, flush=True),
     )
     for name, value in card.figures.items():

@@ -1,18 +1,19 @@
 """Answers what an error is: the agent's own words win, the model decides otherwise, the rules where no model may."""
 
 import logging
-from collections.abc import Callable
 from typing import Final, cast
 
 from mendbus.contracts.asks import Classification, Classify
 from mendbus.contracts.errors import ModelRefused
 from mendbus.contracts.messages import ErrorReported, ExceptionInfo
 from mendbus.contracts.vocabulary import Category, Severity
+from mendbus.modelstore import PACKAGED, ModelStore
 from mendbus.runtime import Drain, Runtime
 from mendbus.telemetry import Span
 from mendbus_classifier import rules
 from mendbus_classifier.features import Text
-from mendbus_classifier.model import Guess, Model, load
+from mendbus_classifier.life import Life, Opened, Pair
+from mendbus_classifier.model import SERVICE, Guess, load
 
 log = logging.getLogger("mendbus")
 
@@ -22,28 +23,23 @@ AGENT: Final = "agent"
 
 
 class Classifier:
-    """The model in use, or the rules alone; nothing is kept between two requests."""
+    """What answers: the model in use, or the rules alone; and the model in trial beside it."""
 
-    def __init__(self, model: Model | None) -> None:
-        """`model`: None leaves it to the rules."""
-        self._model = model
+    def __init__(self, pair: Pair) -> None:
+        self._pair = pair
 
     @property
     def name(self) -> str:
         """What stands as the model in answers that the agent did not give itself."""
-        return self._model.name if self._model else RULES
-
-    def swap(self, model: Model | None) -> None:
-        """Uses another model from the next request on."""
-        before, self._model = self._model, model
-        if before is not None:
-            before.close()
+        return self._pair.used.name if self._pair.used else RULES
 
     def classify(self, request: Classify) -> Classification:
         """Category, severity and confidence of an error, whatever its text is; `unknown` where nothing is sure."""
         error = request.error
-        guess = self.guess(text_of(error))
+        text = text_of(error)
+        guess = self.guess(text)
         named = error.category if error.category != "unknown" else None
+        self._pair.watch(text, named, guess)
         return Classification(
             category=named or cast("Category", guess.category),
             severity=error.severity or cast("Severity", guess.severity),
@@ -54,30 +50,33 @@ class Classifier:
 
     def guess(self, text: Text) -> Guess:
         """What the text alone says."""
-        if self._model is not None:
-            return self._model.classify(text)
+        if self._pair.used is not None:
+            return self._pair.used.classify(text)
         verdict = rules.classify(text.kind, text.message, text.stack)
         return Guess(verdict.category, verdict.severity, verdict.confidence, verdict.rule)
 
 
-async def start(runtime: Runtime, opened: Callable[[], Model] = load) -> Drain:
+async def start(runtime: Runtime, opened: Opened = load) -> Drain:
     """Serves `classifier.classify` with the model that comes with the package; with the rules where it is refused."""
+    pair = Pair()
     try:
-        classifier = Classifier(opened())
-        runtime.readiness.set("model", True, classifier.name)
+        pair.used, pair.used_name = opened(None), PACKAGED
+        runtime.readiness.set("model", True, pair.used.name)
     except ModelRefused as refused:
         # Worse answers are better than none: every incident would be `unknown`.
         log.error("%s; the rules answer alone", refused)
-        classifier = Classifier(None)
         runtime.readiness.set("model", True, f"refused, the rules answer: {'; '.join(refused.problems)}")
+    classifier = Classifier(pair)
 
     async def answer(request: Classify, _: Span) -> Classification:
         return classifier.classify(request)
 
     async def drain() -> None:
         """Requests are answered one by one, so that none is under way."""
-        classifier.swap(None)
+        pair.close()
 
+    store = ModelStore(runtime.settings.data_dir / "models", SERVICE)
+    runtime.spawn(Life(store, pair, opened, runtime.now).follow(), "models")
     await runtime.serve("classify", runtime.subjects.classify, Classify, answer)
     return drain
 

@@ -18,11 +18,13 @@ from mendbus.cli import (
     doctor,
     export,
     inject,
+    models,
     pipeline,
     profile,
     score,
     supervise,
     trace,
+    train,
     up,
 )
 from mendbus.contracts.errors import MendbusError, SettingsError
@@ -80,7 +82,7 @@ def build() -> typer.Typer:
     app.command()(profile.profile)
     for command in (control.pause, control.resume, control.approve, control.close, control.replay):
         app.command()(command)
-    for group in (dead, audit, export, score):
+    for group in (dead, audit, export, models, train, score):
         app.add_typer(group.build(), name=group.__name__.rpartition(".")[2])
     for command in (doctor.doctor, decode.decode, conformance.conformance):
         app.command()(command)

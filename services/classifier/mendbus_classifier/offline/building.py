@@ -3,7 +3,9 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,7 +54,7 @@ class HeldOut:
 
 
 def held_out(
-    sources: Sequence[Source], how: Recipe, vectors: Mapping[int, Floats] | None, progress: Progress
+    sources: Sequence[Source], how: Recipe, vectors: Mapping[int, Floats] | None, progress: Progress, workers: int
 ) -> HeldOut:
     """Cross-validation by group over the judged samples; all else is always in the training part."""
     samples = [sample for source in sources for sample in source.samples]
@@ -62,22 +64,38 @@ def held_out(
     category, severity = np.zeros((len(samples), len(CATEGORIES))), np.zeros((len(samples), len(SEVERITIES)))
     # What the rules say does not depend on the split, but for the phrases that only one text holds.
     read = training.readings(samples, tuned)
-    for fold in range(FOLDS):
-        progress(f"fold {fold + 1} of {FOLDS}")
-        inside = [i for i, p in enumerate(part) if p != fold]
-        outside = [i for i, p in enumerate(part) if p == fold]
-        if not outside:
-            continue
-        fitted = training.train([samples[i] for i in inside], [read[i] for i in inside], how, vectors)
-        tokens = training.packed(fitted.rows)
-        rows = training.matrix([samples[i] for i in outside], [read[i] for i in outside], tokens)
-        for into, text in ((category, fitted.category), (severity, fitted.severity)):
-            booster = Booster(text, "held out", len(features.NAMES))
-            for i, row in zip(outside, rows, strict=True):
-                into[i] = booster.predict(row.tolist())
-            booster.close()
+    progress(f"{FOLDS} folds over {len(samples)} samples")
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        folds = [
+            pool.submit(_fold, samples, read, [i for i, p in enumerate(part) if p == fold], how, vectors)
+            for fold in range(FOLDS)
+        ]
+        for done in folds:
+            outside, found = done.result()
+            progress(f"a fold of {len(outside)} samples is done")
+            category[outside], severity[outside] = found
     kept = [i for i, p in enumerate(part) if p >= 0]
     return HeldOut([samples[i] for i in kept], category[kept], severity[kept])
+
+
+def _fold(
+    samples: Sequence[Sample],
+    read: Sequence[rules.Reading],
+    outside: Sequence[int],
+    how: Recipe,
+    vectors: Mapping[int, Floats] | None,
+) -> tuple[list[int], tuple[Floats, Floats]]:
+    """Odds of the samples outside, by a model that was fitted on all others."""
+    inside = sorted(set(range(len(samples))) - set(outside))
+    fitted = training.train([samples[i] for i in inside], [read[i] for i in inside], how, vectors)
+    tokens = training.packed(fitted.rows)
+    rows = training.matrix([samples[i] for i in outside], [read[i] for i in outside], tokens)
+    odds: list[Floats] = []
+    for text in (fitted.category, fitted.severity):
+        booster = Booster(text, "held out", len(features.NAMES))
+        odds.append(np.array([booster.predict(row) for row in rows.tolist()]))
+        booster.close()
+    return list(outside), (odds[0], odds[1])
 
 
 def thresholds(found: HeldOut) -> dict[str, float]:
@@ -136,9 +154,13 @@ def build(
     how: Recipe,
     vectors: Mapping[int, Floats] | None = None,
     progress: Progress = lambda _: None,
+    workers: int = 1,
 ) -> models.Card:
-    """Trains a model and writes its folder; its figures come from cross-validation over the judged sources."""
-    found = held_out(sources, how, vectors, progress)
+    """Trains a model and writes its folder; its figures come from cross-validation over the judged sources.
+
+    `workers`: processes that fit folds at the same time.
+    """
+    found = held_out(sources, how, vectors, progress, workers)
     chosen = thresholds(found)
     figures = scoring.score(found.samples, answers(found, chosen))
     progress("all samples")
@@ -150,8 +172,8 @@ def build(
         model.CATEGORY: fitted.category.encode(),
         model.SEVERITY: fitted.severity.encode(),
     }
-    # Golden texts are this project's own: no text of a source that is only fitted on may be shipped.
-    shown = [sample for source in sources if not source.judged for sample in source.samples]
+    # No text of a source that others are judged by may be shipped, where there is any other.
+    shown = [sample for source in sources if not source.judged for sample in source.samples] or samples
     files[model.GOLDEN] = golden(files, [shown[i * len(shown) // _GOLDEN] for i in range(_GOLDEN)])
     card = models.Card(
         name=name,

@@ -31,7 +31,7 @@ class Fit:
 
     penalty: float = 0.03
     vectors: float = 1.0
-    steps: int = 60
+    steps: int = 40
 
 
 def tokens_of(sample: Sample) -> set[int]:

@@ -17,7 +17,7 @@ from mendbus_classifier.offline.samples import Sample
 
 Floats = NDArray[np.float64]
 
-INNER_FOLDS: Final = 5
+INNER_FOLDS: Final = 3
 _SEED: Final = 20
 
 
