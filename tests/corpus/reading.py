@@ -2,6 +2,7 @@
 
 import json
 import lzma
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,16 @@ from tests.corpus.recording import Record
 
 from mendbus_classifier.offline.samples import Sample
 
+RUN: Final = 8
+"""Texts that share so many words in a row count as taken from one another."""
+_WORD: Final = re.compile(r"\w+")
 HARVEST: Final = Path(__file__).parent / "harvest.jsonl.xz"
+
+
+def runs(text: str) -> set[tuple[str, ...]]:
+    """All runs of `RUN` words of a text, in lower case."""
+    words = [word.lower() for word in _WORD.findall(text)]
+    return {tuple(words[i : i + RUN]) for i in range(len(words) - RUN + 1)}
 
 
 def pack(records: Iterable[Record]) -> bytes:

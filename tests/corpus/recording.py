@@ -1,5 +1,6 @@
 """What a provoked failure leaves behind: its text as the software printed it, the label of what provoked it."""
 
+import os
 import re
 import subprocess
 import traceback
@@ -11,7 +12,14 @@ from typing import Any, Final
 DEADLINE_SECONDS: Final = 60.0
 _MOST_CHARS: Final = 700
 _STACK_LINES: Final = 5
-_PLACES: Final = re.compile(r"/tmp/[\w./-]*?(?=/|\b)")
+_NOISE: Final = re.compile(
+    r"\x1b\[[0-9;]*m|^\[eval\]:\d+\n|^.*require\('fs'\).*\n?|^==\d+== (?:Memcheck|Copyright|Using|Command:).*\n?",
+    re.MULTILINE,
+)
+"""Colours, the source that a runtime shows before it says what is wrong, and banners."""
+_LIBRARY: Final = f"{Path(os.__file__).parent}"
+_HERE: Final = str(Path(__file__).parents[2])
+_PLACES: Final = re.compile(r"/tmp/app\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,8 @@ def called(what: Provocation, action: Callable[[], object]) -> Iterator[Record]:
 
 def of_exception(what: Provocation, error: BaseException) -> Record:
     """An exception with its causes and the tail of its stack."""
-    lines = [f"{frame.filename} in {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f"{frame.filename} in {frame.name}" for frame in frames if not frame.filename.startswith(_HERE)]
     message = str(error)
     cause = error.__cause__ or error.__context__
     if cause is not None:
@@ -112,5 +121,6 @@ def _record(what: Provocation, kind: str, message: str, stack: Sequence[str]) ->
 
 def _tidy(text: str) -> str:
     """Without the places of this machine, and no longer than a message is."""
-    text = _PLACES.sub("/srv/app", text.replace(str(Path.home()), "/home/user"))
+    text = _NOISE.sub("", text).replace(_LIBRARY, "/usr/lib/python3").replace(_HERE, "/srv/app")
+    text = _PLACES.sub("/srv/app", text.replace(str(Path.home()), "/home/user")).strip()
     return text if len(text) <= _MOST_CHARS else f"{text[:_MOST_CHARS]}..."

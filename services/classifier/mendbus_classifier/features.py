@@ -43,6 +43,8 @@ NAMES: Final = (
     "rules.best",
     "rules.rival",
     *(f"rules.{label}" for label in SEVERITIES),
+    "rules.verdict_rank",
+    "rules.confidence",
     *(f"tokens.{label}" for label in LABELS),
     *(f"shape.{name}" for name in _SHAPE),
     *(f"hint.{label}" for label in LABELS),
@@ -53,6 +55,7 @@ NAMES: Final = (
 KNOWN: Final = NAMES.index("shape.known_words")
 """Where in a row it stands how many tokens the table knew."""
 
+_RANK: Final = {label: float(number) for number, label in enumerate(SEVERITIES)}
 _NO_HINT: Final = [0.0] * len(LABELS)
 
 
@@ -81,6 +84,8 @@ def row(text: Text, reading: rules.Reading, table: TokenTable) -> list[float]:
         best,
         best - rival,
         *(reading.severities.get(label, 0.0) for label in SEVERITIES),
+        _RANK[reading.verdict.severity],
+        reading.verdict.confidence,
         *(value / norm for value in sums[1:]),
         message.count("\n"),
         message.count(" "),
