@@ -13,7 +13,8 @@ DEADLINE_SECONDS: Final = 60.0
 _MOST_CHARS: Final = 700
 _STACK_LINES: Final = 5
 _NOISE: Final = re.compile(
-    r"\x1b\[[0-9;]*m|^\[eval\]:\d+\n|^.*require\('fs'\).*\n?|^==\d+== (?:Memcheck|Copyright|Using|Command:).*\n?",
+    r"\x1b\[[0-9;]*m|^\[eval\]:\d+\n|^.*require\('fs'\).*\n?|^==\d+== (?:Memcheck|Copyright|Using|Command:).*\n?"
+    r"|^npm warn Unknown user config.*\n?|^npm error A complete log.*\n?",
     re.MULTILINE,
 )
 """Colours, the source that a runtime shows before it says what is wrong, and banners."""

@@ -20,7 +20,7 @@ from mendbus_classifier.offline.training import Recipe
 
 LABELLED_WEIGHT = 2.0
 WRITTEN_WEIGHT = 1.0
-HARVESTED_WEIGHT = 0.2
+HARVESTED_WEIGHT = 0.3
 """How much a text of each source counts: harvested ones are many and alike."""
 
 

@@ -34,10 +34,14 @@ def errors(
     Each line needs message, category and severity; exception_type, stack, alt_category, group and weight where known.
     Texts of one group are never on both sides of a measurement. `mendbus models add DIR` puts the model in trial.
     """
-    card = offline("classifier").train(files, output, name, workers, lambda text: typer.echo(text, err=True))
+    card = offline("classifier").train(files, output, name, workers, _tell)
     if as_json:
         document(card.model_dump(mode="json", exclude={"features", "files"}))
         return
     say(f"{card.name}: {card.samples} samples, in {output}")
     for figure, value in card.figures.items():
         say(f"  {figure.replace('_', ' '):26} {100 * value:5.1f} %")
+
+
+def _tell(text: str) -> None:
+    typer.echo(text, err=True)

@@ -19,8 +19,6 @@ Floats = NDArray[np.float64]
 
 INNER_FOLDS: Final = 3
 _SEED: Final = 20
-import os
-SEVPOW=float(os.environ.get('SEVPOW','1'))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,5 +142,5 @@ def train(
     return Trained(
         rows=linear.fit(samples, bags, how.regression, vectors),
         category=trees(rows, categories, weight, len(CATEGORIES), how.category_rounds, how),
-        severity=trees(rows, severities, [w**SEVPOW for w in weight], len(SEVERITIES), how.severity_rounds, how),
+        severity=trees(rows, severities, weight, len(SEVERITIES), how.severity_rounds, how),
     )
