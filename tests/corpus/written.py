@@ -40,7 +40,7 @@ _WRAPPERS: Final = {
     "fatal": (
         "panic: %s\n\ngoroutine 1 [running]:|%s\nAborted (core dumped)|Uncaught exception, exiting: %s|"
         "thread 'main' panicked at '%s', src/{f}.rs:{n}:{n}|Fatal error: %s\nProcess exited with signal 6|"
-        "terminate called after throwing an instance of 'std::runtime_error'\n  what():  %s|FATAL EXCEPTION: main\n%s|"
+        "libc++abi: terminating due to uncaught exception: %s|FATAL EXCEPTION: main\n%s|"
         "The application crashed: %s|Unhandled exception. %s\n   at {c}.Main()|*** Terminating app due to uncaught exception: %s|"
         "Kernel panic - not syncing: %s|[{svc}] terminated by signal 9: %s|Process {n} died: %s"
     ),

@@ -26,7 +26,7 @@ FILES: Final = (CATEGORY, GOLDEN, SEVERITY, TABLE)
 
 TOLERANCE: Final = 1e-6
 """How far a golden prediction may be off; other processors round otherwise."""
-LEAST_TOKENS: Final = 2
+LEAST_TOKENS: Final = 4
 """A text with fewer known tokens, of which no rule knows anything, is `unknown`."""
 
 

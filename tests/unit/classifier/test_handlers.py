@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support import ask, memory_runtime
 
@@ -78,6 +78,7 @@ def test_causes_and_frames_are_read_too(classifier: Classifier) -> None:
     assert (hinted.hints, hinted.metrics["queue_depth"]) == (frozenset(("memory", "fatal")), 3)
 
 
+@settings(deadline=None)
 @given(
     st.text(max_size=60),
     st.text(max_size=2000),

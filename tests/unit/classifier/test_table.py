@@ -1,7 +1,7 @@
 """Tokens of a text and the table that adds up what they speak for."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mendbus.contracts.errors import ModelRefused
@@ -10,6 +10,7 @@ from mendbus_classifier import table, tokens
 WEIGHTS = st.integers(-32767, 32767)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300), st.text(max_size=300), st.data())
 def test_the_sum_of_a_text_is_the_sum_of_its_known_tokens(kind: str, message: str, data: st.DataObject) -> None:
     """Packed addition of rows that were written and read gives what adding each lane by itself gives."""

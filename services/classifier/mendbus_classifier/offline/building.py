@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -54,7 +54,7 @@ class HeldOut:
 
 
 def held_out(
-    sources: Sequence[Source], how: Recipe, vectors: Mapping[int, Floats] | None, progress: Progress, workers: int
+    sources: Sequence[Source], how: Recipe, vectors: Mapping[int, Floats] | None, progress: Progress, pool: Executor
 ) -> HeldOut:
     """Cross-validation by group over the judged samples; all else is always in the training part."""
     samples = [sample for source in sources for sample in source.samples]
@@ -65,15 +65,14 @@ def held_out(
     # What the rules say does not depend on the split, but for the phrases that only one text holds.
     read = training.readings(samples, tuned)
     progress(f"{FOLDS} folds over {len(samples)} samples")
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        folds = [
-            pool.submit(_fold, samples, read, [i for i, p in enumerate(part) if p == fold], how, vectors)
-            for fold in range(FOLDS)
-        ]
-        for done in folds:
-            outside, found = done.result()
-            progress(f"a fold of {len(outside)} samples is done")
-            category[outside], severity[outside] = found
+    folds = [
+        pool.submit(_fold, samples, read, [i for i, p in enumerate(part) if p == fold], how, vectors)
+        for fold in range(FOLDS)
+    ]
+    for done in folds:
+        outside, found = done.result()
+        progress(f"a fold of {len(outside)} samples is done")
+        category[outside], severity[outside] = found
     kept = [i for i, p in enumerate(part) if p >= 0]
     return HeldOut([samples[i] for i in kept], category[kept], severity[kept])
 
@@ -158,15 +157,17 @@ def build(
 ) -> models.Card:
     """Trains a model and writes its folder; its figures come from cross-validation over the judged sources.
 
-    `workers`: processes that fit folds at the same time.
+    `workers`: processes that fit at the same time.
     """
-    found = held_out(sources, how, vectors, progress, workers)
-    chosen = thresholds(found)
-    figures = scoring.score(found.samples, answers(found, chosen))
-    progress("all samples")
     samples = [sample for source in sources for sample in source.samples]
     read = training.readings(samples, [source.tuned for source in sources for _ in source.samples])
-    fitted = training.train(samples, read, how, vectors)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        whole = pool.submit(training.train, samples, read, how, vectors)
+        found = held_out(sources, how, vectors, progress, pool)
+        progress("all samples")
+        fitted = whole.result()
+    chosen = thresholds(found)
+    figures = scoring.score(found.samples, answers(found, chosen))
     files = {
         model.TABLE: table.write(fitted.rows.items(), LANES),
         model.CATEGORY: fitted.category.encode(),
