@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,9 @@ from .patterns import (
     STRONG,
     Rule,
 )
+
+VERSION: Final = 2
+"""Goes into every model card: a model learned how far to trust these rules, and no others."""
 
 UNKNOWN: Final = "unknown"
 # Equal evidence goes to the kind that more often lies beneath the others.
@@ -62,8 +66,10 @@ _PRECISION: Final = (
 _WORD: Final = re.compile(r"\w+")
 _NAME_ENDINGS: Final = ("exception", "error", "fault", "warning")
 
-# For each word the phrases filed under it: the phrase, what else must occur ("" for nothing), its rule's number.
-_Index = dict[str, tuple[tuple[str, str, int], ...]]
+Phrase = tuple[str, str, int]
+"""A phrase, what else must occur ("" for nothing), its rule's number."""
+_Index = dict[str, tuple[Phrase, ...]]
+"""For each word the phrases filed under it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +109,22 @@ def _words(text: str) -> set[str]:
     return set(_WORD.findall(text))
 
 
-def _count(index: _Index, text: str, words: set[str]) -> dict[int, int]:
+def _found(index: _Index, text: str, words: set[str]) -> list[Phrase]:
+    """All phrases of an index that occur in the text."""
+    return [
+        entry
+        for word in words & index.keys()
+        for entry in index[word]
+        if (entry[0] == word or entry[0] in text) and (not entry[1] or entry[1] in text)
+    ]
+
+
+def _count(index: _Index, text: str, words: set[str], but: Collection[Phrase]) -> dict[int, int]:
     """How many phrases of each rule occur in the text."""
     counts: dict[int, int] = {}
-    for word in words & index.keys():
-        for phrase, also, number in index[word]:
-            if (phrase == word or phrase in text) and (not also or also in text):
-                counts[number] = counts.get(number, 0) + 1
+    for phrase in _found(index, text, words):
+        if not but or phrase not in but:
+            counts[phrase[2]] = counts.get(phrase[2], 0) + 1
     return counts
 
 
@@ -141,9 +156,9 @@ class _Scores:
                         self.add(shape.label, shape.name, shape.weight)
                     break
 
-    def read(self, text: str, words: set[str], factor: float) -> None:
+    def read(self, text: str, words: set[str], factor: float, but: Collection[Phrase]) -> None:
         # Sets have no order of their own, and sums of floats depend on it.
-        for number, count in sorted(_count(_CATEGORY_INDEX, text, words).items()):
+        for number, count in sorted(_count(_CATEGORY_INDEX, text, words, but).items()):
             rule = CATEGORY_RULES[number]
             bonus = REPEAT_BONUS if rule.weight > HINT else TOPIC_BONUS
             self.add(rule.label, rule.name, rule.weight * factor * (1.0 + bonus * min(count - 1, MOST_REPEATS)))
@@ -156,26 +171,32 @@ class _Scores:
                     break
 
 
-def _weigh(text: str, words: set[str], stack: str) -> _Scores:
+def _weigh(text: str, words: set[str], stack: str, but: Collection[Phrase]) -> _Scores:
     scores = _Scores()
-    scores.read(text, words, 1.0)
+    scores.read(text, words, 1.0, but)
     # Positions and codes in stack frames are those of innocent code.
     scores.read_shapes(text)
     cause = _root_cause(text)
     if cause:
-        scores.read(cause, _words(cause), ROOT_CAUSE_FACTOR - 1.0)
+        scores.read(cause, _words(cause), ROOT_CAUSE_FACTOR - 1.0, but)
     if stack:
         frames = _prepare(stack)
-        scores.read(frames, _words(frames), STACK_FACTOR)
+        scores.read(frames, _words(frames), STACK_FACTOR, but)
     return scores
 
 
-def _severity(text: str, words: set[str], category: str) -> str:
-    scores = dict(SEVERITY_LEANING[category])
-    for number in _count(_SEVERITY_INDEX, text, words):
+def _loudness(text: str, words: set[str], but: Collection[Phrase]) -> dict[str, float]:
+    """What speaks for each severity, whatever the category is."""
+    found: dict[str, float] = {}
+    for number in sorted(_count(_SEVERITY_INDEX, text, words, but)):
         rule = SEVERITY_RULES[number]
-        scores[rule.label] = scores.get(rule.label, 0.0) + rule.weight
-    return max(SEVERITIES, key=lambda severity: scores.get(severity, 0.0))
+        found[rule.label] = found.get(rule.label, 0.0) + rule.weight
+    return found
+
+
+def _severity(loudness: dict[str, float], category: str) -> str:
+    leaning = SEVERITY_LEANING[category]
+    return max(SEVERITIES, key=lambda severity: leaning.get(severity, 0.0) + loudness.get(severity, 0.0))
 
 
 def _confidence(weight: float, share: float) -> float:
@@ -183,21 +204,49 @@ def _confidence(weight: float, share: float) -> float:
     return next(value for least, value in zip(_SHARES, row, strict=True) if share >= least)
 
 
-def evidence(exception_type: str, message: str, stack: str = "") -> dict[str, float]:
-    """Sum the weight of what speaks for each category; categories nothing speaks for are left out."""
-    text = _prepare(f"{exception_type}\n{message}")
-    return _weigh(text, _words(text), stack).total
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All that the rules found in a text: weight per category, weight per severity, and the verdict they come to."""
+
+    categories: dict[str, float]
+    severities: dict[str, float]
+    verdict: Verdict
 
 
-def classify(exception_type: str, message: str, stack: str = "") -> Verdict:
-    """Weighs the evidence of an error text; what it finds too little of stays `unknown`."""
+def read(exception_type: str, message: str, stack: str = "", but: Collection[Phrase] = ()) -> Reading:
+    """Weighs the evidence of an error text but for some phrases; what it finds too little of stays `unknown`."""
     text = _prepare(f"{exception_type}\n{message}")
     words = _words(text)
-    scores = _weigh(text, words, stack)
+    scores = _weigh(text, words, stack, but)
+    loudness = _loudness(text, words, but)
     category = max(CATEGORIES, key=lambda name: scores.total.get(name, 0.0))
     score = scores.total.get(category, 0.0)
     if score < MIN_SCORE:
-        return Verdict(UNKNOWN, _severity(text, words, UNKNOWN), 0.0, "none")
-    weight, rule = scores.best[category]
-    rivals = max([value for name, value in scores.total.items() if name != category], default=0.0)
-    return Verdict(category, _severity(text, words, category), _confidence(weight, score / (score + rivals)), rule)
+        verdict = Verdict(UNKNOWN, _severity(loudness, UNKNOWN), 0.0, "none")
+    else:
+        weight, rule = scores.best[category]
+        rivals = max([value for name, value in scores.total.items() if name != category], default=0.0)
+        confidence = _confidence(weight, score / (score + rivals))
+        verdict = Verdict(category, _severity(loudness, category), confidence, rule)
+    return Reading(scores.total, loudness, verdict)
+
+
+def phrases(exception_type: str, message: str, stack: str = "") -> set[Phrase]:
+    """Return all phrases that occur in an error text."""
+    found: set[Phrase] = set()
+    for text in (_prepare(f"{exception_type}\n{message}"), _prepare(stack)):
+        words = _words(text)
+        found.update(_found(_CATEGORY_INDEX, text, words))
+        found.update(_found(_SEVERITY_INDEX, text, words))
+    return found
+
+
+def evidence(exception_type: str, message: str, stack: str = "") -> dict[str, float]:
+    """Sum the weight of what speaks for each category; categories nothing speaks for are left out."""
+    text = _prepare(f"{exception_type}\n{message}")
+    return _weigh(text, _words(text), stack, ()).total
+
+
+def classify(exception_type: str, message: str, stack: str = "") -> Verdict:
+    """Return what the rules alone come to."""
+    return read(exception_type, message, stack).verdict

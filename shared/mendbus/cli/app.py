@@ -21,11 +21,14 @@ from mendbus.cli import (
     export,
     health,
     inject,
+    models,
     notes,
     pipeline,
     profile,
+    score,
     supervise,
     trace,
+    train,
     up,
 )
 from mendbus.contracts.errors import MendbusError, SettingsError
@@ -84,7 +87,7 @@ def build() -> typer.Typer:
     app.command()(profile.profile)
     for command in (control.pause, control.resume, control.approve, control.close, control.replay):
         app.command()(command)
-    for group in (alerts, dead, audit, export):
+    for group in (alerts, dead, audit, export, models, train, score):
         app.add_typer(group.build(), name=group.__name__.rpartition(".")[2])
     for command in (doctor.doctor, decode.decode, conformance.conformance):
         app.command()(command)

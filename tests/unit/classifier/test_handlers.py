@@ -1,17 +1,23 @@
 """The classifier service: the agent's own words win, the rules decide otherwise, and no text makes it fail."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support import ask, memory_runtime
 
 from mendbus import codec
 from mendbus.bus.memory import MemoryServer
 from mendbus.contracts.asks import Classification, Classify
-from mendbus.contracts.errors import ServiceFailed
+from mendbus.contracts.errors import ModelRefused, ServiceFailed
 from mendbus.contracts.vocabulary import CATEGORIES, SEVERITIES
 from mendbus_classifier import build
-from mendbus_classifier.handlers import classify, texts
+from mendbus_classifier.handlers import RULES, Classifier, start, text_of, texts
+from mendbus_classifier.life import Pair
+from mendbus_classifier.model import Model, load
 
 
 def question(message: str = "connection refused", **error: object) -> Classify:
@@ -20,41 +26,59 @@ def question(message: str = "connection refused", **error: object) -> Classify:
     return Classify.model_validate({"error": {**known, **error}, "fingerprint": "v1:0"})
 
 
-def test_the_rules_decide_where_the_agent_says_nothing() -> None:
+@pytest.fixture(scope="module")
+def learned() -> Iterator[Classifier]:
+    pair = Pair(used=load())
+    yield Classifier(pair)
+    pair.close()
+
+
+@pytest.fixture(params=["model", "rules"])
+def classifier(request: pytest.FixtureRequest, learned: Classifier) -> Classifier:
+    return learned if request.param == "model" else Classifier(Pair())
+
+
+def test_the_text_decides_where_the_agent_says_nothing(classifier: Classifier) -> None:
     """A known text gets its category, a confidence below certainty, and the rule that spoke."""
-    found = classify(question())
-    assert (found.category, found.model, found.rule) == ("network", "rules-v1", "connection refused")
+    found = classifier.classify(question())
+    assert (found.category, found.model, found.rule) == ("network", classifier.name, "connection refused")
     assert 0.0 < found.confidence <= 1.0
 
 
-def test_the_agents_own_words_win() -> None:
+def test_the_agents_own_words_win(classifier: Classifier) -> None:
     """Category and severity of the agent stand whatever the text says; each alone, too."""
-    both = classify(question(category="security", severity="warning"))
+    both = classifier.classify(question(category="security", severity="warning"))
     assert (both.category, both.severity, both.confidence, both.model) == ("security", "warning", 1.0, "agent")
-    severity_only = classify(question(severity="fatal"))
-    assert (severity_only.category, severity_only.severity, severity_only.model) == ("network", "fatal", "rules-v1")
+    severity_only = classifier.classify(question(severity="fatal"))
+    assert (severity_only.category, severity_only.severity) == ("network", "fatal")
+    assert severity_only.model == classifier.name
 
 
-def test_an_agent_that_says_unknown_says_nothing() -> None:
-    """The category `unknown` leaves the rules to decide."""
-    assert classify(question(category="unknown")) == classify(question())
+def test_an_agent_that_says_unknown_says_nothing(classifier: Classifier) -> None:
+    """The category `unknown` leaves the text to decide."""
+    found = classifier.classify(question(category="unknown"))
+    assert (found.category, found.model) == ("network", classifier.name)
 
 
-def test_too_little_evidence_is_unknown() -> None:
+def test_too_little_evidence_is_unknown(classifier: Classifier) -> None:
     """A text without evidence is `unknown` with confidence 0, never a guess."""
-    found = classify(question("xyzzy"))
+    found = classifier.classify(question("xyzzyq"))
     assert (found.category, found.confidence) == ("unknown", 0.0)
 
 
-def test_causes_and_frames_are_read_too() -> None:
+def test_causes_and_frames_are_read_too(classifier: Classifier) -> None:
     """What an error was caused by decides when its own message says nothing."""
-    exception = {"type": "E", "message": "xyzzy", "causes": [{"type": "OSError", "message": "no space left on device"}]}
-    found = classify(question(exception=exception))
+    cause = {"type": "OSError", "message": "no space left on device"}
+    exception = {"type": "E", "message": "xyzzyq", "causes": [cause]}
+    found = classifier.classify(question(exception=exception))
     assert found.category == "storage"
     request = question(exception={"type": "E", "message": "m", "frames": [{"file": "a.py", "function": "f"}]})
     assert texts(request.error.exception) == ("m", "a.py in f")
+    hinted = text_of(question(category="memory", severity="fatal", metrics={"queue_depth": 3}).error)
+    assert (hinted.hints, hinted.metrics["queue_depth"]) == (frozenset(("memory", "fatal")), 3)
 
 
+@settings(deadline=None)
 @given(
     st.text(max_size=60),
     st.text(max_size=2000),
@@ -63,11 +87,11 @@ def test_causes_and_frames_are_read_too() -> None:
     st.sampled_from(SEVERITIES) | st.none(),
 )
 def test_no_text_makes_it_fail(
-    kind: str, message: str, stack: str | None, category: str | None, severity: str | None
+    learned: Classifier, kind: str, message: str, stack: str | None, category: str | None, severity: str | None
 ) -> None:
     """Any text has a classification, which the wire takes."""
     exception = {"type": kind, "message": message, "stacktrace": stack}
-    found = classify(question(exception=exception, category=category, severity=severity))
+    found = learned.classify(question(exception=exception, category=category, severity=severity))
     assert codec.decode(Classification, codec.encode(found)) == found
 
 
@@ -84,3 +108,16 @@ async def test_it_answers_on_the_bus_and_refuses_what_is_no_question() -> None:
         dead = await bus.last(subjects.stream("DEAD"), subjects.dead("classifier"))
         assert dead is not None
         assert dead.body == b"\xc1"
+
+
+async def test_a_refused_model_leaves_it_to_the_rules() -> None:
+    """The service is ready and says why its answers come from the rules."""
+
+    def refuse(_: Path | None) -> Model:
+        raise ModelRefused("errors-9", ["made for other features"])
+
+    service = replace(build(), start=lambda runtime: start(runtime, refuse))
+    async with memory_runtime(service) as runtime:
+        found = await ask(runtime.bus, runtime.subjects.classify, question(), Classification)
+        assert (found.category, found.model) == ("network", RULES)
+        assert "made for other features" in runtime.readiness.report()["conditions"]["model"]["detail"]

@@ -1,0 +1,128 @@
+"""The token weights: two softmax regressions over the tokens of a text, scaled by rarity and set to length one."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mendbus_classifier import table
+from mendbus_classifier.features import CATEGORIES, LANES, RARITY_SCALE, SCALE, SEVERITIES
+from mendbus_classifier.offline.samples import Sample
+
+Floats = NDArray[np.float64]
+
+# Without types of their own.
+_optimize = cast("Any", import_module("scipy.optimize"))
+_sparse = cast("Any", import_module("scipy.sparse"))
+
+LEAST_TEXTS: Final = 2
+"""Texts that must hold a token before it gets a weight."""
+_MOST: Final = 32767
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How the regressions are fitted: strength of the penalty, of the vectors, and at most so many steps."""
+
+    penalty: float = 0.03
+    vectors: float = 1.0
+    steps: int = 40
+
+
+def tokens_of(sample: Sample) -> set[int]:
+    """The distinct tokens of a sample, as the table reads them."""
+    return table.TokenTable.tokens(sample.kind, sample.message, sample.stack)
+
+
+def fit(
+    samples: Sequence[Sample], bags: Sequence[set[int]], how: Fit, vectors: Mapping[int, Floats] | None = None
+) -> dict[int, list[int]]:
+    """Rows of the token table. `bags`: the tokens of each sample; `vectors`: what is known of tokens beforehand."""
+    groups: dict[int, set[str]] = {}
+    for sample, bag in zip(samples, bags, strict=True):
+        for token in bag:
+            groups.setdefault(token, set()).add(sample.group)
+    seen = sorted(token for token, where in groups.items() if len(where) >= LEAST_TEXTS)
+    prior = sorted(token for token in vectors or {} if len(groups.get(token, ())) < LEAST_TEXTS)
+    known = [*seen, *prior]
+    column = {token: number for number, token in enumerate(known)}
+    counts: Counter[int] = Counter(token for bag in bags for token in bag if token in column)
+    rarity = np.array([math.log((1 + len(bags)) / (1 + counts[token])) + 1.0 for token in known])
+    matrix = design(bags, column, rarity)
+    meaning = None
+    if vectors:
+        width = len(next(iter(vectors.values())))
+        meaning = np.array([vectors.get(token, np.zeros(width)) for token in known]) * how.vectors
+    weight = np.array([sample.weight for sample in samples])
+    lanes = [
+        _softmax(matrix, meaning, np.array([names.index(label) for label in labels]), weight, len(names), how)
+        for names, labels in (
+            (CATEGORIES, [sample.category for sample in samples]),
+            (SEVERITIES, [sample.severity for sample in samples]),
+        )
+    ]
+    both = np.hstack(lanes) * rarity[:, None]
+    whole = np.clip(np.rint(both * SCALE), -_MOST, _MOST).astype(int)
+    squares = np.clip(np.rint(rarity**2 * RARITY_SCALE), 1, _MOST).astype(int)
+    rows = {token: [int(squares[i]), *map(int, whole[i])] for i, token in enumerate(known)}
+    if any(len(row) != LANES for row in rows.values()):
+        raise AssertionError("lanes")
+    return rows
+
+
+def design(bags: Sequence[set[int]], column: Mapping[int, int], rarity: Floats) -> Any:
+    """The sparse matrix of the samples' tokens, each row of length one."""
+    starts, columns = [0], list[int]()
+    for bag in bags:
+        columns += sorted(column[token] for token in bag if token in column)
+        starts.append(len(columns))
+    data = rarity[columns]
+    matrix = _sparse.csr_matrix((data, columns, starts), shape=(len(bags), len(rarity)))
+    norm = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
+    return _sparse.diags(1.0 / np.maximum(norm, 1e-9)) @ matrix
+
+
+def _softmax(
+    matrix: Any, meaning: Floats | None, labels: NDArray[np.int64], weight: Floats, classes: int, how: Fit
+) -> Floats:
+    """Weights per token and class, without an intercept: what follows balances the classes itself."""
+    rows, columns = cast("tuple[int, int]", matrix.shape)
+    width = 0 if meaning is None else meaning.shape[1]
+    dense = None if meaning is None else matrix @ meaning
+    target = np.zeros((rows, classes))
+    target[np.arange(rows), labels] = 1.0
+    total = weight.sum()
+    transposed = matrix.T.tocsr()
+
+    def cost(flat: Floats) -> tuple[float, Floats]:
+        own = flat[: columns * classes].reshape(columns, classes)
+        shared = flat[columns * classes : (columns + width) * classes].reshape(width, classes)
+        bias = flat[(columns + width) * classes :]
+        score = matrix @ own + bias
+        if dense is not None:
+            score = score + dense @ shared
+        score -= score.max(axis=1, keepdims=True)
+        odds = np.exp(score)
+        odds /= odds.sum(axis=1, keepdims=True)
+        loss = -(weight * np.log(odds[np.arange(rows), labels] + 1e-12)).sum() / total
+        error = (odds - target) * (weight / total)[:, None]
+        strength = how.penalty / 100.0
+        gradient = [transposed @ error + strength * own]
+        if dense is not None:
+            gradient.append(dense.T @ error + strength * shared)
+        flatly = np.concatenate([*(part.ravel() for part in gradient), error.sum(axis=0)])
+        return loss + 0.5 * strength * float((own**2).sum() + (shared**2).sum()), flatly
+
+    start = np.zeros((columns + width + 1) * classes)
+    found = _optimize.minimize(cost, start, jac=True, method="L-BFGS-B", options={"maxiter": how.steps})
+    own = cast("Floats", found.x)[: columns * classes].reshape(columns, classes)
+    if meaning is not None:
+        own = own + meaning @ cast("Floats", found.x)[columns * classes : (columns + width) * classes].reshape(
+            width, classes
+        )
+    return own - own.mean(axis=1, keepdims=True)

@@ -1,0 +1,91 @@
+"""`mendbus score`, `mendbus models` and `mendbus train`: what they print and refuse."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.unit.shared.test_modelstore import made
+from typer.testing import CliRunner
+
+from mendbus.cli import app
+
+KEYS = {
+    "strict",
+    "lenient",
+    "severity",
+    "severity_within_one",
+    "macro_f1",
+    "per_class",
+    "confusion",
+    "ece",
+    "coverage_at_95_precision",
+}
+
+
+@pytest.fixture
+def runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
+    monkeypatch.setenv("MENDBUS_DATA_DIR", str(tmp_path / "data"))
+    return CliRunner()
+
+
+def labelled(path: Path) -> Path:
+    rows = [("disk full: no space left on device", "storage"), ("connection refused by peer", "network")]
+    entries = [{"id": str(i), "message": m, "category": c, "severity": "error"} for i, (m, c) in enumerate(rows)]
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    return path
+
+
+def test_a_score_has_every_figure_beside_rules_and_majority(runner: CliRunner, tmp_path: Path) -> None:
+    """As JSON with the promised keys, all fractions; as text with a table."""
+    path = labelled(tmp_path / "e.jsonl")
+    shown = runner.invoke(app.build(), ["score", "errors", str(path), "--json"])
+    assert shown.exit_code == 0, shown.output
+    found = json.loads(shown.stdout)
+    assert set(found) >= KEYS
+    assert set(found["rules_only"]) >= KEYS
+    assert set(found["majority"]) >= KEYS
+    assert found["strict"] == found["lenient"] == 1.0
+    assert found["majority"]["strict"] == 0.5
+    text = runner.invoke(app.build(), ["score", "errors", str(path)])
+    assert "rules only" in text.stdout
+
+
+def test_a_file_that_is_not_there_is_one_sentence(runner: CliRunner, tmp_path: Path) -> None:
+    """No trace, exit status 1."""
+    shown = runner.invoke(app.build(), ["score", "errors", str(tmp_path / "none")])
+    assert shown.exit_code == 1
+    assert "cannot read" in shown.output
+
+
+def test_models_are_listed_tried_promoted_and_rolled_back(runner: CliRunner, tmp_path: Path) -> None:
+    """The packaged model is always there; each change shows in the list."""
+
+    def listed() -> dict[str, str]:
+        shown = runner.invoke(app.build(), ["models", "list", "--json"])
+        assert shown.exit_code == 0, shown.output
+        return {row["name"]: row["is"] for row in json.loads(shown.stdout)["models"]}
+
+    def told(*words: str) -> None:
+        shown = runner.invoke(app.build(), ["models", *words])
+        assert shown.exit_code == 0, shown.output
+
+    assert listed() == {"packaged": "in use"}
+    told("add", str(made(tmp_path, "errors-9")))
+    assert listed() == {"packaged": "in use", "errors-9": "in trial"}
+    told("promote", "errors-9")
+    assert listed() == {"packaged": "in trial", "errors-9": "in use"}
+    told("rollback")
+    assert listed() == {"packaged": "in use", "errors-9": "kept"}
+    told("list")
+    told("compare", "packaged", "errors-9")
+    assert runner.invoke(app.build(), ["models", "promote", "none"]).exit_code == 1
+
+
+def test_too_few_samples_train_nothing(runner: CliRunner, tmp_path: Path) -> None:
+    """A model of two errors would be none."""
+    path = labelled(tmp_path / "e.jsonl")
+    words = ["train", "errors", str(path), "--name", "errors-3", "--output", str(tmp_path / "m")]
+    shown = runner.invoke(app.build(), words)
+    assert shown.exit_code == 1
+    assert "too few" in shown.output
+    assert not (tmp_path / "m").exists()
