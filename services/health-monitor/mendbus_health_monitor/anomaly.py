@@ -29,9 +29,9 @@ def usual(values: Numbers, floor: Numbers) -> Usual:
     """What is usual for each column of values (NaN is missing); a column without any is NaN.
 
     Median and median absolute deviation, as Iglewicz and Hoaglin, "How to Detect and Handle Outliers" (1993), have it;
-    on each side no less than the 5 % tail tells, because much of what machines do is skewed and heavy-tailed (Hubert and
-    Vandervieren 2008 give the reason), and no less than `floor`, the least that matters. Of few values the scale is
-    taken wider.
+    on each side no less than the 5 % tail tells, because much of what machines do is skewed and heavy-tailed (the
+    reason is in Hubert and Vandervieren 2008), and no less than `floor`, the least that matters. Of few values the
+    scale is taken wider.
     """
     count = np.isfinite(values).sum(axis=0)
     ordered = np.sort(values, axis=0)

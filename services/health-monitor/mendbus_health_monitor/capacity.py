@@ -46,7 +46,8 @@ def first_passage(distance: float, drift: float, unsure: float, wander: float, h
     most = (drift + _SURELY * unsure) * horizon + _SURELY * sqrt(wander * horizon)
     if most < distance:
         # Out of reach within the horizon: the drift alone says when, and the work below is spared.
-        return Forecast(*(_straight(distance, drift + step * unsure) for step in (0.0, _TAIL, -_TAIL)), 0.0)
+        eta, low, high = (_straight(distance, drift + step * unsure) for step in (0.0, _TAIL, -_TAIL))
+        return Forecast(eta, low, high, 0.0)
     wander = max(wander, (1e-6 * distance) ** 2 / horizon)
     times = np.geomspace(horizon / 1000.0, horizon * _FURTHEST, _TIMES)
     reached = np.zeros(_TIMES)

@@ -58,7 +58,7 @@ def shift(values: Numbers, least: int = LEAST_SIDE) -> Shift | None:
     levels = float(np.median(known[:place])), float(np.median(known[place:]))
     residuals = known - np.where(np.arange(n) < place, *levels)
     # Ranks again, so that one outlier does not decide how alike neighbours are.
-    ranked = np.argsort(np.argsort(residuals)) - (n - 1) / 2.0
+    ranked = np.argsort(np.argsort(residuals)).astype(np.float64) - (n - 1) / 2.0
     z = float(standard[place - least]) / sqrt(float(inflation(ranked[:, None])[0]))
     noise = 1.4826 * float(np.median(np.abs(residuals)))
     return Shift(int(rows[place]), z, _largest_of(z, least / n), *levels, noise)

@@ -12,7 +12,7 @@ def at(ordered: Numbers, place: Numbers) -> Numbers:
     place = np.clip(place, 0, most)
     below = place.astype(np.intp)
     above = np.minimum(below + 1, most)
-    columns = np.arange(ordered.shape[1])
+    columns = np.arange(len(most))
     share = place - below
     low = ordered[below, columns]
     return low + share * (ordered[above, columns] - low)

@@ -25,6 +25,7 @@ from mendbus.runtime import Drain, Runtime, store_dead_letter
 from mendbus.telemetry import Span
 from mendbus_health_monitor.agents import Agents
 from mendbus_health_monitor.alerts import Alerts
+from mendbus_health_monitor.signals import Signals
 
 log = logging.getLogger("mendbus")
 
@@ -53,6 +54,7 @@ class Monitor:
         self._subjects = runtime.subjects
         self._agents = Agents(runtime.now)
         self._alerts = Alerts()
+        self._signals = Signals(runtime)
         self._waiting: asyncio.Queue[Alert] = asyncio.Queue(_WAITING_ALERTS)
         self._stored: deque[Alert] = deque(maxlen=_UNSYNCED_ALERTS)
 
@@ -73,6 +75,7 @@ class Monitor:
         await runtime.serve("hello", subjects.everyone("agent.hello"), AgentHello, self._hello, limit=MAX_BODY)
         await runtime.serve("agents", subjects.control("agents"), Control, self._list_agents, limit=MAX_BODY)
         await runtime.serve("alerts", subjects.control("alerts"), Control, self._list_alerts, limit=MAX_BODY)
+        await self._signals.start()
         runtime.spawn(self._look(), "look for silent agents")
         runtime.spawn(self._store_alerts(), "store alerts")
         # From the stream, not as it flies by: what was told while no monitor ran is judged too.

@@ -12,13 +12,17 @@ from mendbus_health_monitor.columns import Numbers
 from mendbus_health_monitor.findings import DESCRIPTORS, shown
 from mendbus_health_monitor.trend import Trend
 
-RESOURCES: Final[Mapping[str, str]] = {
-    "memory_bytes": "raise the memory limit of {agent}, or split its work among more agents; if memory never falls, it leaks",
+RESOURCES: Final = ("memory_bytes", "disk_percent", "queue_depth", DESCRIPTORS)
+"""What of an agent can run out. Limits are the agent's own; of a disk, 100 per cent."""
+SCALE: Final[Mapping[str, str]] = {
+    "memory_bytes": "raise the memory limit of {agent}, or split its work; memory that never falls is leaking",
     "disk_percent": "free or add room on the disk of {agent}",
     "queue_depth": "add agents of the kind {kind} or raise their concurrency: work comes in faster than it is done",
-    DESCRIPTORS: "raise the limit of open descriptors of {agent}; if they never fall, files or sockets are not closed",
+    DESCRIPTORS: "raise the limit of open descriptors of {agent}; if they never fall, files or sockets stay open",
+    "stream_bytes": "raise the size limit of the stream {id}, or find out why so much comes in",
+    "recoveries_per_s": "add cores or machines for the services; the errors that come in cost more than they can do",
 }
-"""What can run out, and what to scale then. Limits are the agent's own; of a disk, 100 per cent."""
+"""What to scale when it does."""
 HORIZON_SPANS: Final = 5.0
 """A forecast looks ahead no further than so many times what was looked back at."""
 CERTAIN: Final = 0.5
@@ -101,7 +105,8 @@ class Resource:
 
 def scale(metric: str, agent: str) -> str:
     """What to scale when a resource of an agent (`kind/id`) or of a kind runs out."""
-    return RESOURCES[metric].format(agent=agent, kind=agent.partition("/")[0])
+    kind, _, name = agent.partition("/")
+    return SCALE[metric].format(agent=agent if name != "*" else f"all {kind} agents", kind=kind, id=name)
 
 
 def within(forecast: Forecast) -> str:
@@ -174,11 +179,9 @@ def of_kind(kind: str, metric: str, resources: Sequence[Resource]) -> dict[str, 
     if out:
         first = min(out, key=lambda r: r.forecast.eta)
         row["first"] = first.agent
-        row["sentence"] = (
-            f"{metric} runs out in {len(out)} of {len(resources)} agents of the kind {kind}, first in {first.agent}, in "
-            f"{within(first.forecast)}"
-        )
-        row["scale"] = first.scale if len(out) == 1 else scale(metric, f"{kind}/*").replace(f"{kind}/*", f"all {kind}")
+        some = f"{len(out)} of {len(resources)} {kind} agents"
+        row["sentence"] = f"{metric} runs out in {some}, first in {first.agent}, in {within(first.forecast)}"
+        row["scale"] = first.scale if len(out) == 1 else scale(metric, f"{kind}/*")
     elif together.chance >= CERTAIN:
         row["sentence"] = (
             f"{metric} of all {len(resources)} agents of the kind {kind} together runs out in {within(together)}"

@@ -1,6 +1,6 @@
 """Slope with its significance: Theil and Sen's median of slopes, Mann and Kendall's test. Pure numpy.
 
-`pymannkendall` and `scipy.stats` have both, and each needs scipy, which alone is more memory than this service may take.
+`pymannkendall` and `scipy.stats` have both; each needs scipy, which alone takes more memory than this service may.
 """
 
 from dataclasses import dataclass

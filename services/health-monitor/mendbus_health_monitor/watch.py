@@ -27,7 +27,9 @@ LOOK_ROWS: Final = 5
 """Fast rows between two looks."""
 WINDOWS: Final = (30, 120, 600)
 """Fast rows that are looked back at for trends; the last as far as there are rows."""
-POINTS: Final = 30
+LONG_LOOKS: Final = 4
+"""Looks between two at the longest of them, which changes least."""
+POINTS: Final = 24
 """Means that a window is made of before it is looked at."""
 SLOW_FEWEST: Final = 20
 REFERENCE_FEWEST: Final = 20
@@ -94,6 +96,8 @@ class Watch:
         self._scored = -1
         self._looked = -1
         self._states: dict[tuple[int, FindingKind], _State] = {}
+        self._looks = 0
+        self._long: Window | None = None
         self._slow: Window | None = None
         self._slow_row = -1
         self.resources: list[Resource] = []
@@ -108,10 +112,8 @@ class Watch:
     def running_scores(self) -> dict[str, float]:
         """The running robust score of each metric that has one."""
         newest = self._series.fast.since(self._series.fast.last)
-        known = np.isfinite(newest[-1]) if len(newest) else []
-        return {
-            name: float(self._running[place]) for place, name in enumerate(self._names) if len(known) and known[place]
-        }
+        known: list[int] = np.flatnonzero(np.isfinite(newest).any(axis=0)).tolist()
+        return {self._names[column]: float(self._running[column]) for column in known}
 
     def add(self, values: Mapping[str, float], limits: Mapping[str, float], now: int) -> bool:
         """Takes the values of one sample in; whether a look is due."""
@@ -119,10 +121,16 @@ class Watch:
         completed = self._series.add(values, now)
         return completed and self._series.fast.last - self._looked >= LOOK_ROWS
 
+    def rest(self) -> None:
+        """Lets go of what was found: the agent has fallen silent, and nobody knows whether it is still so."""
+        self._states.clear()
+        self.resources = []
+
     def look(self, now: int) -> None:
         """Looks at what has come since the last look; `now` in nanoseconds."""
         fast = self._series.fast
         self._looked = fast.last
+        self._looks += 1
         rows = fast.since(fast.first)
         if len(rows) < _YOUNG_ROWS:
             return
@@ -137,27 +145,31 @@ class Watch:
     # -- windows
 
     def _windows(self, rows: Numbers) -> list[Window]:
-        found: list[Window] = []
-        for length in WINDOWS:
-            if len(rows) >= min(length, 2 * WINDOWS[-2]):
-                found.append(self._window(rows[-length:], self._series.seconds))
+        late = rows[-WINDOWS[-2] :]
+        found = [self._window(late[-length:], self._series.seconds) for length in WINDOWS[:-1] if len(late) >= length]
+        if len(rows) >= 2 * WINDOWS[-2] and (self._long is None or self._looks % LONG_LOOKS == 0):
+            self._long = self._window(rows[-WINDOWS[-1] :], self._series.seconds)
         slow = self._series.slow
         if len(slow) >= SLOW_FEWEST and slow.last != self._slow_row:
             self._slow_row = slow.last
             self._slow = self._window(slow.since(slow.first), self._series.seconds * SLOW_STEP)
-        return [*found, self._slow] if self._slow is not None else found
+        return [*found, *(window for window in (self._long, self._slow) if window is not None)]
 
     def _window(self, rows: Numbers, step: float) -> Window:
         means, size = blocks(rows, POINTS)
-        times = np.arange(len(means)) * (size * step)
+        times = np.arange(len(means), dtype=np.float64) * (size * step)
         empty = np.full(len(self._names), np.nan)
         found = Trend(*(empty.copy() for _ in range(7)))
-        with np.errstate(invalid="ignore"):
-            moving = np.flatnonzero(np.fmax.reduce(means) > np.fmin.reduce(means))
+        highest, lowest = np.fmax.reduce(means), np.fmin.reduce(means)
+        moving = np.flatnonzero(highest > lowest)
         if len(moving):
             some = trends(times, means[:, moving])
             for name in Trend.__slots__:
                 getattr(found, name)[moving] = getattr(some, name)
+        still = highest == lowest
+        for name, value in (("slope", 0.0), ("low", 0.0), ("high", 0.0), ("z", 0.0), ("p", 1.0), ("noise", 0.0)):
+            getattr(found, name)[still] = value
+        found.level[still] = highest[still]
         return Window(means, size * step, found)
 
     def _is_new(self, column: int, level: float, rows_back: int, *, up: bool) -> bool:
@@ -226,26 +238,26 @@ class Watch:
     def _trends(self, window: Window, now: int) -> None:
         found = window.trend
         rows_back = round(window.span / self._series.seconds)
-        for column in np.flatnonzero(found.p < TREND_P_OVER):
+        for column in np.flatnonzero(found.p < TREND_P_OVER).tolist():
             name = self._names[column]
             slope, level = float(found.slope[column]), float(found.level[column])
             start = level - slope * window.span
             least = max(EFFECT_NOISES * float(found.noise[column]), EFFECT_MATTERS * self._rules[name].matters(start))
-            state = self._states.get((int(column), "trend"))
+            state = self._states.get((column, "trend"))
             begun = state is not None and state.finding is not None
             if abs(level - start) < (0.5 if begun else 1.0) * least:
                 continue
             if not begun and (
                 found.p[column] >= TREND_P
-                or not self._is_new(int(column), level, rows_back, up=slope > 0)
-                or self._is_step(window, int(column))
+                or not self._is_new(column, level, rows_back, up=slope > 0)
+                or self._is_step(window, column)
             ):
                 continue
             words = (
                 f"{name} {'rises' if slope > 0 else 'falls'}: from {shown(name, start)} to {shown(name, level)} "
                 f"in {told(window.span)}"
             )
-            self._so(int(column), "trend", now - round(window.span * 1e9), self._harmful(name, slope > 0),
+            self._so(column, "trend", now - round(window.span * 1e9), self._harmful(name, slope > 0),
                      float(found.z[column]), float(found.p[column]), (start, level), words, slope)  # fmt: skip
 
     def _is_step(self, window: Window, column: int) -> bool:
@@ -258,11 +270,11 @@ class Watch:
         recent = median(rows[-_RECENT_ROWS:])
         numbers = np.arange(fast.first, fast.last + 1)[:, None]
         levels = median(np.where(numbers >= self._base, rows, np.nan))
-        for column in np.flatnonzero(some):
-            name, place = self._names[column], int(column)
-            state = self._states.get((place, "change"))
+        for column in np.flatnonzero(some).tolist():
+            name = self._names[column]
+            state = self._states.get((column, "change"))
             if state is not None and state.finding is not None:
-                self._hold(state, float(recent[column]), place)
+                self._hold(state, float(recent[column]))
             moved = abs(float(recent[column]) - float(levels[column]))
             if not moved >= EFFECT_MATTERS * self._rules[name].matters(float(levels[column])):
                 continue
@@ -277,15 +289,15 @@ class Watch:
             if found.noise > _STEP_FITS * _line_noise(means[:, 0]):
                 continue
             since = now - (fast.last - row) * self._series.width_nano
-            new = self._is_new(place, found.after, fast.last - row + 1, up=effect > 0)
-            self._rebase(place, row)
+            new = self._is_new(column, found.after, fast.last - row + 1, up=effect > 0)
+            self._rebase(column, row)
             if new:
-                self._so(place, "change", since, self._harmful(name, effect > 0), found.z, found.p,
+                self._so(column, "change", since, self._harmful(name, effect > 0), found.z, found.p,
                          (found.before, found.after),
                          f"{name} went from {shown(name, found.before)} to {shown(name, found.after)}")  # fmt: skip
-                self._states[place, "change"].until_row = row + HOLD_ROWS
+                self._states[column, "change"].until_row = row + HOLD_ROWS
 
-    def _hold(self, state: _State, recent: float, column: int) -> None:
+    def _hold(self, state: _State, recent: float) -> None:
         finding = state.finding
         if finding is None:
             return
@@ -318,7 +330,8 @@ class Watch:
     # -- beginning and ending
 
     def _so(self, column: int, kind: FindingKind, since: int, harmful: bool, score: float, p: float | None,
-            levels: tuple[float, float], words: str, slope: float | None = None, out: Resource | None = None) -> None:  # fmt: skip
+            levels: tuple[float, float], words: str, slope: float | None = None, out: Resource | None = None,
+            ) -> None:  # fmt: skip
         """Notes that something is so at this look; what a longer window says of it stands."""
         state = self._states.setdefault((column, kind), _State(since))
         state.looks += not state.seen
