@@ -23,6 +23,7 @@ OWN: Final = "mendbus"
 _READINGS: Final = 180
 _FEWEST: Final = 12
 _POINTS: Final = 24
+_LATEST: Final = 24
 _MINUTE: Final = 6
 _GROWING_P: Final = 1e-5
 _MANY_WAITING: Final = 100.0
@@ -124,7 +125,9 @@ class OwnCapacity:
     def _out(self, name: str, metric: str, values: list[float], limit: float) -> Resource | None:
         if len(values) < _FEWEST:
             return None
-        return running_out(f"{OWN}/{name}", metric, 0, limit, [_window(values)])
+        # What has just begun shows in the latest readings alone, what is slow only in all of them.
+        windows = [_window(values[-_LATEST:]), _window(values)]
+        return running_out(f"{OWN}/{name}", metric, 0, float(np.median(values[-3:])), limit, windows)
 
     def _saturation(self) -> Resource | None:
         return self._out("services", "recoveries_per_s", self._rates(), self._sustainable)
@@ -148,7 +151,7 @@ class OwnCapacity:
         waiting = [float(reading.waiting) for reading in self._readings]
         if len(waiting) < _FEWEST:
             return None
-        window = _window(waiting[-_FEWEST * 2 :])
+        window = _window(waiting[-_LATEST:])
         found = window.trend
         slope, z, p, level = (float(of[0]) for of in (found.slope, found.z, found.p, found.level))
         if not (slope > 0.0 and p < _GROWING_P and level >= _MANY_WAITING):

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from math import inf, isfinite, sqrt
 from typing import Any, Final, NamedTuple
 
-import numpy as np
-
 from mendbus_health_monitor.capacity import Forecast, first_passage, told, wander_of
 from mendbus_health_monitor.columns import Numbers
 from mendbus_health_monitor.findings import DESCRIPTORS, shown
@@ -34,7 +32,6 @@ NEAR: Final = 0.85
 """Share of a limit from which on mere wandering may reach it."""
 _NEAR_ROWS: Final = 30
 _SEN: Final = 1.645
-_LAST: Final = 3
 
 
 class Window(NamedTuple):
@@ -121,20 +118,21 @@ def limit_of(metric: str, limits: Mapping[str, float]) -> float | None:
     return limit if limit > 0.0 else None
 
 
-def running_out(agent: str, metric: str, column: int, limit: float, windows: Sequence[Window]) -> Resource | None:
-    """When a column reaches its limit, judged from several windows of it, the shortest first; None for no data.
+def running_out(
+    agent: str, metric: str, column: int, level: float, limit: float, windows: Sequence[Window]
+) -> Resource | None:
+    """When a column that is at `level` now reaches its limit, judged from windows of it, the shortest first.
+
+    None for no data.
 
     Of the windows with a significant trend towards the limit the clearest decides, and of two as clear the longer.
     Where none has one, a level that is near its limit may still wander there.
     """
     best: Resource | None = None
     for window in windows:
-        known = window.rows[:, column]
-        known = known[np.isfinite(known)]
         slope, z, p = (float(of[column]) for of in (window.trend.slope, window.trend.z, window.trend.p))
-        if not len(known) or not isfinite(slope):
+        if not (isfinite(slope) and isfinite(level)):
             continue
-        level = float(np.median(known[-_LAST:]))
         horizon = HORIZON_SPANS * window.span
         wander = wander_of(window.rows[:, column], slope, window.step)
         rising = p < SIGNIFICANT and slope > 0.0

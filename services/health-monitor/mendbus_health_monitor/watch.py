@@ -23,8 +23,8 @@ from mendbus_health_monitor.running_out import (
 from mendbus_health_monitor.series import SLOW_STEP, Series, blocks
 from mendbus_health_monitor.trend import Trend, trends
 
-LOOK_ROWS: Final = 5
-"""Fast rows between two looks."""
+LOOK_SECONDS: Final = 5.0
+"""Least time between two looks; where rows are longer, each is looked at."""
 WINDOWS: Final = (30, 120, 600)
 """Fast rows that are looked back at for trends; the last as far as there are rows."""
 LONG_LOOKS: Final = 4
@@ -55,6 +55,7 @@ ON_LOOKS: Final[Mapping[FindingKind, int]] = {"trend": 2, "change": 1, "anomaly"
 _GUARD_ROWS: Final = 5
 _YOUNG_ROWS: Final = 20
 _RECENT_ROWS: Final = 8
+_LEVEL_ROWS: Final = 3
 _KNOWN_SHARE: Final = 0.98
 _PEAK_ROWS: Final = 900
 _PEAKS: Final = 96
@@ -119,7 +120,7 @@ class Watch:
         """Takes the values of one sample in; whether a look is due."""
         self._limits = limits
         completed = self._series.add(values, now)
-        return completed and self._series.fast.last - self._looked >= LOOK_ROWS
+        return completed and (self._series.fast.last - self._looked) * self._series.seconds >= LOOK_SECONDS
 
     def rest(self) -> None:
         """Lets go of what was found: the agent has fallen silent, and nobody knows whether it is still so."""
@@ -139,7 +140,7 @@ class Watch:
         for window in windows:
             self._trends(window, now)
         self._changes(rows, now)
-        self._resources(windows, now)
+        self._resources(median(rows[-_LEVEL_ROWS:]), windows, now)
         self._settle()
 
     # -- windows
@@ -310,14 +311,14 @@ class Watch:
         self._running[column] = 0.0
         self._states.pop((column, "anomaly"), None)
 
-    def _resources(self, windows: Sequence[Window], now: int) -> None:
+    def _resources(self, levels: Numbers, windows: Sequence[Window], now: int) -> None:
         self.resources = []
         for metric in RESOURCES:
             limit = limit_of(metric, self._limits)
             if limit is None or metric not in self._rules:
                 continue
             column = self._names.index(metric)
-            found = running_out(self.agent, metric, column, limit, windows)
+            found = running_out(self.agent, metric, column, float(levels[column]), limit, windows)
             if found is None:
                 continue
             self.resources.append(found)

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from mendbus.cli import (
     audit,
     bench,
+    capacity,
     conformance,
     control,
     dead,
@@ -77,6 +78,7 @@ def build() -> typer.Typer:
     app.command()(inject.inject)
     app.command()(trace.trace)
     app.command()(profile.profile)
+    app.command()(capacity.capacity)
     for command in (control.pause, control.resume, control.approve, control.close, control.replay):
         app.command()(command)
     for group in (dead, audit, export):
