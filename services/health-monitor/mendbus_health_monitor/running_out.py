@@ -30,6 +30,8 @@ UNCERTAIN: Final = 0.25
 SIGNIFICANT: Final = 1e-3
 NEAR: Final = 0.85
 """Share of a limit from which on mere wandering may reach it."""
+MOST: Final = 0.4
+"""Share of a limit from which on a brief window counts."""
 _NEAR_ROWS: Final = 30
 _SEN: Final = 1.645
 
@@ -40,6 +42,8 @@ class Window(NamedTuple):
     rows: Numbers
     step: float
     trend: Trend
+    brief: bool = False
+    """Whether it is so short that it only counts near a limit: much that rises for seconds stops again."""
 
     @property
     def span(self) -> float:
@@ -135,7 +139,7 @@ def running_out(
             continue
         horizon = HORIZON_SPANS * window.span
         wander = wander_of(window.rows[:, column], slope, window.step)
-        rising = p < SIGNIFICANT and slope > 0.0
+        rising = p < SIGNIFICANT and slope > 0.0 and not (window.brief and level < MOST * limit)
         if rising:
             unsure = max(0.0, float(window.trend.high[column] - window.trend.low[column])) / (2.0 * _SEN)
         else:

@@ -153,11 +153,11 @@ class Signals:
 
     async def _read(self) -> None:
         while True:
-            await asyncio.sleep(READ_SECONDS)
             try:
                 self.own.add(await self._reading())
             except BusError as error:
                 log.warning("how full the streams are cannot be read, it is tried again: %s", error)
+            await asyncio.sleep(READ_SECONDS)
 
     async def _reading(self) -> Reading:
         bus, subjects = self._runtime.bus, self._runtime.subjects

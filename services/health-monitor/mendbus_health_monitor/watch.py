@@ -25,8 +25,9 @@ from mendbus_health_monitor.trend import Trend, trends
 
 LOOK_SECONDS: Final = 5.0
 """Least time between two looks; where rows are longer, each is looked at."""
-WINDOWS: Final = (30, 120, 600)
-"""Fast rows that are looked back at for trends; the last as far as there are rows."""
+WINDOWS: Final = (12, 24, 120, 600)
+"""Fast rows that are looked back at; the last as far as there are rows. The first is too short to tell a trend from,
+and long enough to tell that something that is nearly full fills up."""
 LONG_LOOKS: Final = 4
 """Looks between two at the longest of them, which changes least."""
 POINTS: Final = 24
@@ -51,8 +52,12 @@ OFF_LOOKS: Final = 6
 """Looks in a row at which a finding must not be so before it ends."""
 ON_LOOKS: Final[Mapping[FindingKind, int]] = {"trend": 2, "change": 1, "anomaly": 1, "exhaustion": 2}
 """Looks in a row at which it must be so before it begins."""
+SURELY: Final = 0.95
+"""Probability from which on something runs out is told at the first look."""
 
-_GUARD_ROWS: Final = 5
+_GUARD_ROWS: Final = 60
+"""The newest rows, at most half of all, are not what is usual: what grows slowly would become so."""
+_BRIEF_ROWS: Final = 60
 _YOUNG_ROWS: Final = 20
 _RECENT_ROWS: Final = 8
 _LEVEL_ROWS: Final = 3
@@ -137,7 +142,7 @@ class Watch:
             return
         self._anomalies(rows, now)
         windows = self._windows(rows)
-        for window in windows:
+        for window in windows[1:]:
             self._trends(window, now)
         self._changes(rows, now)
         self._resources(median(rows[-_LEVEL_ROWS:]), windows, now)
@@ -147,7 +152,11 @@ class Watch:
 
     def _windows(self, rows: Numbers) -> list[Window]:
         late = rows[-WINDOWS[-2] :]
-        found = [self._window(late[-length:], self._series.seconds) for length in WINDOWS[:-1] if len(late) >= length]
+        found = [
+            self._window(late[-length:], self._series.seconds, brief=length < _BRIEF_ROWS)
+            for length in WINDOWS[:-1]
+            if len(late) >= length
+        ]
         if len(rows) >= 2 * WINDOWS[-2] and (self._long is None or self._looks % LONG_LOOKS == 0):
             self._long = self._window(rows[-WINDOWS[-1] :], self._series.seconds)
         slow = self._series.slow
@@ -156,7 +165,7 @@ class Watch:
             self._slow = self._window(slow.since(slow.first), self._series.seconds * SLOW_STEP)
         return [*found, *(window for window in (self._long, self._slow) if window is not None)]
 
-    def _window(self, rows: Numbers, step: float) -> Window:
+    def _window(self, rows: Numbers, step: float, *, brief: bool = False) -> Window:
         means, size = blocks(rows, POINTS)
         times = np.arange(len(means), dtype=np.float64) * (size * step)
         empty = np.full(len(self._names), np.nan)
@@ -171,7 +180,7 @@ class Watch:
         for name, value in (("slope", 0.0), ("low", 0.0), ("high", 0.0), ("z", 0.0), ("p", 1.0), ("noise", 0.0)):
             getattr(found, name)[still] = value
         found.level[still] = highest[still]
-        return Window(means, size * step, found)
+        return Window(means, size * step, found, brief)
 
     def _is_new(self, column: int, level: float, rows_back: int, *, up: bool) -> bool:
         """Whether a level lies beyond what this metric was before the newest rows, today as well as of late."""
@@ -200,7 +209,7 @@ class Watch:
         fresh = numbers > self._scored
         self._scored = fast.last
         known = np.where(numbers[:, None] >= self._base, rows, np.nan)
-        known[-max(_GUARD_ROWS, int(fresh.sum())) :] = np.nan
+        known[-max(min(_GUARD_ROWS, len(rows) // 2), int(fresh.sum())) :] = np.nan
         for (column, kind), state in self._states.items():
             if kind == "anomaly":
                 known[numbers >= self._row_of(state.since_unix_nano), column] = np.nan
@@ -208,7 +217,7 @@ class Watch:
         floor = np.array([self._rules[name].matters(c) / 3.0 for name, c in zip(self._names, centres, strict=True)])
         by = usual(known, floor)
         # Of a handful of values nobody knows what is usual.
-        young = np.isfinite(known).sum(axis=0) < _YOUNG_ROWS - _GUARD_ROWS
+        young = np.isfinite(known).sum(axis=0) < _YOUNG_ROWS // 2
         by.centre[young] = np.nan
         for number, row in zip(numbers[fresh], scores(rows[fresh], by), strict=True):
             self._running = running(row, self._running)
@@ -251,7 +260,7 @@ class Watch:
             if not begun and (
                 found.p[column] >= TREND_P
                 or not self._is_new(column, level, rows_back, up=slope > 0)
-                or self._is_step(window, column)
+                or self._base[column] > self._series.fast.last - rows_back // 2
             ):
                 continue
             words = (
@@ -260,10 +269,6 @@ class Watch:
             )
             self._so(column, "trend", now - round(window.span * 1e9), self._harmful(name, slope > 0),
                      float(found.z[column]), float(found.p[column]), (start, level), words, slope)  # fmt: skip
-
-    def _is_step(self, window: Window, column: int) -> bool:
-        found = shift(window.rows[:, column], 4)
-        return found is not None and found.noise < _STEP_FITS * float(window.trend.noise[column])
 
     def _changes(self, rows: Numbers, now: int) -> None:
         fast = self._series.fast
@@ -337,7 +342,8 @@ class Watch:
         state = self._states.setdefault((column, kind), _State(since))
         state.looks += not state.seen
         state.seen = True
-        if state.looks < ON_LOOKS[kind] and state.finding is None:
+        surely = out is not None and out.forecast.chance >= SURELY
+        if state.looks < ON_LOOKS[kind] and state.finding is None and not surely:
             return
         state.finding = Finding(
             self.agent, self._names[column], kind, state.since_unix_nano, harmful, score, p, *levels, words, slope,

@@ -30,10 +30,11 @@ def capacity(
     kind, slash, agent = (target or "").partition("/")
     if target is not None and not (is_token(kind) and (not slash or is_token(agent))):
         raise typer.BadParameter(f"{target!r} is neither a kind nor KIND/ID")
-    run(_show(settings, kind or None, agent or None, every=every, as_json=as_json))
+    run(show(settings, kind or None, agent or None, every=every, as_json=as_json))
 
 
-async def _show(settings: "Settings", kind: str | None, agent: str | None, *, every: bool, as_json: bool) -> None:
+async def show(settings: "Settings", kind: str | None, agent: str | None, *, every: bool, as_json: bool) -> None:
+    """Prints what `ask` tells; without `every` only agents' resources that are tight."""
     from mendbus.cli.output import clean, document, say, table
 
     told = await ask(settings, kind, agent)
