@@ -39,6 +39,7 @@ async def test_a_running_monitor_tells_how_full_every_stream_is(tmp_path: Path) 
         assert sizes["ERRORS"]["max_bytes"] > 0
         assert told["mendbus"]["errors"] == {"waiting_at_most": 0}
         assert told["agents"] == []
+        await bus.close()
 
 
 def talk_to(monkeypatch: pytest.MonkeyPatch, bus: Bus) -> None:

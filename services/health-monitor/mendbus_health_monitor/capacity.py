@@ -1,6 +1,9 @@
 """When something runs out: the first time at which a drifting, wandering level reaches its limit. Pure."""
 
+from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
 from math import erfc, exp, inf, isfinite, pi, sqrt
 from typing import Final
 
@@ -10,8 +13,9 @@ from mendbus_health_monitor.columns import Numbers
 
 CONFIDENCE: Final = 0.8
 """Share of the cases in which a limit is reached within the interval that is told."""
-_TIMES: Final = 32
-_FURTHEST: Final = 50.0
+_POWERS: Final = (-3.0, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.7)
+"""Of ten, by the horizon: the times at which a forecast is first reckoned."""
+_HALVINGS: Final = 6
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
 _LARGE: Final = 5.0
 _SURELY: Final = 3.0
@@ -49,15 +53,17 @@ def first_passage(distance: float, drift: float, unsure: float, wander: float, h
         eta, low, high = (_straight(distance, drift + step * unsure) for step in (0.0, _TAIL, -_TAIL))
         return Forecast(eta, low, high, 0.0)
     wander = max(wander, (1e-6 * distance) ** 2 / horizon)
-    times = np.geomspace(horizon / 1000.0, horizon * _FURTHEST, _TIMES)
-    reached = np.zeros(_TIMES)
-    for node, weight in zip(_NODES, _WEIGHTS, strict=True):
-        rate = drift + float(node) * unsure
-        reached += float(weight) * np.array([_reached(float(time), distance, rate, wander) for time in times])
-    reached = np.maximum.accumulate(reached / float(_WEIGHTS.sum()))
+    rates = [(drift + float(node) * unsure, float(weight)) for node, weight in zip(_NODES, _WEIGHTS, strict=True)]
+    whole = float(_WEIGHTS.sum())
+
+    def reached(time: float) -> float:
+        return sum(weight * _reached(time, distance, rate, wander) for rate, weight in rates) / whole
+
+    times = [horizon * 10.0**power for power in _POWERS]
+    shares = list(accumulate((reached(time) for time in times), max))
     tail = (1.0 - CONFIDENCE) / 2.0
-    low, eta, high = (_when(times, reached, share) for share in (tail, 0.5, 1.0 - tail))
-    return Forecast(eta, low, high, float(np.interp(horizon, times, reached)))
+    low, eta, high = (_when(times, shares, share, reached) for share in (tail, 0.5, 1.0 - tail))
+    return Forecast(eta, low, high, reached(horizon))
 
 
 def _straight(distance: float, drift: float) -> float:
@@ -89,15 +95,18 @@ def _scaled(ahead: float, x: float) -> float:
     return exp(min(0.0, x * x - ahead * ahead / 2.0)) * erfc(x)
 
 
-def _when(times: Numbers, reached: Numbers, share: float) -> float:
-    if reached[-1] < share:
+def _when(times: list[float], shares: list[float], share: float, reached: Callable[[float], float]) -> float:
+    """The time by which a share has arrived: bracketed by `times`, then halved."""
+    if shares[-1] < share:
         return inf
-    if reached[0] >= share:
-        return float(times[0])
-    at = int(np.searchsorted(reached, share))
-    below, above = float(reached[at - 1]), float(reached[at])
-    part = (share - below) / (above - below) if above > below else 1.0
-    return float(times[at - 1] * (times[at] / times[at - 1]) ** part)
+    above = bisect_left(shares, share)
+    if above == 0:
+        return times[0]
+    low, high = times[above - 1], times[above]
+    for _ in range(_HALVINGS):
+        middle = sqrt(low * high)
+        low, high = (middle, high) if reached(middle) < share else (low, middle)
+    return sqrt(low * high)
 
 
 def told(seconds: float) -> str:

@@ -33,6 +33,8 @@ NEAR: Final = 0.85
 MOST: Final = 0.4
 """Share of a limit from which on a brief window counts."""
 _NEAR_ROWS: Final = 30
+_NEVER_SURER: Final = 0.05
+"""Of a drift, as a share of it: no line goes on for ever, however straight it was."""
 _SEN: Final = 1.645
 
 
@@ -141,7 +143,8 @@ def running_out(
         wander = wander_of(window.rows[:, column], slope, window.step)
         rising = p < SIGNIFICANT and slope > 0.0 and not (window.brief and level < MOST * limit)
         if rising:
-            unsure = max(0.0, float(window.trend.high[column] - window.trend.low[column])) / (2.0 * _SEN)
+            spread = float(window.trend.high[column] - window.trend.low[column]) / (2.0 * _SEN)
+            unsure = max(spread, float(window.trend.noise[column]) / window.span, _NEVER_SURER * slope)
         else:
             slope, unsure, horizon = 0.0, 0.0, min(horizon, _NEAR_ROWS * window.step)
         if level >= limit or rising or level >= NEAR * limit:

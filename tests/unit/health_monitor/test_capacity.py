@@ -32,7 +32,7 @@ def test_any_forecast_is_in_order(distance: float, drift: float, unsure: float, 
 def test_a_straight_line_arrives_when_it_must() -> None:
     """Without doubt and without wandering the limit is reached at distance by drift."""
     found = first_passage(100.0, 2.0, 0.0, 0.0, 100.0)
-    assert found.eta == pytest.approx(50.0, rel=0.15)
+    assert found.eta == pytest.approx(50.0, rel=0.03)
     assert found.chance > 0.99
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mendbus_health_monitor.findings import RULES, Finding, shown
 from mendbus_health_monitor.series import FAST_ROWS, SLOW_ROWS, SLOW_STEP, Ring, Series
-from mendbus_health_monitor.watch import HOLD_ROWS, Watch
+from mendbus_health_monitor.watch import HOLD_ROWS, LOOK_SECONDS, Watch
 
 SECOND = 10**9
 START = 1_700_000_000
@@ -78,12 +78,13 @@ def test_a_leak_is_a_trend_and_an_exhaustion_with_its_eta() -> None:
 
     watch, changes = run(leaking, 330)
     began = next(second for second, stands in changes if ("memory_bytes", "exhaustion") in stands)
-    assert began < 290
+    assert began <= 300
     (out,) = [found for found in watch.findings if found.finding == "exhaustion"]
-    # 1e9 is reached at second 400.
+    # 1e9 is reached at second 400, and the last look may be as old as looks are apart.
     assert out.eta_low is not None
     assert out.eta_high is not None
-    assert out.eta_low <= 70 <= out.eta_high
+    assert out.eta_low <= 70 + LOOK_SECONDS
+    assert out.eta_high >= 70
     assert any(found.finding == "trend" and found.harmful for found in watch.findings)
 
 
@@ -109,15 +110,21 @@ def test_one_wild_value_wakes_nobody() -> None:
 
 
 def test_what_recurs_is_usual() -> None:
-    """A burst every five minutes is an anomaly at first and no longer one after some of them."""
+    """A burst every quarter of an hour is an anomaly at first and no longer one after some of them."""
 
-    def bursts(second: int, random: np.random.Generator) -> dict[str, float]:
-        return {"cpu_percent": 100.0 if second % 900 >= 892 else float(random.normal(30, 5))}
-
-    _, changes = run(bursts, 900 * 7)
-    began = [second for second, stands in changes if ("cpu_percent", "anomaly") in stands]
-    assert len(began) <= 3
-    assert all(second < 900 * 5 for second in began)
+    watch = Watch("runtime/a", 1000, {"cpu_percent": RULES["cpu_percent"]})
+    random = np.random.default_rng(11)
+    began: list[int] = []
+    for second in range(900 * 6):
+        burst = second % 900 >= 892
+        due = watch.add({"cpu_percent": 100.0 if burst else random.normal(30, 5)}, {}, (START + second) * SECOND)
+        # Looks far from a burst are left out for the sake of time; each scores every row since the one before it.
+        if due and (second % 900 > 860 or second % 900 < 60):
+            stood = bool(watch.findings)
+            watch.look((START + second) * SECOND)
+            began += [second] if watch.findings and not stood else []
+    assert 1 <= len(began) <= 3
+    assert all(second < 900 * 4 for second in began)
 
 
 def test_findings_end_when_an_agent_rests() -> None:
