@@ -45,11 +45,12 @@ def main() -> int:
     parser.add_argument("--packs", default=",".join(PACKS), metavar="NAME,...")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="of agents without events, every N-th only")
     parser.add_argument("--most", type=int, default=10**6, metavar="N", help="no more agents of a pack than so many")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="no more of the processor for a pack")
     options = parser.parse_args()
     for pack in options.packs.split(","):
         tally, begun = Tally(), time.process_time()
         for number, entity in enumerate(PACKS[pack](options.data / pack)):
-            if tally.agents == options.most:
+            if tally.agents == options.most or time.process_time() - begun > options.seconds:
                 break
             if entity.events or number % options.every == 0:
                 replay(entity, tally)

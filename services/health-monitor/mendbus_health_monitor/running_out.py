@@ -140,7 +140,7 @@ def running_out(
         if not (isfinite(slope) and isfinite(level)):
             continue
         horizon = HORIZON_SPANS * window.span
-        wander = wander_of(window.rows[:, column], slope, window.step)
+        trend_slope, wander = slope, 0.0
         rising = p < SIGNIFICANT and slope > 0.0 and not (window.brief and level < MOST * limit)
         if rising:
             spread = float(window.trend.high[column] - window.trend.low[column]) / (2.0 * _SEN)
@@ -148,6 +148,7 @@ def running_out(
         else:
             slope, unsure, horizon = 0.0, 0.0, min(horizon, _NEAR_ROWS * window.step)
         if level >= limit or rising or level >= NEAR * limit:
+            wander = wander_of(window.rows[:, column], trend_slope, window.step)
             forecast = first_passage(limit - level, slope, unsure, wander, horizon)
         else:
             forecast = Forecast(inf, inf, inf, 0.0)

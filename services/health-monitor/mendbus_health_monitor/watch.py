@@ -13,6 +13,7 @@ from mendbus_health_monitor.columns import Numbers, median, quantile
 from mendbus_health_monitor.findings import RULES, Finding, FindingKind, Rule, shown
 from mendbus_health_monitor.running_out import (
     CERTAIN,
+    MOST,
     RESOURCES,
     UNCERTAIN,
     Resource,
@@ -25,11 +26,11 @@ from mendbus_health_monitor.trend import Trend, trends
 
 LOOK_SECONDS: Final = 5.0
 """Least time between two looks; where rows are longer, each is looked at."""
-WINDOWS: Final = (12, 24, 120, 600)
-"""Fast rows that are looked back at; the last as far as there are rows. The first is too short to tell a trend from,
-and long enough to tell that something that is nearly full fills up."""
-LONG_LOOKS: Final = 4
-"""Looks between two at the longest of them, which changes least."""
+NEAREST: Final = 12
+"""Fast rows that are looked back at where a resource is well used: too few to tell a trend from, enough to tell that
+what is nearly full fills up."""
+WINDOWS: Final[Mapping[int, int]] = {24: 1, 120: 2, 600: 4}
+"""Fast rows that are looked back at, and at which looks: each, every second, every fourth; the longer change less."""
 POINTS: Final = 24
 """Means that a window is made of before it is looked at."""
 SLOW_FEWEST: Final = 20
@@ -58,6 +59,7 @@ SURELY: Final = 0.95
 _GUARD_ROWS: Final = 60
 """The newest rows, at most half of all, are not what is usual: what grows slowly would become so."""
 _BRIEF_ROWS: Final = 60
+_LONG_ENOUGH: Final = 240
 _YOUNG_ROWS: Final = 20
 _RECENT_ROWS: Final = 8
 _LEVEL_ROWS: Final = 3
@@ -103,7 +105,7 @@ class Watch:
         self._looked = -1
         self._states: dict[tuple[int, FindingKind], _State] = {}
         self._looks = 0
-        self._long: Window | None = None
+        self._held: dict[int, Window] = {}
         self._slow: Window | None = None
         self._slow_row = -1
         self.resources: list[Resource] = []
@@ -142,8 +144,9 @@ class Watch:
             return
         self._anomalies(rows, now)
         windows = self._windows(rows)
-        for window in windows[1:]:
-            self._trends(window, now)
+        for window in windows:
+            if len(window.rows) > NEAREST:
+                self._trends(window, now)
         self._changes(rows, now)
         self._resources(median(rows[-_LEVEL_ROWS:]), windows, now)
         self._settle()
@@ -151,19 +154,28 @@ class Watch:
     # -- windows
 
     def _windows(self, rows: Numbers) -> list[Window]:
-        late = rows[-WINDOWS[-2] :]
-        found = [
-            self._window(late[-length:], self._series.seconds, brief=length < _BRIEF_ROWS)
-            for length in WINDOWS[:-1]
-            if len(late) >= length
-        ]
-        if len(rows) >= 2 * WINDOWS[-2] and (self._long is None or self._looks % LONG_LOOKS == 0):
-            self._long = self._window(rows[-WINDOWS[-1] :], self._series.seconds)
+        seconds, found = self._series.seconds, list[Window]()
+        if len(rows) >= NEAREST and self._is_used(rows[-1]):
+            found.append(self._window(rows[-NEAREST:], seconds, brief=True))
+        for length, looks in WINDOWS.items():
+            if len(rows) < min(length, _LONG_ENOUGH):
+                break
+            if length not in self._held or self._looks % looks == 0:
+                self._held[length] = self._window(rows[-length:], seconds, brief=length < _BRIEF_ROWS)
+            found.append(self._held[length])
         slow = self._series.slow
         if len(slow) >= SLOW_FEWEST and slow.last != self._slow_row:
             self._slow_row = slow.last
             self._slow = self._window(slow.since(slow.first), self._series.seconds * SLOW_STEP)
-        return [*found, *(window for window in (self._long, self._slow) if window is not None)]
+        return [*found, self._slow] if self._slow is not None else found
+
+    def _is_used(self, levels: Numbers) -> bool:
+        """Whether so much of a resource is used that brief windows count."""
+        for metric in RESOURCES:
+            limit = limit_of(metric, self._limits)
+            if limit is not None and metric in self._rules and levels[self._names.index(metric)] >= MOST * limit:
+                return True
+        return False
 
     def _window(self, rows: Numbers, step: float, *, brief: bool = False) -> Window:
         means, size = blocks(rows, POINTS)
