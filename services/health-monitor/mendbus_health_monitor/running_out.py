@@ -32,7 +32,8 @@ NEAR: Final = 0.85
 """Share of a limit from which on mere wandering may reach it."""
 MOST: Final = 0.4
 """Share of a limit from which on a brief window counts."""
-_NEAR_ROWS: Final = 30
+_NEAR_SPANS: Final = 0.25
+_LEAST_WAY: Final = 0.02
 _NEVER_SURER: Final = 0.05
 """Of a drift, as a share of it: no line goes on for ever, however straight it was."""
 _SEN: Final = 1.645
@@ -129,35 +130,37 @@ def running_out(
 ) -> Resource | None:
     """When a column that is at `level` now reaches its limit, judged from windows of it, the shortest first.
 
-    None for no data.
-
-    Of the windows with a significant trend towards the limit the clearest decides, and of two as clear the longer.
-    Where none has one, a level that is near its limit may still wander there.
+    None for no data. Of the windows with a significant trend towards the limit the clearest decides, and of two as clear
+    the longer. Where none has one, a level that is near its limit may still wander there: the first window that is not
+    brief tells how far it wanders. A limit is reached by the first value that touches it, so that the noise about the
+    level counts as part of the way.
     """
-    best: Resource | None = None
+    windows = [window for window in windows if isfinite(float(window.trend.slope[column]))]
+    if not windows or not isfinite(level):
+        return None
+    way = limit - level
+    way = max(way - float(windows[0].trend.noise[column]), _LEAST_WAY * way)
+    steady = next((window for window in windows if not window.brief), None)
+    found: list[Resource] = []
     for window in windows:
         slope, z, p = (float(of[column]) for of in (window.trend.slope, window.trend.z, window.trend.p))
-        if not (isfinite(slope) and isfinite(level)):
-            continue
-        horizon = HORIZON_SPANS * window.span
-        trend_slope, wander = slope, 0.0
         rising = p < SIGNIFICANT and slope > 0.0 and not (window.brief and level < MOST * limit)
+        if not rising and not (way <= 0.0 or (window is steady and level >= NEAR * limit)):
+            never = Forecast(inf, inf, inf, 0.0)
+            found.append(Resource(agent, metric, level, limit, 0.0, 0.0, 0.0, never, z, None, window.span))
+            continue
+        wander = wander_of(window.rows[:, column], slope, window.step)
         if rising:
             spread = float(window.trend.high[column] - window.trend.low[column]) / (2.0 * _SEN)
             unsure = max(spread, float(window.trend.noise[column]) / window.span, _NEVER_SURER * slope)
+            horizon = HORIZON_SPANS * window.span
         else:
-            slope, unsure, horizon = 0.0, 0.0, min(horizon, _NEAR_ROWS * window.step)
-        if level >= limit or rising or level >= NEAR * limit:
-            wander = wander_of(window.rows[:, column], trend_slope, window.step)
-            forecast = first_passage(limit - level, slope, unsure, wander, horizon)
-        else:
-            forecast = Forecast(inf, inf, inf, 0.0)
-        found = Resource(
-            agent, metric, level, limit, slope, unsure, wander, forecast, z, p if rising else None, horizon
-        )
-        if best is None or _clearness(found) >= _clearness(best):
-            best = found
-    return best
+            slope, unsure, horizon = 0.0, 0.0, _NEAR_SPANS * window.span
+        forecast = first_passage(way, slope, unsure, wander, horizon)
+        proof = p if rising else None
+        found.append(Resource(agent, metric, level, limit, slope, unsure, wander, forecast, z, proof, horizon))
+    # Of equals the last, which is the longest, decides.
+    return max(reversed(found), key=_clearness)
 
 
 def _clearness(found: Resource) -> tuple[bool, float]:

@@ -31,6 +31,8 @@ PAGE: Final = 500
 
 _LOOK_SECONDS: Final = 1.0
 _QUIET_INTERVALS: Final = 5
+_SET_BACK_NANO: Final = 10_000_000_000
+"""A clock that was set back further than this makes rows before it useless."""
 _NANO: Final = 1_000_000_000
 _MILLI: Final = 1_000_000
 
@@ -85,7 +87,8 @@ class Signals:
         """Takes a sample in. One that is doubled or late is passed over; a new process begins anew."""
         now, key, instance = self._runtime.now(), sample.agent.key, sample.agent.instance
         agent = self._agents.get(key)
-        if agent is None or agent.instance != instance or agent.interval_ms != sample.interval_ms:
+        known = agent is not None and (agent.instance, agent.interval_ms) == (instance, sample.interval_ms)
+        if agent is None or not known or now < agent.heard_unix_nano - _SET_BACK_NANO:
             fresh = _Agent(Watch(key, sample.interval_ms), instance, sample.interval_ms)
             if agent is not None:
                 fresh.order = agent.order

@@ -107,6 +107,20 @@ async def test_a_new_process_begins_anew() -> None:
         assert held.signals.findings() == []
 
 
+async def test_a_clock_set_back_begins_anew_instead_of_waiting() -> None:
+    """When the monitor's clock goes back by an hour, what comes then is looked at as soon as ever."""
+    held, clock = Held(), Clock()
+    async with memory_runtime(held.service, now=clock):
+        leak(held, clock, 30)
+        clock.pass_seconds(-3600)
+        for second in range(30, 160):
+            clock.pass_seconds(1)
+            memory = 2e8 + (second % 3) * 1e5 + max(0, second - 90) * 5e6
+            held.signals.hear(sample(second, memory_bytes=memory))
+            held.signals.look("runtime/a1")
+        assert any(found.finding == "exhaustion" for found in held.signals.findings())
+
+
 async def test_nothing_is_told_of_an_agent_that_has_fallen_silent() -> None:
     """After a minute of silence its findings and resources are let go of."""
     held, clock = Held(), Clock()
