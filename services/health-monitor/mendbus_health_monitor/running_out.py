@@ -130,10 +130,10 @@ def running_out(
 ) -> Resource | None:
     """When a column that is at `level` now reaches its limit, judged from windows of it, the shortest first.
 
-    None for no data. Of the windows with a significant trend towards the limit the clearest decides, and of two as clear
-    the longer. Where none has one, a level that is near its limit may still wander there: the first window that is not
-    brief tells how far it wanders. A limit is reached by the first value that touches it, so that the noise about the
-    level counts as part of the way.
+    None for no data. Of the windows with a significant trend towards the limit the clearest decides, and of two equally
+    clear the longer. Where none has one, a level that is near its limit may still wander there: the first window that
+    is not brief tells how far it wanders. A limit is reached by the first value that touches it, so that the noise
+    about the level counts as part of the way.
     """
     windows = [window for window in windows if isfinite(float(window.trend.slope[column]))]
     if not windows or not isfinite(level):
