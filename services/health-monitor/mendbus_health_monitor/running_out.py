@@ -27,7 +27,9 @@ CERTAIN: Final = 0.5
 """Probability within the horizon from which on a limit is told to be reached."""
 UNCERTAIN: Final = 0.25
 """Below this it no longer is."""
-SIGNIFICANT: Final = 1e-3
+SIGNIFICANT: Final = 1e-5
+SIGNIFICANT_BRIEF: Final = 1e-3
+"""A dozen values cannot be surer; but a brief window counts only where much of the limit is used."""
 NEAR: Final = 0.85
 """Share of a limit from which on mere wandering may reach it."""
 MOST: Final = 0.4
@@ -144,7 +146,8 @@ def running_out(
     found: list[Resource] = []
     for window in windows:
         slope, z, p = (float(of[column]) for of in (window.trend.slope, window.trend.z, window.trend.p))
-        rising = p < SIGNIFICANT and slope > 0.0 and not (window.brief and level < MOST * limit)
+        sure = p < (SIGNIFICANT_BRIEF if window.brief else SIGNIFICANT)
+        rising = sure and slope > 0.0 and not (window.brief and level < MOST * limit)
         if not rising and not (way <= 0.0 or (window is steady and level >= NEAR * limit)):
             never = Forecast(inf, inf, inf, 0.0)
             found.append(Resource(agent, metric, level, limit, 0.0, 0.0, 0.0, never, z, None, window.span))
