@@ -28,12 +28,13 @@ CERTAIN: Final = 0.5
 UNCERTAIN: Final = 0.25
 """Below this it no longer is."""
 SIGNIFICANT: Final = 1e-5
-SIGNIFICANT_BRIEF: Final = 1e-3
-"""A dozen values cannot be surer; but a brief window counts only where much of the limit is used."""
+SIGNIFICANT_FEW: Final = 1e-3
+"""A dozen values cannot be surer; but they count only where much of the limit is used."""
 NEAR: Final = 0.85
 """Share of a limit from which on mere wandering may reach it."""
 MOST: Final = 0.4
 """Share of a limit from which on a brief window counts."""
+_FEW: Final = 12
 _NEAR_SPANS: Final = 0.25
 _LEAST_WAY: Final = 0.02
 _NEVER_SURER: Final = 0.05
@@ -146,7 +147,7 @@ def running_out(
     found: list[Resource] = []
     for window in windows:
         slope, z, p = (float(of[column]) for of in (window.trend.slope, window.trend.z, window.trend.p))
-        sure = p < (SIGNIFICANT_BRIEF if window.brief else SIGNIFICANT)
+        sure = p < (SIGNIFICANT_FEW if len(window.rows) <= _FEW else SIGNIFICANT)
         rising = sure and slope > 0.0 and not (window.brief and level < MOST * limit)
         if not rising and not (way <= 0.0 or (window is steady and level >= NEAR * limit)):
             never = Forecast(inf, inf, inf, 0.0)
