@@ -53,6 +53,8 @@ class Settings(BaseModel):
     """How long handlers may take to finish after SIGTERM."""
     stream_max_bytes: Annotated[int, Field(ge=1 << 20)] = 1 << 30
     """Largest size of ERRORS and of JOURNAL, each."""
+    sustainable_recoveries: Annotated[float, Field(gt=0)] = 278.0
+    """Recoveries a second that this machine sustains, as `make bench` finds it; capacity is reckoned against it."""
 
     @property
     def subjects(self) -> Subjects:

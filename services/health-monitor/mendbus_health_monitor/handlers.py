@@ -27,6 +27,7 @@ from mendbus_health_monitor.alerting import Alerting
 from mendbus_health_monitor.canary import Canary
 from mendbus_health_monitor.hearsay import Hearsay
 from mendbus_health_monitor.keeping import Keeping
+from mendbus_health_monitor.signals import Signals
 
 log = logging.getLogger("mendbus")
 
@@ -56,6 +57,9 @@ class Monitor:
         self._keeping = Keeping(runtime, self._agents)
         self._hearsay = Hearsay(runtime, self._agents, self._tell)
         self._alerting = Alerting(runtime)
+        self._signals = Signals(runtime)
+        self._agents.taken.append(lambda _, sample: self._signals.hear(sample))
+        self._alerting.watch(self._signals)
 
     async def start(self) -> None:
         """Reads what was kept, then listens. Raises `BusError` when the kept state cannot be read."""
@@ -71,6 +75,7 @@ class Monitor:
         await runtime.listen(subjects.everyone("agent.goodbye"), AgentGoodbye, self._goodbye)
         await runtime.serve("hello", subjects.everyone("agent.hello"), AgentHello, self._hello, limit=MAX_BODY)
         await runtime.serve("agents", subjects.control("agents"), Control, self._list_agents, limit=MAX_BODY)
+        await self._signals.start()
         runtime.spawn(self._look(), "look for silent agents")
         runtime.meter.observe(instruments.AGENTS, self._agents.by_status)
         runtime.meter.observe(instruments.SAMPLES, lambda: self._agents.counts["taken"])

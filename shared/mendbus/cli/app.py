@@ -13,6 +13,7 @@ from mendbus.cli import (
     analytics,
     audit,
     bench,
+    capacity,
     conformance,
     control,
     dead,
@@ -85,6 +86,7 @@ def build() -> typer.Typer:
     app.command()(inject.inject)
     app.command()(trace.trace)
     app.command()(profile.profile)
+    app.command()(capacity.capacity)
     for command in (control.pause, control.resume, control.approve, control.close, control.replay):
         app.command()(command)
     for group in (alerts, dead, audit, export, models, train, score):

@@ -33,6 +33,7 @@ COMMANDS += [
     "note",
     "relabel",
     "alerts",
+    "capacity",
 ]
 NOWHERE = "nats://127.0.0.1:1"
 
@@ -113,6 +114,7 @@ def test_version_is_the_distribution_s(runner: CliRunner) -> None:
         ["profile", "executor", "--nats-url", NOWHERE],
         ["profile", "0123", "--nats-url", NOWHERE],
         ["inject", "refused", "--agent", "a/b", "--nats-url", NOWHERE],
+        ["capacity", "--nats-url", NOWHERE],
         ["trace"],
         ["trace", "--incident", "0123", "--nats-url", NOWHERE],
         ["decode", "/no/such/file"],
@@ -150,6 +152,7 @@ def test_a_failure_is_one_sentence_and_status_1(runner: CliRunner, words: list[s
         ["inject", "flaky", "--agent", "a/b", "-p", "odds=0.5"],
         ["inject", "flaky", "--agent", "a/b", "-p", "probability"],
         ["inject", "kill", "--agent", "a/b", "--operation", "fetch"],
+        ["capacity", "a.b"],
         ["incidents", "--since", "yesterday"],
         ["incidents", "--agent", "nobody"],
         ["report", "a.b/c", "--type", "X", "--message", "y"],

@@ -1,0 +1,203 @@
+"""What of an agent can run out, and when: the best supported forecast of several windows. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite, sqrt
+from typing import Any, Final, NamedTuple
+
+from mendbus_health_monitor.capacity import Forecast, first_passage, told, wander_of
+from mendbus_health_monitor.columns import Numbers
+from mendbus_health_monitor.findings import DESCRIPTORS, shown
+from mendbus_health_monitor.trend import Trend
+
+RESOURCES: Final = ("memory_bytes", "disk_percent", "queue_depth", DESCRIPTORS)
+"""What of an agent can run out. Limits are the agent's own; of a disk, 100 per cent."""
+SCALE: Final[Mapping[str, str]] = {
+    "memory_bytes": "raise the memory limit of {agent}, or split its work; memory that never falls is leaking",
+    "disk_percent": "free or add room on the disk of {agent}",
+    "queue_depth": "add agents of the kind {kind} or raise their concurrency: work comes in faster than it is done",
+    DESCRIPTORS: "raise the limit of open descriptors of {agent}; if they never fall, files or sockets stay open",
+    "stream_bytes": "raise the size limit of the stream {id}, or find out why so much comes in",
+    "recoveries_per_s": "add cores or machines for the services; the errors that come in cost more than they can do",
+}
+"""What to scale when it does."""
+HORIZON_SPANS: Final = 5.0
+"""A forecast looks ahead no further than so many times what was looked back at."""
+CERTAIN: Final = 0.5
+"""Probability within the horizon from which on a limit is told to be reached."""
+UNCERTAIN: Final = 0.25
+"""Below this it no longer is."""
+SIGNIFICANT: Final = 1e-5
+SIGNIFICANT_FEW: Final = 1e-3
+"""A dozen values cannot be surer; but they count only where much of the limit is used."""
+NEAR: Final = 0.85
+"""Share of a limit from which on mere wandering may reach it."""
+MOST: Final = 0.4
+"""Share of a limit from which on a brief window counts."""
+_FEW: Final = 12
+_NEAR_SPANS: Final = 0.25
+_LEAST_WAY: Final = 0.02
+_NEVER_SURER: Final = 0.05
+"""Of a drift, as a share of it: no line goes on for ever, however straight it was."""
+_SEN: Final = 1.645
+
+
+class Window(NamedTuple):
+    """What was looked back at: rows `step` seconds apart, and their trend, one entry a column."""
+
+    rows: Numbers
+    step: float
+    trend: Trend
+    brief: bool = False
+    """Whether it is so short that it only counts near a limit: much that rises for seconds stops again."""
+
+    @property
+    def span(self) -> float:
+        """Its length in seconds."""
+        return len(self.rows) * self.step
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """How full one resource of one agent is, and when it runs out. Times in seconds from now, infinite for never."""
+
+    agent: str
+    metric: str
+    level: float
+    limit: float
+    per_second: float
+    unsure: float
+    """Standard deviation of `per_second`."""
+    wander: float
+    """Variance that the level gains a second beside that."""
+    forecast: Forecast
+    z: float
+    p: float | None
+    horizon: float
+
+    @property
+    def share(self) -> float:
+        """Level by limit."""
+        return self.level / self.limit
+
+    @property
+    def scale(self) -> str:
+        """What to scale, as a sentence."""
+        return scale(self.metric, self.agent)
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        full = (
+            f"{self.metric} of {self.agent} is at {shown(self.metric, self.level)} of {shown(self.metric, self.limit)}"
+        )
+        if self.level >= self.limit:
+            return f"{full}: it has run out"
+        if self.forecast.chance < UNCERTAIN:
+            return full
+        return f"{full} and runs out in {within(self.forecast)}"
+
+    def row(self) -> dict[str, Any]:
+        """As plain values for the wire; never is left out."""
+        found = self.forecast
+        row: dict[str, Any] = {
+            "agent": self.agent, "metric": self.metric, "level": self.level, "limit": self.limit, "share": self.share,
+            "per_second": self.per_second, "chance": found.chance, "horizon_seconds": self.horizon,
+            "eta_seconds": found.eta, "eta_low": found.low, "eta_high": found.high, "sentence": self.sentence,
+        }  # fmt: skip
+        if found.chance >= UNCERTAIN:
+            row["scale"] = self.scale
+        return {name: value for name, value in row.items() if not isinstance(value, float) or isfinite(value)}
+
+
+def scale(metric: str, agent: str) -> str:
+    """What to scale when a resource of an agent (`kind/id`) or of a kind runs out."""
+    kind, _, name = agent.partition("/")
+    return SCALE[metric].format(agent=agent if name != "*" else f"all {kind} agents", kind=kind, id=name)
+
+
+def within(forecast: Forecast) -> str:
+    """A forecast for people: `12 min (8 min to 20 min)`."""
+    high = told(forecast.high) if isfinite(forecast.high) else "never"
+    return f"{told(forecast.eta)} ({told(forecast.low)} to {high})"
+
+
+def limit_of(metric: str, limits: Mapping[str, float]) -> float | None:
+    """The limit of a resource, or None when it has none."""
+    limit = 100.0 if metric == "disk_percent" else limits.get(metric, 0.0)
+    return limit if limit > 0.0 else None
+
+
+def running_out(
+    agent: str, metric: str, column: int, level: float, limit: float, windows: Sequence[Window]
+) -> Resource | None:
+    """When a column that is at `level` now reaches its limit, judged from windows of it, the shortest first.
+
+    None for no data. Of the windows with a significant trend towards the limit the clearest decides, and of two equally
+    clear the longer. Where none has one, a level that is near its limit may still wander there: the first window that
+    is not brief tells how far it wanders. A limit is reached by the first value that touches it, so that the noise
+    about the level counts as part of the way.
+    """
+    windows = [window for window in windows if isfinite(float(window.trend.slope[column]))]
+    if not windows or not isfinite(level):
+        return None
+    way = limit - level
+    way = max(way - float(windows[0].trend.noise[column]), _LEAST_WAY * way)
+    steady = next((window for window in windows if not window.brief), None)
+    found: list[Resource] = []
+    for window in windows:
+        slope, z, p = (float(of[column]) for of in (window.trend.slope, window.trend.z, window.trend.p))
+        sure = p < (SIGNIFICANT_FEW if len(window.rows) <= _FEW else SIGNIFICANT)
+        rising = sure and slope > 0.0 and not (window.brief and level < MOST * limit)
+        if not rising and not (way <= 0.0 or (window is steady and level >= NEAR * limit)):
+            never = Forecast(inf, inf, inf, 0.0)
+            found.append(Resource(agent, metric, level, limit, 0.0, 0.0, 0.0, never, z, None, window.span))
+            continue
+        wander = wander_of(window.rows[:, column], slope, window.step)
+        if rising:
+            spread = float(window.trend.high[column] - window.trend.low[column]) / (2.0 * _SEN)
+            unsure = max(spread, float(window.trend.noise[column]) / window.span, _NEVER_SURER * slope)
+            horizon = HORIZON_SPANS * window.span
+        else:
+            slope, unsure, horizon = 0.0, 0.0, _NEAR_SPANS * window.span
+        forecast = first_passage(way, slope, unsure, wander, horizon)
+        proof = p if rising else None
+        found.append(Resource(agent, metric, level, limit, slope, unsure, wander, forecast, z, proof, horizon))
+    # Of equals the last, which is the longest, decides.
+    return max(reversed(found), key=_clearness)
+
+
+def _clearness(found: Resource) -> tuple[bool, float]:
+    certain = found.forecast.chance >= CERTAIN
+    return certain, round(found.z, 1) if found.p is not None else 0.0
+
+
+def of_kind(kind: str, metric: str, resources: Sequence[Resource]) -> dict[str, Any]:
+    """The same resource of all agents of a kind together, and the first of them that runs out; as plain values."""
+    level, limit = sum(r.level for r in resources), sum(r.limit for r in resources)
+    drift, wander = sum(r.per_second for r in resources), sum(r.wander for r in resources)
+    unsure = sqrt(sum(r.unsure**2 for r in resources))
+    horizon = max(r.horizon for r in resources)
+    together = (
+        first_passage(limit - level, drift, unsure, wander, horizon)
+        if drift > 0.0 or level >= limit
+        else Forecast(inf, inf, inf, 0.0)
+    )
+    out = [r for r in resources if r.forecast.chance >= CERTAIN]
+    row: dict[str, Any] = {
+        "kind": kind, "metric": metric, "agents": len(resources), "running_out": len(out), "level": level,
+        "limit": limit, "share": level / limit, "per_second": drift, "chance": together.chance,
+        "eta_seconds": together.eta, "eta_low": together.low, "eta_high": together.high,
+    }  # fmt: skip
+    if out:
+        first = min(out, key=lambda r: r.forecast.eta)
+        row["first"] = first.agent
+        some = f"{len(out)} of {len(resources)} {kind} agents"
+        row["sentence"] = f"{metric} runs out in {some}, first in {first.agent}, in {within(first.forecast)}"
+        row["scale"] = first.scale if len(out) == 1 else scale(metric, f"{kind}/*")
+    elif together.chance >= CERTAIN:
+        row["sentence"] = (
+            f"{metric} of all {len(resources)} agents of the kind {kind} together runs out in {within(together)}"
+        )
+        row["scale"] = scale(metric, f"{kind}/*").replace(f"{kind}/*", f"all {kind}")
+    return {name: value for name, value in row.items() if not isinstance(value, float) or isfinite(value)}

@@ -1,0 +1,236 @@
+"""Takes samples in, looks at each agent every few seconds, reads how full Mendbus itself is, and answers about both."""
+
+import asyncio
+import logging
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mendbus import codec, streams
+from mendbus.bus import Message, StoredMessage, Usage
+from mendbus.contracts.errors import BusError, Refused
+from mendbus.contracts.messages import AgentGoodbye, AgentHello, Control, ControlResult, HealthSample
+from mendbus.contracts.subjects import HEADER_ID, LANES, MAX_BODY, MAX_SERVICE_BODY, PARTITIONS
+from mendbus.features.samples import Order, sensible
+from mendbus.runtime import Runtime
+from mendbus.telemetry import Span
+from mendbus_health_monitor.findings import DESCRIPTORS, Finding
+from mendbus_health_monitor.own_capacity import READ_SECONDS, OwnCapacity, Reading
+from mendbus_health_monitor.running_out import Resource, of_kind
+from mendbus_health_monitor.watch import Watch
+
+log = logging.getLogger("mendbus")
+
+MAX_AGENTS: Final = 1000
+"""Agents under watch, each some 80 kB; the one heard least lately goes first."""
+QUIET_SECONDS: Final = 60.0
+"""Silence after which nothing is told of an agent any more; at least five of its intervals."""
+PAGE: Final = 500
+"""Rows in one answer, but always all of one agent; `next` in it is the `after` of the next question."""
+
+_LOOK_SECONDS: Final = 1.0
+_QUIET_INTERVALS: Final = 5
+_SET_BACK_NANO: Final = 10_000_000_000
+"""A clock that was set back further than this makes rows before it useless."""
+_NANO: Final = 1_000_000_000
+_MILLI: Final = 1_000_000
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(slots=True)
+class _Agent:
+    watch: Watch
+    instance: str | None
+    interval_ms: int
+    order: Order = field(default_factory=Order)
+    heard_unix_nano: int = 0
+    due: bool = False
+
+
+class Signals:
+    """What the metrics of all agents, and of Mendbus itself, give to know."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._agents: OrderedDict[str, _Agent] = OrderedDict()
+        self._limits: dict[str, Mapping[str, float]] = {}
+        self._recoveries = 0
+        specs = streams.streams(runtime.subjects, -1)
+        self._streams = {spec.name.removeprefix(f"{runtime.subjects.prefix}_"): spec.name for spec in specs}
+        refuses = frozenset(name for name, spec in zip(self._streams, specs, strict=True) if spec.discard == "new")
+        self.own = OwnCapacity(runtime.settings.sustainable_recoveries, refuses)
+
+    async def start(self) -> None:
+        """Begins to look and answer; samples are given to `hear`. Raises `BusError` when the hellos cannot be read."""
+        runtime, subjects = self._runtime, self._runtime.subjects
+        runtime.subscriptions.append(
+            await runtime.bus.follow(
+                subjects.bucket_stream("agents"), subjects.key("agents", ">"), self._stored_hello, last_per_subject=True
+            )
+        )
+        await runtime.listen(subjects.everyone("agent.goodbye"), AgentGoodbye, self._goodbye, dead=False)
+        runtime.subscriptions.append(await runtime.bus.subscribe(subjects.everyone("outcome"), self._outcome))
+        await runtime.serve("signals", subjects.control("signals"), Control, self._tell_signals, limit=MAX_BODY)
+        await runtime.serve("capacity", subjects.control("capacity"), Control, self._tell_capacity, limit=MAX_BODY)
+        runtime.spawn(self._look(), "look at signals")
+        runtime.spawn(self._read(), "read own capacity")
+
+    def findings(self) -> list[Finding]:
+        """All that stands now, agents in the order of their keys, then Mendbus itself (`mendbus/...`)."""
+        of_agents = [finding for _, agent in sorted(self._agents.items()) for finding in agent.watch.findings]
+        return of_agents + self.own.findings()
+
+    def hear(self, sample: HealthSample) -> None:
+        """Takes a sample in. One that is doubled or late is passed over; a new process begins anew."""
+        now, key, instance = self._runtime.now(), sample.agent.key, sample.agent.instance
+        agent = self._agents.get(key)
+        known = agent is not None and (agent.instance, agent.interval_ms) == (instance, sample.interval_ms)
+        if agent is None or not known or now < agent.heard_unix_nano - _SET_BACK_NANO:
+            fresh = _Agent(Watch(key, sample.interval_ms), instance, sample.interval_ms)
+            if agent is not None:
+                fresh.order = agent.order
+            if fresh.order.place(sample) in ("doubled", "late"):
+                return
+            agent = self._agents[key] = fresh
+            if len(self._agents) > MAX_AGENTS:
+                forgotten, _ = self._agents.popitem(last=False)
+                self._limits.pop(forgotten, None)
+        elif agent.order.place(sample) in ("doubled", "late"):
+            return
+        self._agents.move_to_end(key)
+        agent.heard_unix_nano = now
+        values: dict[str, float] = {**sensible(sample.metrics)}
+        descriptors = sample.gauges.get(DESCRIPTORS)
+        if descriptors is not None and descriptors >= 0.0:
+            values[DESCRIPTORS] = descriptors
+        limits = {**self._limits.get(key, {}), **sample.limits}
+        agent.due = agent.watch.add(values, limits, now) or agent.due
+
+    def look(self, key: str) -> None:
+        """Looks at one agent, if that is due; lets go of one that has been silent for long."""
+        agent, now = self._agents.get(key), self._runtime.now()
+        if agent is None:
+            return
+        patience = max(QUIET_SECONDS * _NANO, _QUIET_INTERVALS * agent.interval_ms * _MILLI)
+        if now - agent.heard_unix_nano > patience:
+            agent.watch.rest()
+        elif agent.due:
+            agent.due = False
+            agent.watch.look(now)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            for key in list(self._agents):
+                self.look(key)
+                # Between two agents everything else has its turn: a look takes milliseconds.
+                await asyncio.sleep(0)
+
+    async def _goodbye(self, goodbye: AgentGoodbye, _: Message) -> None:
+        agent = self._agents.get(goodbye.agent.key)
+        if agent is not None and goodbye.agent.instance in (None, agent.instance):
+            del self._agents[goodbye.agent.key]
+
+    async def _stored_hello(self, stored: StoredMessage) -> None:
+        if not stored.body:
+            return
+        try:
+            hello = codec.decode(AgentHello, stored.body, MAX_SERVICE_BODY)
+        except Refused as refused:
+            log.warning("what is stored on %s is of no use: %s", stored.subject, refused)
+            return
+        if len(self._limits) < MAX_AGENTS or hello.agent.key in self._limits:
+            self._limits[hello.agent.key] = hello.limits
+
+    async def _outcome(self, message: Message) -> None:
+        # The id tells the first outcome of an incident from all later ones, so that no body need be read.
+        self._recoveries += message.headers.get(HEADER_ID, "").endswith("-0")
+
+    # -- Mendbus itself
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                self.own.add(await self._reading())
+            except BusError as error:
+                log.warning("how full the streams are cannot be read, it is tried again: %s", error)
+            await asyncio.sleep(READ_SECONDS)
+
+    async def _reading(self) -> Reading:
+        bus, subjects = self._runtime.bus, self._runtime.subjects
+        held: dict[str, Usage] = {}
+        for name, stream in self._streams.items():
+            held[name] = await bus.usage(stream)
+        floors = [
+            await bus.ack_floor(streams.lane_consumer(subjects, partition, lane))
+            for partition in range(PARTITIONS)
+            for lane in LANES
+        ]
+        recoveries, self._recoveries = self._recoveries, 0
+        # Floors are asked for after the end, so that what came between counts as acknowledged at the most.
+        waiting = max(0, held["ERRORS"].last_sequence - min(floors))
+        return Reading(self._runtime.now(), recoveries, waiting, held)
+
+    # -- answers
+
+    async def _tell_signals(self, control: Control, _: Span) -> ControlResult:
+        keys = self._keys(control)
+        told, more = self._page(keys, self._finding_rows)
+        data: dict[str, Any] = {"findings": told, **more}
+        if control.agent is None and control.kind is None and not more:
+            data["findings"] = told + [found.row() for found in self.own.findings()]
+        if control.agent is not None and control.agent.key in self._agents:
+            watch = self._agents[control.agent.key].watch
+            data["resources"] = [found.row() for found in watch.resources]
+            data["scores"] = watch.running_scores
+        return self._result(data)
+
+    async def _tell_capacity(self, control: Control, _: Span) -> ControlResult:
+        keys = self._keys(control)
+        told, more = self._page(keys, self._resource_rows)
+        data: dict[str, Any] = {"agents": told, **more}
+        if not more and control.agent is None:
+            data["kinds"] = self._kinds(control.kind)
+            data["mendbus"] = self.own.row()
+        return self._result(data)
+
+    def _finding_rows(self, key: str) -> Rows:
+        return [found.row() for found in self._agents[key].watch.findings]
+
+    def _resource_rows(self, key: str) -> Rows:
+        return [found.row() for found in self._agents[key].watch.resources]
+
+    def _kinds(self, kind: str | None) -> list[dict[str, Any]]:
+        sorts: defaultdict[tuple[str, str], list[Resource]] = defaultdict(list)
+        for key, agent in self._agents.items():
+            of = key.partition("/")[0]
+            if kind in (None, of):
+                for found in agent.watch.resources:
+                    sorts[of, found.metric].append(found)
+        return [of_kind(of, metric, found) for (of, metric), found in sorted(sorts.items())]
+
+    def _keys(self, control: Control) -> list[str]:
+        after = control.arguments.get("after", "")
+        kind = control.agent.kind if control.agent else control.kind
+        return sorted(
+            key
+            for key in self._agents
+            if (not isinstance(after, str) or key > after)
+            and (kind is None or key.startswith(f"{kind}/"))
+            and (control.agent is None or key == control.agent.key)
+        )
+
+    def _page(
+        self, keys: list[str], rows_of: Callable[[str], list[dict[str, Any]]]
+    ) -> tuple[list[dict[str, Any]], dict[str, str]]:
+        rows: Rows = []
+        for place, key in enumerate(keys):
+            rows += rows_of(key)
+            if len(rows) >= PAGE and place + 1 < len(keys):
+                return rows, {"next": key}
+        return rows, {}
+
+    def _result(self, data: dict[str, Any]) -> ControlResult:
+        return ControlResult(ok=True, service=self._runtime.service, instance=self._runtime.instance, data=data)
