@@ -1,0 +1,84 @@
+"""Scores one task: every member out of fold on development data, and, once fitted on all of it, on held-out data."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from tests.packs import choosing, learning, scoring
+from tests.packs.scoring import Figures
+from tests.packs.task import Task, folded
+
+OURS = "ours"
+_LEARNED: dict[str, Callable[[Task], learning.Member]] = {"lightgbm": learning.plain, "rich": learning.rich}
+
+
+@dataclass(frozen=True)
+class Result:
+    """The figures of ours and of each baseline on one task; `part` says on which data."""
+
+    task: str
+    part: str
+    positives: float
+    at: dict[float, dict[str, Figures]]
+    """Share of false positives allowed on development data -> score -> figures."""
+    picks: list[str]
+
+    def pr_auc(self) -> dict[str, float]:
+        """The area under precision and recall of each score."""
+        return {name: figures.pr_auc for name, figures in next(iter(self.at.values())).items()}
+
+
+SHARES = (0.05, 0.01)
+
+
+def run(task: Task, held_out: Sequence[Task]) -> list[Result]:
+    """Development figures out of fold, and those of the held-out tasks, on which nothing is fitted."""
+    fold = folded(task.entity, task.folds)
+    raw = {name: score.astype(float) for name, score in task.simple.items()}
+    needs_pca = "pca" not in raw
+    members: dict[str, np.ndarray] = {name: np.empty(len(task.y)) for name in (*_LEARNED, *task.simple, *task.hints)}
+    if needs_pca:
+        raw["pca"] = np.empty(len(task.y))
+    for one in np.unique(fold):
+        inside = fold == one
+        known, asked = task.part(~inside), task.part(inside)
+        for name, member in _fitted(known).items():
+            members[name][inside] = member(asked)
+        if needs_pca:
+            raw["pca"][inside] = learning.residual(known)(asked)
+    scores = {**raw, "lightgbm": _chance(members["lightgbm"]), OURS: choosing.chosen_across(task.y, members, fold)}
+    picks = choosing.chosen(task.y, members)
+    limits = {
+        share: {name: scoring.threshold(task.y, score, share) for name, score in scores.items()} for share in SHARES
+    }
+    results = [_result(task, "dev", scores, limits, picks)]
+    if held_out:
+        fitted, unlike = _fitted(task), learning.residual(task)
+        for hidden in held_out:
+            spoken = {name: member(hidden) for name, member in fitted.items()}
+            shown = {name: score.astype(float) for name, score in hidden.simple.items()}
+            if needs_pca:
+                shown["pca"] = unlike(hidden)
+            shown |= {"lightgbm": _chance(spoken["lightgbm"]), OURS: choosing.averaged(picks, spoken)}
+            results.append(_result(hidden, "holdout", shown, limits, picks))
+    return results
+
+
+def _fitted(task: Task) -> dict[str, learning.Member]:
+    learned = {name: fit(task) for name, fit in _LEARNED.items()}
+    return learned | {name: learning.simple(task, name) for name in (*task.simple, *task.hints)}
+
+
+def _result(
+    task: Task, part: str, scores: dict[str, np.ndarray], limits: dict[float, dict[str, float]], picks: list[str]
+) -> Result:
+    probable = {"lightgbm", OURS}
+    figures = {
+        share: {name: scoring.scored(task, score, limit[name], name in probable) for name, score in scores.items()}
+        for share, limit in limits.items()
+    }
+    return Result(task.name, part, float(task.y.mean()), figures, picks)
+
+
+def _chance(odds: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
