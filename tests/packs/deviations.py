@@ -22,8 +22,8 @@ class Reach:
 
     short: tuple[int, ...]
     long: int
-    named: bool = False
-    """Whether metrics are also learned from one by one; what few machines show of one metric seldom holds on others."""
+    sudden: bool = False
+    """Whether to look at each metric's jumps too: for faults that begin at once and last a few rows."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ def of_machine(x: np.ndarray, reference: np.ndarray, reach: Reach) -> Deviations
         columns += _ordered(level - slow) + _ordered(windows.moved(level, width))
         noise = np.sort(np.log((windows.deviation(z, width) + 0.02) / (usual_spread + 0.02)), axis=1)
         columns += [noise.mean(axis=1), noise[:, 0], noise[:, -1], noise[:, max(-3, -noise.shape[1])]]
-    if reach.named:
-        columns += [*z.T, *windows.moved(z, 1).T, *(z - windows.before(windows.mean(z, reach.short[-1]))).T]
+    if reach.sudden:
+        columns += _jumps(x, reference)
     low, high = np.quantile(reference, (0.001, 0.999), axis=0)
     plain = [z, *(f(z, width) for width in reach.short[:1] for f in (windows.mean, windows.deviation))]
     return Deviations(
@@ -74,7 +74,7 @@ def of_machine(x: np.ndarray, reference: np.ndarray, reach: Reach) -> Deviations
         pca=space.residual(z),
         distance=windows.faded(np.log1p(space.distance(z))[:, None], reach.short[0])[:, 0],
         plain=np.hstack(plain).astype(np.float32),
-        rich=np.column_stack(columns).astype(np.float32),
+        rich=np.column_stack([*columns, *np.hstack(plain).T]).astype(np.float32),
     )
 
 
@@ -118,6 +118,17 @@ def _ordered(z: np.ndarray) -> list[np.ndarray]:
     falling = -np.sort(-np.abs(z), axis=1)
     largest = [falling[:, rank] for rank in _RANKS if rank < falling.shape[1]]
     return [*largest, falling.mean(axis=1), (falling > 3).mean(axis=1)]
+
+
+def _jumps(x: np.ndarray, reference: np.ndarray) -> list[np.ndarray]:
+    """Each metric as a ratio (logarithm) to the reference's median, to the last rows' and to the last half hour's."""
+    usual = np.abs(np.median(reference, axis=0))
+    ratio = np.log((np.abs(x) + 0.01 * usual + 1e-6) / (1.01 * usual + 1e-6))
+    now = np.arange(len(x))
+    lately = [
+        np.median([ratio[np.maximum(0, now - rows)] for rows in back], axis=0) for back in (range(1, 9), range(4, 34, 2))
+    ]
+    return [*ratio.T, *(ratio - lately[0]).T, *(ratio - lately[1]).T]
 
 
 def _against(score: np.ndarray, usual: np.ndarray, reach: Reach) -> list[np.ndarray]:

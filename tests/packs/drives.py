@@ -41,6 +41,7 @@ def disks(folder: Path) -> list[Task]:
         return np.maximum(found, first)
 
     counters = np.log1p(np.column_stack([changes[name] for name in _COUNTERS]).astype(np.float32))
+    known = np.nan_to_num(counters)  # a counter that a model does not have says nothing against its drives
     now, month, season = rows_at(0), rows_at(_AHEAD_H), rows_at(_WARNED_H)
     since = (samples["t"] - changes["tstart"][now]).astype(np.float32)
     begun = dict(zip(drives["entity"], drives["t0"].astype(int), strict=True))
@@ -68,8 +69,8 @@ def disks(folder: Path) -> list[Task]:
             plain=np.hstack([value, grown, age]),
             rich=rich,
             simple={
-                "static": value[:, bad].sum(axis=1),
-                "ewma-z": value[:, bad].sum(axis=1) + 2 * growth[:, bad].sum(axis=1),
+                "static": known[now][:, bad].sum(axis=1),
+                "ewma-z": (2 * known[now] - known[season])[:, bad].sum(axis=1),
             },
             folds=3,
             thin=20,

@@ -33,7 +33,7 @@ def pump(folder: Path) -> list[Task]:
 
 def microfaults(folder: Path) -> list[Task]:
     """Nineteen metrics of a pod a minute; faults last three minutes."""
-    gathered = _gather(folder, Reach(short=(3, 10), long=60, named=True))
+    gathered = _gather(folder, Reach(short=(3, 10), long=60, sudden=True))
     return [_task("microfaults", "now", folder, "labels.parquet", gathered, unit_s=60, horizon=4)]
 
 

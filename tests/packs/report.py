@@ -35,6 +35,8 @@ def lines(result: Result) -> Iterator[str]:
     for share, figures in result.at.items():
         for one in (*_BASELINES, OURS):
             yield _row(f"{one} @ FPR {share:g}", figures[one])
+    if result.part == "dev":
+        yield "members alone: " + ", ".join(f"{member} {worth:.3f}" for member, worth in result.alone.items())
     ours = result.pr_auc()[OURS]
     yield f"ours {ours:.3f}, best baseline {name} {best:.3f}: {ours - best:+.3f} ({_verdict(ours - best)})"
 

@@ -9,7 +9,11 @@ from tests.packs.scoring import Figures
 from tests.packs.task import Task, folded
 
 OURS = "ours"
-_LEARNED: dict[str, Callable[[Task], learning.Member]] = {"lightgbm": learning.plain, "rich": learning.rich}
+_LEARNED: dict[str, Callable[[Task], learning.Member]] = {
+    "lightgbm": learning.plain,
+    "boosted": learning.boosted,
+    "forest": learning.forest,
+}
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,8 @@ class Result:
     at: dict[float, dict[str, Figures]]
     """Share of false positives allowed on development data -> score -> figures."""
     picks: list[str]
+    alone: dict[str, float]
+    """Development PR-AUC of each member by itself."""
 
     def pr_auc(self) -> dict[str, float]:
         """The area under precision and recall of each score."""
@@ -51,7 +57,8 @@ def run(task: Task, held_out: Sequence[Task]) -> list[Result]:
     limits = {
         share: {name: scoring.threshold(task.y, score, share) for name, score in scores.items()} for share in SHARES
     }
-    results = [_result(task, "dev", scores, limits, picks)]
+    alone = {name: scoring.average_precision(task.y, member) for name, member in members.items()}
+    results = [_result(task, "dev", scores, limits, picks, alone)]
     if held_out:
         fitted, unlike = _fitted(task), learning.residual(task)
         for hidden in held_out:
@@ -60,7 +67,7 @@ def run(task: Task, held_out: Sequence[Task]) -> list[Result]:
             if needs_pca:
                 shown["pca"] = unlike(hidden)
             shown |= {"lightgbm": _chance(spoken["lightgbm"]), OURS: choosing.averaged(picks, spoken)}
-            results.append(_result(hidden, "holdout", shown, limits, picks))
+            results.append(_result(hidden, "holdout", shown, limits, picks, alone))
     return results
 
 
@@ -70,14 +77,19 @@ def _fitted(task: Task) -> dict[str, learning.Member]:
 
 
 def _result(
-    task: Task, part: str, scores: dict[str, np.ndarray], limits: dict[float, dict[str, float]], picks: list[str]
+    task: Task,
+    part: str,
+    scores: dict[str, np.ndarray],
+    limits: dict[float, dict[str, float]],
+    picks: list[str],
+    alone: dict[str, float],
 ) -> Result:
     probable = {"lightgbm", OURS}
     figures = {
         share: {name: scoring.scored(task, score, limit[name], name in probable) for name, score in scores.items()}
         for share, limit in limits.items()
     }
-    return Result(task.name, part, float(task.y.mean()), figures, picks)
+    return Result(task.name, part, float(task.y.mean()), figures, picks, alone)
 
 
 def _chance(odds: np.ndarray) -> np.ndarray:
