@@ -13,6 +13,7 @@ from tests.packs import windows
 _LIMIT = 30.0
 _RIDGE = 0.01
 _EXPLAINED = 0.9
+_SEVERAL = 5
 _RANKS = (0, 1, 2, 4, 8)
 
 
@@ -34,6 +35,8 @@ class Deviations:
     ewma_z: np.ndarray
     pca: np.ndarray
     distance: np.ndarray
+    several: np.ndarray
+    """The fifth largest deviation: several metrics must have left their usual range."""
     plain: np.ndarray
     rich: np.ndarray
 
@@ -73,6 +76,7 @@ def of_machine(x: np.ndarray, reference: np.ndarray, reach: Reach) -> Deviations
         ewma_z=_ewma_z(z),
         pca=space.residual(z),
         distance=windows.faded(np.log1p(space.distance(z))[:, None], reach.short[0])[:, 0],
+        several=np.sort(np.abs(z), axis=1)[:, -min(_SEVERAL, z.shape[1])],
         plain=np.hstack(plain).astype(np.float32),
         rich=np.column_stack([*columns, *np.hstack(plain).T]).astype(np.float32),
     )
@@ -126,7 +130,8 @@ def _jumps(x: np.ndarray, reference: np.ndarray) -> list[np.ndarray]:
     ratio = np.log((np.abs(x) + 0.01 * usual + 1e-6) / (1.01 * usual + 1e-6))
     now = np.arange(len(x))
     lately = [
-        np.median([ratio[np.maximum(0, now - rows)] for rows in back], axis=0) for back in (range(1, 9), range(4, 34, 2))
+        np.median([ratio[np.maximum(0, now - rows)] for rows in back], axis=0)
+        for back in (range(1, 9), range(4, 34, 2))
     ]
     return [*ratio.T, *(ratio - lately[0]).T, *(ratio - lately[1]).T]
 

@@ -73,7 +73,7 @@ def disks(folder: Path) -> list[Task]:
                 "ewma-z": (2 * known[now] - known[season])[:, bad].sum(axis=1),
             },
             folds=3,
-            thin=20,
+            thin=4,
             category=rich.shape[1] - 1,
         )
     ]

@@ -9,6 +9,7 @@ from tests.packs.deviations import Deviations, Reach
 from tests.packs.reading import Columns
 from tests.packs.task import Task
 
+_FOUR_DAYS = 4 * 86400
 _KEYS = ("entity", "t", "phase")
 Gathered = tuple[Columns, Deviations]
 
@@ -41,7 +42,7 @@ def _servers(
     folder: Path, gathered: Gathered, name: str, *, minutes: int, ahead: int, late: int, thin: int
 ) -> list[Task]:
     unit = minutes * 60
-    now = _task(f"{name} now", "now", folder, "labels_detect.parquet", gathered, unit, late, thin)
+    now = _task(f"{name} now", "now", folder, "labels_detect.parquet", gathered, unit, late, thin, _FOUR_DAYS // unit)
     soon = _task(f"{name} ahead", "ahead", folder, "labels_onset.parquet", gathered, unit, ahead, thin)
     return [now, soon]
 
@@ -67,6 +68,7 @@ def _task(
     unit_s: int,
     horizon: int,
     thin: int = 1,
+    settles: int | None = None,
 ) -> Task:
     metrics, known = gathered
     samples = reading.parquet(folder / labels)
@@ -84,6 +86,7 @@ def _task(
         plain=known.plain[at],
         rich=known.rich[at],
         simple={"static": known.static[at], "ewma-z": known.ewma_z[at], "pca": known.pca[at]},
-        hints={"distance": known.distance[at]},
+        hints={"distance": known.distance[at], "several": known.several[at]},
+        settles=settles,
         thin=thin,
     )

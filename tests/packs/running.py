@@ -52,8 +52,14 @@ def run(task: Task, held_out: Sequence[Task]) -> list[Result]:
             members[name][inside] = member(asked)
         if needs_pca:
             raw["pca"][inside] = learning.residual(known)(asked)
-    scores = {**raw, "lightgbm": _chance(members["lightgbm"]), OURS: choosing.chosen_across(task.y, members, fold)}
-    picks = choosing.chosen(task.y, members)
+    kept, shares = learning.thinned(task)
+    weight = np.zeros(len(task.y))
+    weight[kept] = shares
+    odds = choosing.chosen_across(task.y, members, fold, weight)
+    settling = choosing.Settling.learned(task.settles, odds) if task.settles else None
+    ours = choosing.chance(settling.applied(task.entity, odds) if settling else odds)
+    scores = {**raw, "lightgbm": choosing.chance(members["lightgbm"]), OURS: ours}
+    picks = choosing.chosen(task.y, members, weight)
     limits = {
         share: {name: scoring.threshold(task.y, score, share) for name, score in scores.items()} for share in SHARES
     }
@@ -66,7 +72,9 @@ def run(task: Task, held_out: Sequence[Task]) -> list[Result]:
             shown = {name: score.astype(float) for name, score in hidden.simple.items()}
             if needs_pca:
                 shown["pca"] = unlike(hidden)
-            shown |= {"lightgbm": _chance(spoken["lightgbm"]), OURS: choosing.averaged(picks, spoken)}
+            odds = choosing.averaged(picks, spoken)
+            ours = choosing.chance(settling.applied(hidden.entity, odds) if settling else odds)
+            shown |= {"lightgbm": choosing.chance(spoken["lightgbm"]), OURS: ours}
             results.append(_result(hidden, "holdout", shown, limits, picks, alone))
     return results
 
@@ -90,7 +98,3 @@ def _result(
         for share, limit in limits.items()
     }
     return Result(task.name, part, float(task.y.mean()), figures, picks, alone)
-
-
-def _chance(odds: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(odds, -30, 30)))

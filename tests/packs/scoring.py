@@ -35,15 +35,16 @@ def threshold(y: np.ndarray, score: np.ndarray, share: float = 0.05) -> float:
     return float(negatives[len(negatives) - allowed - 1]) if allowed < len(negatives) else float(negatives[0]) - 1e-12
 
 
-def average_precision(y: np.ndarray, score: np.ndarray) -> float:
+def average_precision(y: np.ndarray, score: np.ndarray, weight: np.ndarray | None = None) -> float:
     """The area under precision and recall, in steps at the distinct scores; NaN without a positive."""
     order = np.argsort(-score, kind="stable")
-    falling, hits = score[order], np.cumsum(y[order] == 1)
+    falling, share = score[order], np.ones(len(y)) if weight is None else weight[order]
+    hits, seen = np.cumsum(share * (y[order] == 1)), np.cumsum(share)
     if not len(hits) or not hits[-1]:
         return float("nan")
     last = np.r_[np.flatnonzero(np.diff(falling)), len(falling) - 1]
     found = hits[last]
-    return float(np.sum(np.diff(np.r_[0, found]) * found / (last + 1)) / found[-1])
+    return float(np.sum(np.diff(np.r_[0.0, found]) * found / seen[last]) / found[-1])
 
 
 def roc_area(y: np.ndarray, score: np.ndarray) -> float:

@@ -42,6 +42,8 @@ class Task:
     folds: int = 5
     thin: int = 1
     """Every how manieth negative sample is learned from; neighbours in time say the same."""
+    settles: int | None = None
+    """Samples after which a level that is high half of the time counts as the machine's new normal; None: never."""
     category: int | None = None
     """The column of `rich` that names a kind instead of measuring."""
 

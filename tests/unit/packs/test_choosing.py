@@ -24,7 +24,7 @@ def test_a_fold_has_no_say_in_what_is_chosen_for_it() -> None:
     """A member that shines on one fold alone is not what scores that fold."""
     fold = np.repeat([0, 1, 2], 200)
     cheat = np.where(fold == 0, _Y * 9.0, _NOTHING)
-    score = choosing.chosen_across(_Y, {"good": _GOOD, "cheat": cheat}, fold)
+    score = choosing.chosen_across(_Y, {"good": _GOOD, "cheat": cheat}, fold, np.ones(600))
     inside = fold == 0
     assert np.array_equal(np.argsort(score[inside]), np.argsort(_GOOD[inside]))
 
