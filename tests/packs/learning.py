@@ -80,7 +80,10 @@ def evened(task: Task, kept: np.ndarray) -> np.ndarray:
 
 
 def simple(task: Task, name: str) -> Member:
-    """A score that nothing is fitted for, brought to log-odds by a logistic curve in its logarithm."""
+    """A score that nothing is fitted for, brought to log-odds by a logistic curve in its logarithm.
+
+    One curve for all entities keeps the order of their scores; one of each fold would put folds before samples.
+    """
     kept, weight = thinned(task)
     slope, offset = logistic(_squeezed(_score(task, name)[kept]), task.y[kept], weight)
     return lambda asked: slope * _squeezed(_score(asked, name)) + offset

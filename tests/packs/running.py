@@ -42,14 +42,16 @@ def run(task: Task, held_out: Sequence[Task]) -> list[Result]:
     fold = folded(task.entity, task.folds)
     raw = {name: score.astype(float) for name, score in task.simple.items()}
     needs_pca = "pca" not in raw
-    members: dict[str, np.ndarray] = {name: np.empty(len(task.y)) for name in (*_LEARNED, *task.simple, *task.hints)}
+    curves = {name: learning.simple(task, name) for name in (*task.simple, *task.hints)}
+    members = {name: curve(task) for name, curve in curves.items()}
+    members |= {name: np.empty(len(task.y)) for name in _LEARNED}
     if needs_pca:
         raw["pca"] = np.empty(len(task.y))
     for one in np.unique(fold):
         inside = fold == one
         known, asked = task.part(~inside), task.part(inside)
-        for name, member in _fitted(known).items():
-            members[name][inside] = member(asked)
+        for name, fit in _LEARNED.items():
+            members[name][inside] = fit(known)(asked)
         if needs_pca:
             raw["pca"][inside] = learning.residual(known)(asked)
     kept, shares = learning.thinned(task)
@@ -66,7 +68,8 @@ def run(task: Task, held_out: Sequence[Task]) -> list[Result]:
     alone = {name: scoring.average_precision(task.y, member) for name, member in members.items()}
     results = [_result(task, "dev", scores, limits, picks, alone)]
     if held_out:
-        fitted, unlike = _fitted(task), learning.residual(task)
+        fitted = curves | {name: fit(task) for name, fit in _LEARNED.items()}
+        unlike = learning.residual(task)
         for hidden in held_out:
             spoken = {name: member(hidden) for name, member in fitted.items()}
             shown = {name: score.astype(float) for name, score in hidden.simple.items()}
@@ -77,11 +80,6 @@ def run(task: Task, held_out: Sequence[Task]) -> list[Result]:
             shown |= {"lightgbm": choosing.chance(spoken["lightgbm"]), OURS: ours}
             results.append(_result(hidden, "holdout", shown, limits, picks, alone))
     return results
-
-
-def _fitted(task: Task) -> dict[str, learning.Member]:
-    learned = {name: fit(task) for name, fit in _LEARNED.items()}
-    return learned | {name: learning.simple(task, name) for name in (*task.simple, *task.hints)}
 
 
 def _result(
