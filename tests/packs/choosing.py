@@ -12,7 +12,6 @@ from tests.packs.reading import spans
 from tests.packs.scoring import average_precision
 
 _PICKS = 6
-_GAIN = 0.002
 _HIGH = 0.95
 _LOOKS = 100
 
@@ -27,7 +26,7 @@ def chosen(y: np.ndarray, members: Mapping[str, np.ndarray], weight: np.ndarray 
     for _ in range(_PICKS):
         worth = {name: average_precision(y, total + score, weight) for name, score in members.items()}
         name = max(worth, key=lambda one: worth[one])
-        if worth[name] < best + _GAIN:
+        if worth[name] <= best:
             break
         picks, total, best = [*picks, name], total + members[name], worth[name]
     return picks
