@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", action="append", choices=sorted(ADAPTERS), help="this pack alone (repeatable)")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
     given = parser.parse_args(arguments)
-    begun = time.monotonic()
+    begun, used = time.monotonic(), time.process_time()
     results: list[Result] = []
     for name in given.only or ADAPTERS:
         if not (given.data / name).is_dir():
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not results:
         print(f"no pack found in {given.data}: expected folders named {', '.join(ADAPTERS)}", file=sys.stderr)
         return 2
-    told = summary(results, time.monotonic() - begun)
+    told = summary(results, time.monotonic() - begun, time.process_time() - used)
     if given.json:
         print(json.dumps(_plain({"results": [asdict(result) for result in results], **asdict(told)}), sort_keys=True))
     else:

@@ -33,11 +33,13 @@ def disks(folder: Path) -> list[Task]:
     drives = reading.rows(folder / "drives.csv.gz")
     names, code = np.unique(changes["entity"], return_inverse=True)
     axis = code.astype(np.int64) * _FAR + changes["tstart"]
-    drive = np.searchsorted(names, samples["entity"].astype(names.dtype))
-    first = np.searchsorted(axis, drive.astype(np.int64) * _FAR)
+    drive = np.minimum(np.searchsorted(names, samples["entity"]), len(names) - 1).astype(np.int64)
+    if (names[drive] != samples["entity"]).any():
+        raise ValueError("a drive of the labels has no counters: the files do not belong together")
+    first = np.searchsorted(axis, drive * _FAR)
 
     def rows_at(hours_back: int) -> np.ndarray:
-        found = np.searchsorted(axis, drive.astype(np.int64) * _FAR + samples["t"] - hours_back, side="right") - 1
+        found = np.searchsorted(axis, drive * _FAR + samples["t"] - hours_back, side="right") - 1
         return np.maximum(found, first)
 
     counters = np.log1p(np.column_stack([changes[name] for name in _COUNTERS]).astype(np.float32))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from tests.packs import reading, windows
-from tests.packs.task import Events, Task
+from tests.packs.task import Task
 
 _AHEAD = 30
 _FIRST = 20
@@ -13,16 +13,16 @@ _COMMON = ("entity", "t")
 
 
 def turbofan(folder: Path) -> list[Task]:
-    """One task for each data set that the engines' names begin with."""
+    """One task, named like its folder: a shifted sibling of the pack is asked the same."""
     metrics, samples = reading.parquet(folder / "metrics.parquet"), reading.parquet(folder / "labels.parquet")
     names = sorted(name for name in metrics if name not in _COMMON)
     values = np.column_stack([metrics[name] for name in names]).astype(float)
     engines = [span for _, span in reading.spans(metrics["entity"])]
     at = reading.located(metrics, samples)
     raw = np.concatenate([_plain(values[span]) for span in engines])[at]
-    drift = [wear(values[span]) for span in engines]
-    z = np.concatenate([_from_start(values[span]) for span in engines])[at]
-    late = np.concatenate([windows.faded(_from_start(values[span]), 10) for span in engines])[at]
+    drift = np.concatenate([wear(values[span]) for span in engines])[at]
+    since_new = [_from_start(values[span]) for span in engines]
+    z, late = np.concatenate(since_new)[at], np.concatenate([windows.faded(one, 10) for one in since_new])[at]
     age = samples["t"].astype(np.float32)[:, None]
     return [
         Task(
@@ -31,20 +31,16 @@ def turbofan(folder: Path) -> list[Task]:
             entity=samples["entity"],
             t=samples["t"].astype(int),
             y=samples["y"].astype(int),
-            events=_events(folder),
+            events=reading.events(folder / "events.csv"),
             horizon=_AHEAD,
             unit_s=_HOUR_S,
             step_s=_HOUR_S,
             plain=np.hstack([raw, age]),
-            rich=np.hstack([raw, np.concatenate(drift)[at], age]),
+            rich=np.hstack([raw, drift, age]),
             simple={"static": np.abs(z).max(axis=1), "ewma-z": np.abs(late).max(axis=1)},
             hints={"drift": np.sqrt((late**2).mean(axis=1))},
         )
     ]
-
-
-def _events(folder: Path) -> Events:
-    return reading.events(folder / "events.csv")
 
 
 def wear(x: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ class Summary:
     above: int
     tasks: int
     seconds: float
+    cpu_seconds: float
     line: str
 
 
@@ -41,7 +42,7 @@ def lines(result: Result) -> Iterator[str]:
     yield f"ours {ours:.3f}, best baseline {name} {best:.3f}: {ours - best:+.3f} ({_verdict(ours - best)})"
 
 
-def summary(results: Sequence[Result], seconds: float) -> Summary:
+def summary(results: Sequence[Result], seconds: float, cpu_seconds: float) -> Summary:
     """Judged on held-out data where there is some, on development data out of fold otherwise."""
     part = "holdout" if any(result.part == "holdout" for result in results) else "dev"
     judged = [result for result in results if result.part == part]
@@ -50,9 +51,9 @@ def summary(results: Sequence[Result], seconds: float) -> Summary:
     kept = within == len(judged) and above * 2 > len(judged)
     line = (
         f"{'kept' if kept else 'MISSED'}: within {_SHORT} PR-AUC of the best baseline on {within} of {len(judged)} "
-        f"tasks, above it on {above} ({part}), in {seconds:.0f} s"
+        f"tasks, above it on {above} ({part}), in {seconds:.0f} s ({cpu_seconds:.0f} s of CPU)"
     )
-    return Summary(kept, within, above, len(judged), round(seconds, 1), line)
+    return Summary(kept, within, above, len(judged), round(seconds, 1), round(cpu_seconds, 1), line)
 
 
 def _best(result: Result) -> tuple[float, str]:
