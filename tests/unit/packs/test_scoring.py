@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.packs import scoring
 from tests.packs.task import Events, Task, folded
@@ -28,6 +28,7 @@ def _task(y: list[int], *, kind: str = "ahead", events: Events, entity: list[str
     )
 
 
+@settings(deadline=None)
 @given(_SCORES, st.sampled_from([0.0, 0.01, 0.05, 0.5, 1.0]))
 def test_no_more_negatives_than_allowed_lie_above_the_threshold(samples: list[tuple[bool, int]], share: float) -> None:
     """The share of false positives on the samples that a threshold was chosen on never passes the limit."""
@@ -44,6 +45,7 @@ def test_average_precision_counts_ties_as_one_step() -> None:
     )
 
 
+@settings(deadline=None)
 @given(_SCORES)
 def test_average_precision_does_not_depend_on_the_order_of_samples(samples: list[tuple[bool, int]]) -> None:
     """A score that says the same of all samples is worth their prevalence, and turning the rows changes nothing."""
@@ -91,6 +93,7 @@ def test_a_perfect_forecast_is_calibrated() -> None:
     assert scoring.calibration_error(y, np.full(4, 0.75)) == pytest.approx(0.25)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from("abcdefg"), min_size=1, max_size=60), st.integers(2, 5))
 def test_folds_do_not_divide_an_entity(names: list[str], folds: int) -> None:
     """All samples of one entity are in one fold, and no fold is left empty without need."""
