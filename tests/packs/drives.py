@@ -7,6 +7,8 @@ import numpy as np
 from tests.packs import reading
 from tests.packs.task import Events, Task
 
+_DAYS_H = 72
+_WEEK_H = 240
 _AHEAD_H = 720
 _WARNED_H = 2160
 _HOUR_S = 3600
@@ -54,8 +56,13 @@ def disks(folder: Path) -> list[Task]:
     age = np.column_stack([samples["t"], samples["t"] - t0, changes["size_tb"][first]]).astype(np.float32)
     bad = [_COUNTERS.index(name) for name in _BAD]
     growth = value - counters[season]
-    busy = np.column_stack([now - month, now - season, now - first, since]).astype(np.float32)
-    rich = np.hstack([value, grown, growth, busy, age, kinds[:, None].astype(np.float32)])
+    days, week = rows_at(_DAYS_H), rows_at(_WEEK_H)
+    busy = np.column_stack([now - week, now - month, now - season, now - first, since]).astype(np.float32)
+    lately = np.hstack([(known[now] - known[earlier])[:, bad] for earlier in (days, week)])
+    quiet = np.column_stack(
+        [samples["t"] - changes["tstart"][_last_change(known[:, one], code)[now]] for one in bad]
+    ).astype(np.float32)
+    rich = np.hstack([value, grown, growth, lately, quiet, busy, age, kinds[:, None].astype(np.float32)])
     failed = reading.rows(folder / "events.csv.gz")
     return [
         Task(
@@ -79,3 +86,10 @@ def disks(folder: Path) -> list[Task]:
             category=rich.shape[1] - 1,
         )
     ]
+
+
+def _last_change(counter: np.ndarray, drive: np.ndarray) -> np.ndarray:
+    """For each row the row at which this counter took its value; the drive's first row if it never changed."""
+    begins = np.r_[True, drive[1:] != drive[:-1]]
+    changed = begins | np.r_[True, counter[1:] != counter[:-1]]
+    return np.maximum.accumulate(np.where(changed, np.arange(len(counter)), 0))

@@ -30,6 +30,9 @@ _BOOSTED = {
     "cat_smooth": 50.0,
 }
 _BOOSTED_ROUNDS = 150
+_DEEPER = {"num_leaves": 31, "learning_rate": 0.04, "feature_fraction": 0.4}
+_DEEPER_ROUNDS = 250
+_MANY = 1000
 _FOREST = {
     "boosting": "rf",
     "num_leaves": 63,
@@ -53,7 +56,9 @@ def plain(task: Task) -> Member:
 
 
 def boosted(task: Task) -> Member:
-    """Ours: every tree sees a part of rows and columns."""
+    """Ours: every tree sees a part of rows and columns; deeper ones where very many entities have failed."""
+    if len(np.unique(task.entity[task.y == 1])) >= _MANY:
+        return _on_rich(task, _BOOSTED | _DEEPER, _DEEPER_ROUNDS)
     return _on_rich(task, _BOOSTED, _BOOSTED_ROUNDS)
 
 
