@@ -15,7 +15,7 @@ _CHANGES = f"""select * from (values
     ('a', 'm1', 2.0, 900, 8, 0, 1, 0, 0, 0, 0, 0, 0),
     ('a', 'm1', 2.0, 2000, 50, 0, 2, 0, 0, 0, 0, 0, 0),
     ('b', 'm2', 4.0, 10, 3, 0, 1, null, 0, 0, 0, 0, 0)
-) as changes(entity, model, size_tb, tstart, {_COUNTERS})"""  # constants alone
+) as changes(entity, model, size_tb, tstart, {_COUNTERS})"""
 
 
 def _pack(folder: Path, labels: str) -> Path:
