@@ -59,6 +59,18 @@ chaos: $(STAMP) ## kills services and servers under load, from a seed
 simulate: $(STAMP) ## schedules of faults in simulated time, each from a seed (SEEDS=200)
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),200)
 
+corpus: $(STAMP) ## makes real software fail and keeps what it says: texts to train the classifier on
+	$(BIN)/python -m tests.corpus
+
+model: $(STAMP) ## trains the classifier's model on those texts (NAME=errors-2 [LABELLED=FILE])
+	$(BIN)/python -m tests.corpus.train $(NAME) $(if $(LABELLED),--labelled $(LABELLED)) --write
+
+score: $(STAMP) ## public packs: ours beside baselines; fails when a must is missed (DATA=DIR [HOLDOUT=DIR] [JSON=--json])
+	@$(BIN)/python -m tests.packs --data $(DATA) $(if $(HOLDOUT),--holdout $(HOLDOUT)) $(JSON)
+
+score-signals: $(STAMP) ## false findings on the quiet part of public health data, and events found (DATA=DIR)
+	@$(BIN)/python -m tests.signals $(DATA)
+
 oracle: $(STAMP) ## what each strategy is worth on each case, measured by hand for hours; resumable (WORLDS=2 CASES=200)
 	$(BIN)/python -m tests.lab.oracle --worlds $(or $(WORLDS),2) --cases $(or $(CASES),200)
 
@@ -99,4 +111,4 @@ test-compose: $(STAMP) ## brings docker-compose.yml up for real and kills servic
 test-debug: $(STAMP) ## tests with asyncio's debug mode, first failure stops
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -X dev -m pytest -x -vv --timeout=300
 
-.PHONY: help setup all demo test check format coverage bench validate-recovery-time stress-test chaos simulate oracle fault-lab record soak lab-scale benchmark-report proto test-node locks check-k8s test-compose test-debug
+.PHONY: help setup all demo test check format coverage bench validate-recovery-time stress-test chaos simulate corpus model score score-signals oracle fault-lab record soak lab-scale benchmark-report proto test-node locks check-k8s test-compose test-debug

@@ -2,7 +2,7 @@
 
 Prints false findings per agent and day on the quiet parts, how many degradations and exhaustions were found beside how
 many chance would have found, how long that took (for exhaustions: how far ahead), and how often a limit was reached
-within the interval that was told. Needs pyarrow, which the project does not.
+within the interval that was told.
 """
 
 import argparse

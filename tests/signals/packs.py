@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as parquet
+from tests.packs.reading import parquet
 
 from mendbus_health_monitor.findings import RULES, Rule
 
@@ -38,8 +38,7 @@ class Entity:
 
 
 def _table(path: Path) -> dict[str, Any]:
-    read = parquet.read_table(path)
-    return {name: read[name].to_numpy(zero_copy_only=False) for name in read.column_names}
+    return dict(parquet(path))
 
 
 def _events(path: Path, length: int) -> dict[str, list[tuple[int, int]]]:

@@ -61,7 +61,11 @@ def test_every_command_takes_json_and_explains_itself(runner: CliRunner) -> None
     group = {
         "dead": ("list", "show", "replay"),
         "audit": ("verify",),
-        "export": ("audit", "incidents", "alerts", "relabels"),
+        "export": ("audit", "incidents", "alerts", "relabels", "health"),
+        "alerts": ("show", "ack", "silence", "silences", "unsilence"),
+        "models": ("list", "compare", "add", "promote", "rollback"),
+        "score": ("errors",),
+        "train": ("errors",),
     }
     for command in COMMANDS:
         for words in [[command, sub] for sub in group.get(command, ())] or [[command]]:
