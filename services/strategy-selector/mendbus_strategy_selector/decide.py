@@ -83,7 +83,7 @@ def decide(policy: Policy, state: DecisionState) -> Choice:
 def _without_action(policy: Policy, state: DecisionState) -> Choice | None:
     """What needs no strategy: work goes on, or another agent is to blame."""
     if policy.enable_cross_agent_coordination and state.upstream_incident is not None:
-        reason = f"symptom of incident {state.upstream_incident}, of an agent that this one depends on"
+        reason = f"symptom of incident {state.upstream_incident}, which is graver or of an agent that is needed"
         if not state.upstream_ended:
             return Choice(rule=SYMPTOM, reason=reason)
         if state.probe == "healthy":

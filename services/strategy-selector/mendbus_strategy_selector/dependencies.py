@@ -1,4 +1,4 @@
-"""Who is to blame: an agent's error may be the symptom of an incident of an agent that it depends on."""
+"""What is to blame: an error may be the symptom of a graver incident, or of one of an agent that is needed."""
 
 from collections.abc import Callable, Iterable
 
@@ -7,19 +7,30 @@ from mendbus.contracts.messages import RecoveryCommand
 from mendbus.contracts.vocabulary import IN_PLACE, NoticeEvent
 from mendbus_strategy_selector.agents import Agents
 from mendbus_strategy_selector.incident import Incident
-from mendbus_strategy_selector.incidents import Open
+from mendbus_strategy_selector.incidents import Open, is_grave
 
 _NANO = 1_000_000_000
+
+
+def graver_of(incident: Incident, of: Callable[[str], Iterable[Open]]) -> Open | None:
+    """The grave incident of the same agent that a lesser one is a symptom of. `of`: the open incidents of an agent.
+
+    An agent that has died is slow too, and nothing that is done about its slowness can help.
+    """
+    if is_grave(incident.error.severity):
+        return None
+    return min((found for found in of(incident.agent.key) if found.grave), key=lambda found: found.rank, default=None)
 
 
 def upstream_of(
     incident: Incident, agents: Agents, of: Callable[[str], Iterable[Open]], window_seconds: float
 ) -> Open | None:
-    """The incident that this one is a symptom of: the earliest within the window of the nearest agents it needs.
+    """The incident that this one is a symptom of: the first in rank within the window of the nearest agents it needs.
 
     What needs one another is so probed in that order. `of`: the incidents of an agent that come into question.
 
-    Of two agents that need each other, only the incident that was opened later waits.
+    Of two agents that need each other, only the incident of lower rank waits. With `graver_of`, which goes by the same
+    rank, no circle of incidents can come to wait for itself.
     """
     agent = incident.agent.key
     needs = agents.depends_on(agent)
@@ -37,7 +48,7 @@ def upstream_of(
             and (_before(candidate, incident) or agent not in _all_needed(key, agents))
         ]
         if found:
-            return min(found, key=lambda candidate: (candidate.opened_unix_nano, candidate.id))
+            return min(found, key=lambda candidate: candidate.rank)
         level = {need for key in level for need in _matching(agents.depends_on(key), known)}
     return None
 
@@ -54,7 +65,8 @@ def notice_of(command: RecoveryCommand, result: AttemptResult) -> NoticeEvent | 
 
 
 def _before(candidate: Open, incident: Incident) -> bool:
-    return (candidate.opened_unix_nano, candidate.id) < (incident.opened_unix_nano, incident.id)
+    grave = is_grave(incident.error.severity)
+    return candidate.rank < Open(incident.id, incident.agent.key, incident.opened_unix_nano, grave).rank
 
 
 def _all_needed(agent: str, agents: Agents) -> set[str]:

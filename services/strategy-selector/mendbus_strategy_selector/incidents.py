@@ -6,19 +6,32 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mendbus.contracts.canary import is_canary
+from mendbus.contracts.vocabulary import Severity
 
 _CLOSED_KEPT = 1000
 
 
+def is_grave(severity: Severity | None) -> bool:
+    """Whether an agent says with an error that it cannot do its work."""
+    return severity in ("critical", "fatal")
+
+
 @dataclass(slots=True)
 class Open:
-    """An incident that has no outcome yet."""
+    """An incident that has no outcome yet, or had one a while ago."""
 
     id: str
     agent: str
     opened_unix_nano: int
+    grave: bool = False
     apply_id: str = ""
+    outcome: str | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def rank(self) -> tuple[bool, int, str]:
+        """The lower, the sooner it is dealt with: what is grave first, then what is older."""
+        return not self.grave, self.opened_unix_nano, self.id
 
 
 class OpenIncidents:
@@ -27,8 +40,7 @@ class OpenIncidents:
     def __init__(self) -> None:
         self._open: dict[str, Open] = {}
         self._of_agent: dict[str, dict[str, Open]] = defaultdict(dict)
-        self._ended: dict[str, str] = {}
-        self._recovered: dict[str, Open] = {}
+        self._ended: dict[str, Open] = {}
         self._symptoms: dict[str, list[str]] = {}
         self._unhelped: dict[str, str] = {}
 
@@ -37,7 +49,7 @@ class OpenIncidents:
         match entry["type"]:
             case "opened":
                 agent = f"{entry['agent']['kind']}/{entry['agent']['id']}"
-                self.know(entry["incident_id"], agent, at)
+                self.know(entry["incident_id"], agent, at, grave=is_grave(entry["error"].get("severity")))
             case "decided":
                 self._decided(entry, at)
             case "attempted":
@@ -49,10 +61,11 @@ class OpenIncidents:
             case _:
                 pass
 
-    def know(self, incident_id: str, agent: str, opened_unix_nano: int) -> None:
+    def know(self, incident_id: str, agent: str, opened_unix_nano: int, *, grave: bool = False) -> None:
         """Takes an open incident in."""
         if incident_id not in self._open and incident_id not in self._ended:
-            self._open[incident_id] = self._of_agent[agent][incident_id] = Open(incident_id, agent, opened_unix_nano)
+            found = Open(incident_id, agent, opened_unix_nano, grave)
+            self._open[incident_id] = self._of_agent[agent][incident_id] = found
 
     def _attempted(self, found: Open, *, verified: bool) -> None:
         if verified or is_canary(found.agent):
@@ -64,9 +77,9 @@ class OpenIncidents:
         command = entry.get("command")
         if command is not None:
             # One that was parked or had recovered is open again.
-            self._ended.pop(entry["incident_id"], None)
-            self._recovered.pop(entry["incident_id"], None)
-            self.know(entry["incident_id"], f"{command['agent']['kind']}/{command['agent']['id']}", at)
+            before, agent = self._ended.pop(entry["incident_id"], None), command["agent"]
+            grave = before is not None and before.grave
+            self.know(entry["incident_id"], f"{agent['kind']}/{agent['id']}", at, grave=grave)
             self._open[entry["incident_id"]].apply_id = command["command_id"]
         upstream = entry["decision"].get("state", {}).get("upstream_incident")
         if upstream and entry["decision"]["rule"] == "symptom":
@@ -76,23 +89,20 @@ class OpenIncidents:
 
     def _concluded(self, outcome: dict[str, Any]) -> None:
         incident_id = outcome["incident_id"]
-        found = self._open.pop(incident_id, None)
+        found = self._open.pop(incident_id, None) or self._ended.get(incident_id) or Open(incident_id, "", 0)
         self._unhelped.pop(incident_id, None)
         self._ended.pop(incident_id, None)
-        self._ended[incident_id] = outcome["outcome"]
+        self._ended[incident_id] = found
+        found.outcome = outcome["outcome"]
+        found.ended.set()
         if len(self._ended) > _CLOSED_KEPT:
             oldest = next(iter(self._ended))
             del self._ended[oldest]
-            self._recovered.pop(oldest, None)
             self._symptoms.pop(oldest, None)
-        if found is not None:
-            found.ended.set()
-            if outcome["outcome"] == "recovered":
-                self._recovered[incident_id] = found
-            mine = self._of_agent[found.agent]
-            mine.pop(incident_id, None)
-            if not mine:
-                del self._of_agent[found.agent]
+        mine = self._of_agent.get(found.agent, {})
+        mine.pop(incident_id, None)
+        if not mine:
+            self._of_agent.pop(found.agent, None)
 
     def of(self, agent: str) -> list[Open]:
         """The open incidents of an agent, the oldest first."""
@@ -100,7 +110,7 @@ class OpenIncidents:
 
     def recovered_of(self, agent: str) -> list[Open]:
         """Those of an agent's incidents that have recovered, as far as they are remembered."""
-        return [found for found in self._recovered.values() if found.agent == agent]
+        return [found for found in self._ended.values() if found.agent == agent and found.outcome == "recovered"]
 
     def get(self, incident_id: str) -> Open | None:
         """An incident that is open."""
@@ -108,7 +118,8 @@ class OpenIncidents:
 
     def outcome(self, incident_id: str) -> str | None:
         """How an incident ended, if it did and that is remembered."""
-        return self._ended.get(incident_id)
+        found = self._ended.get(incident_id)
+        return found.outcome if found is not None else None
 
     def symptoms(self, incident_id: str) -> list[str]:
         """Incidents that were attached to this one."""

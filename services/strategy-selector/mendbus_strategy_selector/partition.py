@@ -20,6 +20,7 @@ from mendbus_strategy_selector.control_journal import keep_latch
 from mendbus_strategy_selector.heads import Heads
 from mendbus_strategy_selector.housekeeping import keep_room
 from mendbus_strategy_selector.incident import Incident
+from mendbus_strategy_selector.incidents import is_grave
 from mendbus_strategy_selector.intake import Intake, Taken
 from mendbus_strategy_selector.journal import Journal, Position
 from mendbus_strategy_selector.parking import Parking
@@ -86,7 +87,8 @@ class Partition:
         self._parking = Parking(self._steps)
         for incident in self._state.incidents.values():
             if incident.phase == "open":
-                context.overview.incidents.know(incident.id, incident.agent.key, incident.opened_unix_nano)
+                grave = is_grave(incident.error.severity)
+                context.overview.incidents.know(incident.id, incident.agent.key, incident.opened_unix_nano, grave=grave)
         self._intake = Intake(
             runtime.bus,
             runtime.subjects,
@@ -197,7 +199,7 @@ class Partition:
         if waiting is None:
             self._jobs[key] = waiting = deque((job,))
             self._group.create_task(self._work(key, waiting), name=f"recover {key}")
-        elif incident.error.severity in ("critical", "fatal"):
+        elif is_grave(incident.error.severity):
             waiting.appendleft(job)
         else:
             waiting.append(job)

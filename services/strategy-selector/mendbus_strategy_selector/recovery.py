@@ -16,7 +16,7 @@ from mendbus.telemetry import AttributeValue, Span
 from mendbus_strategy_selector.asks import NO_EXECUTOR
 from mendbus_strategy_selector.budgets import Spent
 from mendbus_strategy_selector.decide import RETRY_BUDGET, Choice, DecisionState, decide
-from mendbus_strategy_selector.dependencies import upstream_of
+from mendbus_strategy_selector.dependencies import graver_of, upstream_of
 from mendbus_strategy_selector.incident import Incident
 from mendbus_strategy_selector.rates import Rates
 from mendbus_strategy_selector.steps import Steps
@@ -166,7 +166,7 @@ class Recoveries:
         if not context.policy.enable_cross_agent_coordination:
             return None, False
         incidents, seconds = context.overview.incidents, context.policy.symptom_seconds
-        found = upstream_of(incident, context.agents, incidents.of, seconds)
+        found = graver_of(incident, incidents.of) or upstream_of(incident, context.agents, incidents.of, seconds)
         if found is not None:
             return found.id, False
         before = incident.symptom_of

@@ -1,13 +1,15 @@
 """Which open incident another one is a symptom of."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.unit.strategy_selector.test_snapshot import error
 
 from mendbus.contracts.asks import AttemptResult
 from mendbus.contracts.messages import AgentHello, AgentRef, RecoveryCommand
-from mendbus.contracts.vocabulary import Action, CommandStatus, Strategy
+from mendbus.contracts.vocabulary import Action, CommandStatus, Severity, Strategy
 from mendbus_strategy_selector.agents import Agents
-from mendbus_strategy_selector.dependencies import notice_of, upstream_of
+from mendbus_strategy_selector.dependencies import graver_of, notice_of, upstream_of
 from mendbus_strategy_selector.incident import Details, Incident
 from mendbus_strategy_selector.incidents import OpenIncidents
 
@@ -23,13 +25,13 @@ def directory(**needs: list[str]) -> Agents:
     return agents
 
 
-def incident(name: str, at: float) -> Incident:
+def incident(name: str, at: float, severity: Severity | None = None) -> Incident:
     """An incident of `app/<name>`."""
     return Incident(
         id=f"i-{name}",
         agent=AgentRef(kind="app", id=name),
         fingerprint="f",
-        stored=Details(error=error("Down")),
+        stored=Details(error=error("Down").model_copy(update={"severity": severity})),
         opened_unix_nano=int(at * SECOND),
     )
 
@@ -52,6 +54,56 @@ def test_of_two_that_need_each_other_only_the_later_waits() -> None:
         name: upstream_of(incident(name, number / 10), agents, incidents.of, 2.0) for number, name in enumerate("abc")
     }
     assert {name for name, upstream in waits.items() if upstream is None} == {"a"}
+
+
+def test_a_lesser_incident_waits_for_a_grave_one_of_the_same_agent() -> None:
+    """Whichever was first; a grave one waits for none of its own agent, and nothing waits when all are alike."""
+    incidents = OpenIncidents()
+    incidents.know("i-slow", "app/a", 0)
+    assert graver_of(incident("a", 1), incidents.of) is None
+    incidents.know("i-died", "app/a", 9 * SECOND, grave=True)
+    graver = graver_of(incident("a", 1, "error"), incidents.of)
+    assert graver is not None
+    assert graver.id == "i-died"
+    assert graver_of(incident("a", 1, "fatal"), incidents.of) is None
+    assert graver_of(incident("b", 1), incidents.of) is None
+
+
+def test_how_grave_it_is_survives_an_end_that_did_not_hold() -> None:
+    """An incident that is decided on again ranks as it did, or two could come to wait for each other."""
+    incidents = OpenIncidents()
+    opened = {"incident_id": "i", "agent": {"kind": "app", "id": "a"}, "error": {"severity": "fatal"}}
+    incidents.apply({"type": "opened", **opened}, 1)
+    incidents.apply({"type": "concluded", "outcome": {"incident_id": "i", "outcome": "recovered"}}, 2)
+    assert incidents.of("app/a") == []
+    command = {"agent": {"kind": "app", "id": "a"}, "command_id": "c"}
+    incidents.apply({"type": "decided", "incident_id": "i", "command": command, "decision": {"rule": "ladder"}}, 3)
+    assert [found.grave for found in incidents.of("app/a")] == [True]
+    assert incidents.outcome("i") is None
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 20), st.booleans()), min_size=2, max_size=8),
+    st.lists(st.sets(st.sampled_from("abc"), max_size=2), min_size=3, max_size=3),
+)
+def test_no_circle_of_incidents_waits_for_itself(opened: list[tuple[str, int, bool]], needs: list[set[str]]) -> None:
+    """Whatever needs what, and whatever is grave: from each incident the way of what it waits for comes to an end."""
+    agents = directory(**{name: sorted(f"app/{need}" for need in of) for name, of in zip("abc", needs, strict=True)})
+    incidents, every = OpenIncidents(), dict[str, Incident]()
+    for number, (name, at, grave) in enumerate(opened):
+        every[f"i-{number}"] = incident(name, at / 10, "fatal" if grave else None)
+        every[f"i-{number}"].id = f"i-{number}"
+        incidents.know(f"i-{number}", f"app/{name}", at * SECOND // 10, grave=grave)
+    for start in every:
+        passed, now = set[str](), start
+        while now not in passed:
+            passed.add(now)
+            found = graver_of(every[now], incidents.of) or upstream_of(every[now], agents, incidents.of, 2.0)
+            if found is None:
+                break
+            now = found.id
+        else:
+            pytest.fail(f"{start} waits for ever, by way of {sorted(passed)}")
 
 
 def test_the_cause_may_lie_behind_what_it_needs() -> None:
