@@ -14,7 +14,7 @@ from mendbus import codec, instruments, micro
 from mendbus.bus import Bus, Message, Subscription
 from mendbus.contracts.canary import is_canary
 from mendbus.contracts.errors import Refused
-from mendbus.contracts.messages import AgentRef
+from mendbus.contracts.messages import AgentRef, ControlResult
 from mendbus.contracts.subjects import (
     CONTENT_TYPE,
     HEADER_CODE,
@@ -44,6 +44,7 @@ Drain = Callable[[], Awaitable[None]]
 
 DEAD_LETTER_SECONDS: Final = 5.0
 _HEADER_BYTES: Final = 16 * 1024
+_DETAIL_BYTES: Final = 1000
 _HEADER_NAME: Final = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 
 
@@ -188,6 +189,16 @@ class Runtime:
         stats.done(started_ns, error)
         seconds = (time.perf_counter_ns() - started_ns) / 1e9
         self.meter.record(instruments.REQUESTS, seconds, stats.subject, code)
+
+    def result(self, *, ok: bool = True, detail: str = "", data: Mapping[str, Any] | None = None) -> ControlResult:
+        """What this service did about an order; of a long `detail` the beginning."""
+        return ControlResult(
+            ok=ok,
+            service=self.service,
+            instance=self.instance,
+            detail=detail.encode()[:_DETAIL_BYTES].decode("utf-8", "ignore") or None,
+            data=dict(data or {}),
+        )
 
     async def reply(self, message: Message, answer: BaseModel) -> None:
         """Answers a request, if an answer is wanted."""

@@ -153,10 +153,7 @@ class Monitor:
         agent_id = control.agent.id if control.agent else None
         rows = self._agents.listing(kind, agent_id, _after(control), PAGE)
         more = {"next": f"{rows[-1]['agent']['kind']}/{rows[-1]['agent']['id']}"} if len(rows) == PAGE else {}
-        return self._result({"agents": rows, "samples": dict(self._agents.counts), **more})
-
-    def _result(self, data: dict[str, object]) -> ControlResult:
-        return ControlResult(ok=True, service=self._runtime.service, instance=self._runtime.instance, data=data)
+        return self._runtime.result(data={"agents": rows, "samples": dict(self._agents.counts), **more})
 
 
 def _after(control: Control) -> str:

@@ -184,7 +184,7 @@ class Signals:
             watch = self._agents[control.agent.key].watch
             data["resources"] = [found.row() for found in watch.resources]
             data["scores"] = watch.running_scores
-        return self._result(data)
+        return self._runtime.result(data=data)
 
     async def _tell_capacity(self, control: Control, _: Span) -> ControlResult:
         keys = self._keys(control)
@@ -193,7 +193,7 @@ class Signals:
         if not more and control.agent is None:
             data["kinds"] = self._kinds(control.kind)
             data["mendbus"] = self.own.row()
-        return self._result(data)
+        return self._runtime.result(data=data)
 
     def _finding_rows(self, key: str) -> Rows:
         return [found.row() for found in self._agents[key].watch.findings]
@@ -230,6 +230,3 @@ class Signals:
             if len(rows) >= PAGE and place + 1 < len(keys):
                 return rows, {"next": key}
         return rows, {}
-
-    def _result(self, data: dict[str, Any]) -> ControlResult:
-        return ControlResult(ok=True, service=self._runtime.service, instance=self._runtime.instance, data=data)
