@@ -119,7 +119,6 @@ class Analysis:
         self._agents: dict[str, _Cell] = {}
         self._prints: dict[str, _Print] = {}
         self._alerts: Counter[AlertSeverity] = Counter()
-        self._open_alerts: dict[str, bool] = {}
         self._concerned = 0
         self._relabelled = 0
         self._rejected = 0
@@ -155,16 +154,10 @@ class Analysis:
             self._evicted_until = max(self._evicted_until, oldest.opened)
 
     def take_alert(self, alert: Alert) -> None:
-        """Takes an alert in; told again while it is open, it is still the same one."""
+        """Takes a change of an alert in; only that it was raised counts, whatever became of it afterwards."""
         if alert.agent is not None and is_canary(alert.agent):
             return
-        told = self._open_alerts.pop(alert.key, False)
-        if alert.state == "resolved":
-            return
-        self._open_alerts[alert.key] = True
-        if len(self._open_alerts) > self._held:
-            del self._open_alerts[next(iter(self._open_alerts))]
-        if alert.state == "raised" and not told and self._since <= alert.time_unix_nano < self._until:
+        if alert.change == "raised" and self._since <= alert.time_unix_nano < self._until:
             self._alerts[alert.severity] += 1
 
     def _count(self, facts: _Facts, sign: int) -> None:

@@ -14,7 +14,7 @@ from mendbus import codec, instruments, micro
 from mendbus.bus import Bus, Message, Subscription
 from mendbus.contracts.canary import is_canary
 from mendbus.contracts.errors import Refused
-from mendbus.contracts.messages import AgentRef
+from mendbus.contracts.messages import AgentRef, ControlResult, ErrorReported
 from mendbus.contracts.subjects import (
     CONTENT_TYPE,
     HEADER_CODE,
@@ -44,6 +44,7 @@ Drain = Callable[[], Awaitable[None]]
 
 DEAD_LETTER_SECONDS: Final = 5.0
 _HEADER_BYTES: Final = 16 * 1024
+_DETAIL_BYTES: Final = 1000
 _HEADER_NAME: Final = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 
 
@@ -120,7 +121,7 @@ class Runtime:
             try:
                 codec.check_content_type(message.headers)
                 value = codec.decode(model, message.body)
-                agent = getattr(value, "agent", None)
+                agent = vars(value).get("agent")
                 if isinstance(agent, AgentRef):
                     codec.check_agent(agent, *self.subjects.agent_of(message.subject))
             except Refused as refused:
@@ -149,6 +150,7 @@ class Runtime:
         tokens (a filter that ends in `>`), so does a request that speaks for another agent.
         """
         group = self.service if queue is None else queue
+        of_agents = subject.endswith(">")
         stats = EndpointStats(name, subject, group)
         self.micro.endpoints.append(stats)
 
@@ -157,8 +159,8 @@ class Runtime:
             try:
                 codec.check_content_type(message.headers)
                 request = codec.decode(model, message.body, limit)
-                agent = getattr(request, "agent", None)
-                if subject.endswith(">") and isinstance(agent, AgentRef):
+                agent = vars(request).get("agent") if of_agents else None
+                if isinstance(agent, AgentRef):
                     codec.check_agent(agent, *self.subjects.agent_of(message.subject))
             except Refused as refused:
                 self._answered(stats, started, None, "400", refused.reason)
@@ -189,6 +191,16 @@ class Runtime:
         seconds = (time.perf_counter_ns() - started_ns) / 1e9
         self.meter.record(instruments.REQUESTS, seconds, stats.subject, code)
 
+    def result(self, *, ok: bool = True, detail: str = "", data: Mapping[str, Any] | None = None) -> ControlResult:
+        """What this service did about an order; of a long `detail` the beginning."""
+        return ControlResult(
+            ok=ok,
+            service=self.service,
+            instance=self.instance,
+            detail=detail.encode()[:_DETAIL_BYTES].decode("utf-8", "ignore") or None,
+            data=dict(data or {}),
+        )
+
     async def reply(self, message: Message, answer: BaseModel) -> None:
         """Answers a request, if an answer is wanted."""
         if message.reply:
@@ -208,10 +220,13 @@ class Runtime:
 
 def _about_canary(request: BaseModel) -> bool:
     """Whether a request to a service is about the canary: an error of its, or an attempt on it."""
-    agent = getattr(request, "agent", None) or getattr(getattr(request, "error", None), "agent", None)
+    # Not by getattr: a model takes long to find out that it has no such field.
+    facts = vars(request)
+    error = facts.get("error")
+    agent = error.agent if isinstance(error, ErrorReported) else facts.get("agent")
     if isinstance(agent, AgentRef):
         return is_canary(agent)
-    return is_canary(f"{getattr(request, 'agent_kind', '')}/{getattr(request, 'agent_id', '')}")
+    return is_canary(f"{facts.get('agent_kind', '')}/{facts.get('agent_id', '')}")
 
 
 async def store_dead_letter(

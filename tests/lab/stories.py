@@ -159,7 +159,7 @@ def story(seen: Observed, optimal: Sequence[str] | None = None) -> Story:
     held = held or [one.strategy for one in tried if one.held]
     by = held[-1] if held and recovered else NOTHING if recovered and not called else ""
     classification = (main or {}).get("classification") or {}
-    alerts = [one for one in seen.alerts if one.get("state") == "raised"]
+    alerts = [one for one in seen.alerts if one.get("change") == "raised"]
     return Story(
         name=seen.name,
         fault=seen.fault,

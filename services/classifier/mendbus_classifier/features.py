@@ -8,24 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from mendbus.contracts.vocabulary import KNOWN_CATEGORIES
 from mendbus_classifier import rules
 from mendbus_classifier.table import TokenTable
 
 VERSION: Final = 1
 """Goes into every model card: a model made for other features must be refused."""
 
-CATEGORIES: Final = (
-    "memory",
-    "network",
-    "storage",
-    "build",
-    "runtime",
-    "dependency",
-    "configuration",
-    "performance",
-    "concurrency",
-    "security",
-)
+CATEGORIES: Final[tuple[str, ...]] = KNOWN_CATEGORIES
 SEVERITIES: Final = rules.SEVERITIES
 LABELS: Final = (*CATEGORIES, *SEVERITIES)
 

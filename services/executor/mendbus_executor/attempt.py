@@ -36,7 +36,16 @@ async def carry_out(
     end = clock() + request.timeout_ms / 1000
     command = request.command
     if command is None:
-        return await _verify(request, actuator, tracer, span, now, end, patient=False)
+        probed = await _verify(request, actuator, tracer, span, now, end, patient=False)
+        healthy = probed.state == "healthy"
+        return AttemptResult(
+            incident_id=request.incident_id,
+            status="done" if healthy else "failed",
+            code=None if healthy else probed.state,
+            detail=probed.detail[:1000] or None,
+            verified=healthy,
+            probed_unix_nano=now(),
+        )
     commanded = now()
     done = await actuator.command(command, max(_SHORTEST_WAIT_SECONDS, end - clock()), span)
     acted = now()
@@ -44,9 +53,8 @@ async def carry_out(
     if done.code == NO_AGENT or done.status in ("unsupported", "unauthorized"):
         return _result(request, done, None, commanded, acted, None)
     patient = done.status == "accepted"
-    verified = await _verify(request, actuator, tracer, span, now, end, patient=patient)
-    probed = Probed("healthy" if verified.verified else "unhealthy", verified.detail or "")
-    return _result(request, done, probed, commanded, acted, verified.probed_unix_nano)
+    probed = await _verify(request, actuator, tracer, span, now, end, patient=patient)
+    return _result(request, done, probed, commanded, acted, now())
 
 
 async def _verify(
@@ -58,7 +66,7 @@ async def _verify(
     end: float,
     *,
     patient: bool,
-) -> AttemptResult:
+) -> Probed:
     """Probes; `patient`: again and again until the time is over, because the agent is still at work."""
     clock = asyncio.get_running_loop().time
     span = tracer.start("verify", "client", parent.traceparent or None, {"mendbus.incident.id": request.incident_id})
@@ -74,14 +82,7 @@ async def _verify(
         pause = min(_LONGEST_PAUSE_SECONDS, pause * 2)
     healthy = probed.state == "healthy"
     span.end({"mendbus.verified": healthy}, error=None if healthy else probed.state)
-    return AttemptResult(
-        incident_id=request.incident_id,
-        status="done" if healthy else "failed",
-        code=None if healthy else probed.state,
-        detail=probed.detail[:1000] or None,
-        verified=healthy,
-        probed_unix_nano=now(),
-    )
+    return probed
 
 
 def _result(

@@ -90,8 +90,8 @@ class Orders:
                     raise ValueError(f"the order says {control.verb!r} and came as {verb!r}")
                 detail, data = await act(control)
             except (ValueError, BusError) as error:
-                return self._result(ok=False, detail=str(error))
-            return self._result(ok=True, detail=detail, data=data)
+                return self._runtime.result(ok=False, detail=str(error))
+            return self._runtime.result(detail=detail, data=data)
 
         return answer
 
@@ -203,23 +203,14 @@ class Orders:
         keys = sorted(key for key in self._alerts.open if key > (_text(control, "after") or ""))[:PAGE]
         more = {"next": keys[-1]} if len(keys) == PAGE else {}
         rows = [self._alerts.open[key].model_dump(exclude_none=True) for key in keys]
-        return self._result(ok=True, data={"alerts": rows, **more})
+        return self._runtime.result(data={"alerts": rows, **more})
 
     async def _list_silences(self, control: Control, _: Span) -> ControlResult:
         now, after = self._runtime.now(), _text(control, "after") or ""
         found = sorted(one.id for one in self.silences.values() if one.id > after and one.until_unix_nano > now)[:PAGE]
         more = {"next": found[-1]} if len(found) == PAGE else {}
         rows = [self.silences[name].model_dump(exclude_none=True) for name in found]
-        return self._result(ok=True, data={"silences": rows, **more})
-
-    def _result(self, *, ok: bool, detail: str = "", data: dict[str, Any] | None = None) -> ControlResult:
-        return ControlResult(
-            ok=ok,
-            service=self._runtime.service,
-            instance=self._runtime.instance,
-            detail=detail.encode()[:1000].decode("utf-8", "ignore") or None,
-            data=data or {},
-        )
+        return self._runtime.result(data={"silences": rows, **more})
 
 
 def _text(control: Control, name: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from mendbus.alert_policy import AlertPolicy, Webhook, check_url, load_alert_policy
 from mendbus.contracts.errors import SettingsError
+from mendbus.filestamp import stamp
 
 log = logging.getLogger("mendbus")
 
@@ -28,7 +29,7 @@ class AlertPolicies:
     def __init__(self, file: Path | None, environment: Mapping[str, str] | None = None) -> None:
         self._file = file
         self._environment = os.environ if environment is None else environment
-        self._stamp = self._stamped()
+        self._stamp = stamp(file)
         self.current: AlertPolicy = load_alert_policy(file)
         self._addresses = self._find(self.current)
 
@@ -39,10 +40,10 @@ class AlertPolicies:
 
     def look(self) -> bool:
         """Takes over a file that changed, or logs what is wrong with it. Returns whether the policy is another one."""
-        stamp = self._stamped()
-        if stamp == self._stamp:
+        found = stamp(self._file)
+        if found == self._stamp:
             return False
-        self._stamp = stamp
+        self._stamp = found
         try:
             policy = load_alert_policy(self._file)
             addresses = self._find(policy)
@@ -75,12 +76,3 @@ class AlertPolicies:
         if problems:
             raise SettingsError(problems)
         return addresses
-
-    def _stamped(self) -> tuple[int, int, int] | None:
-        if self._file is None:
-            return None
-        try:
-            found = self._file.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size, found.st_ino

@@ -14,7 +14,7 @@ from mendbus.contracts.journal import JournalRecord, Operated
 from mendbus.contracts.messages import AgentHello, Alert, HealthSample, HealthStatus, RecoveryOutcome
 from mendbus.contracts.subjects import MAX_SERVICE_BODY
 from mendbus.contracts.vocabulary import ALERT_SEVERITIES, AlertSeverity
-from mendbus.runtime import Runtime, store_dead_letter
+from mendbus.runtime import Runtime
 from mendbus_health_monitor.alert_conditions import LATCHED, Condition, Judge, Verdict, cut
 from mendbus_health_monitor.alert_delivery import Deliveries
 from mendbus_health_monitor.alert_findings import Finding
@@ -28,7 +28,7 @@ from mendbus_health_monitor.silences import silenced
 
 log = logging.getLogger("mendbus")
 
-M = TypeVar("M", AgentHello, Alert, HealthStatus, JournalRecord)
+M = TypeVar("M", Alert, HealthStatus, JournalRecord)
 
 _LOOK_SECONDS: Final = 0.1
 _STEP_SECONDS: Final = 1.0
@@ -113,7 +113,8 @@ class Alerting:
     async def start(self) -> None:
         """Reads what was kept, then listens. Raises `BusError` when what was kept cannot be read.
 
-        Call it before any status is told: an agent's first one is heard here too.
+        Call it before any status is told: an agent's first one is heard here too; and before `outcome`, so that what
+        was judged by an earlier process is known.
         """
         runtime, subjects, bus = self._runtime, self._subjects, self._runtime.bus
         alerts, every = subjects.stream("ALERTS"), subjects.everyone("alert")
@@ -121,8 +122,6 @@ class Alerting:
         runtime.subscriptions.append(await bus.follow(alerts, every, self._stored_alert, last_per_subject=False))
         async for stored in bus.read(alerts, every):
             await self._stored_alert(stored)
-        agents = subjects.bucket_stream("agents"), subjects.key("agents", ">")
-        runtime.subscriptions.append(await bus.follow(*agents, self._stored_hello, last_per_subject=True))
         runtime.subscriptions.append(await bus.subscribe(subjects.everyone("status"), self._status))
         await self._sample_if_asked()
         runtime.meter.observe(instruments.ALERTS, lambda: {(severity,): n for severity, n in self.open.items()})
@@ -133,12 +132,6 @@ class Alerting:
         runtime.spawn(self._storing.run(), "store alerts")
         runtime.spawn(self._step_on(), "look at alerts")
         runtime.spawn(self._look_at_services(), "look for missing services")
-        # From the stream, not as it flies by: what was told while no monitor ran is judged too.
-        runtime.subscriptions.append(
-            await bus.follow(
-                subjects.stream("RECOVERIES"), subjects.everyone("outcome"), self._outcome, last_per_subject=True
-            )
-        )
         runtime.subscriptions.append(
             await bus.follow(
                 subjects.stream("JOURNAL"), subjects.journal_control, self._operated, last_per_subject=True
@@ -163,14 +156,18 @@ class Alerting:
         elif alert.key == LATCHED:
             self._judge.operated = max(self._judge.operated, alert.sequence)
 
-    async def _stored_hello(self, stored: StoredMessage) -> None:
-        if not stored.body:
-            kind, name = self._subjects.agent_of(stored.subject)
-            self._dependencies.forget(f"{kind}/{name}")
-            return
-        hello = _read(AgentHello, stored)
-        if hello is not None:
-            self._dependencies.hear(hello.agent.key, hello.depends_on)
+    def greet(self, hello: AgentHello) -> None:
+        """An agent's hello that is kept."""
+        self._dependencies.hear(hello.agent.key, hello.depends_on)
+
+    def forget(self, key: str) -> None:
+        """The hello of an agent (`kind/id`) is kept no longer."""
+        self._dependencies.forget(key)
+
+    async def outcome(self, outcome: RecoveryOutcome) -> None:
+        """How an incident stands; one that comes twice changes nothing."""
+        self._rules.hear_outcome(outcome)
+        await self._take(self._judge.outcome(outcome))
 
     async def _status(self, message: Message) -> None:
         status = _read(HealthStatus, message)
@@ -199,18 +196,6 @@ class Alerting:
             self._sampling = True
             subject = self._subjects.everyone("health")
             self._runtime.subscriptions.append(await self._runtime.bus.subscribe(subject, self._sample))
-
-    async def _outcome(self, stored: StoredMessage) -> None:
-        try:
-            outcome = codec.decode(RecoveryOutcome, stored.body, MAX_SERVICE_BODY)
-        except Refused as refused:
-            dead = self._subjects.dead(self._runtime.service)
-            await store_dead_letter(
-                self._runtime.bus, dead, stored.subject, stored.body, stored.headers, refused, self._runtime.meter
-            )
-            return
-        self._rules.hear_outcome(outcome)
-        await self._take(self._judge.outcome(outcome))
 
     async def _operated(self, _: StoredMessage) -> None:
         # From where it stopped, not only the record that was heard: one before it may have come while nobody listened.

@@ -55,9 +55,11 @@ class Monitor:
         self._subjects = runtime.subjects
         self._agents = Agents(runtime.now)
         self._keeping = Keeping(runtime, self._agents)
-        self._hearsay = Hearsay(runtime, self._agents, self._tell)
         self._alerting = Alerting(runtime)
         self._signals = Signals(runtime)
+        self._hearsay = Hearsay(
+            runtime, self._agents, self._tell, stored=self._signals.count, told=self._alerting.outcome
+        )
         self._agents.taken.append(lambda _, sample: self._signals.hear(sample))
         self._alerting.watch(self._signals)
 
@@ -98,11 +100,21 @@ class Monitor:
         return HelloReply(stored=True, time_unix_nano=self._runtime.now())
 
     async def _stored_hello(self, stored: StoredMessage) -> None:
-        hello = _read(stored)
-        if hello is not None:
-            self._agents.greet(hello, stored.sequence)
+        if not stored.body:
+            kind, name = self._subjects.agent_of(stored.subject)
+            self._alerting.forget(f"{kind}/{name}")
+            return
+        try:
+            hello = codec.decode(AgentHello, stored.body, MAX_SERVICE_BODY)
+        except Refused as refused:
+            log.warning("what is stored on %s is of no use: %s", stored.subject, refused)
+            return
+        self._agents.greet(hello, stored.sequence)
+        self._alerting.greet(hello)
+        self._signals.greet(hello)
 
     async def _goodbye(self, goodbye: AgentGoodbye, _: Message) -> None:
+        self._signals.leave(goodbye)
         status = self._agents.leave(goodbye)
         if status is None:
             return
@@ -141,25 +153,12 @@ class Monitor:
         agent_id = control.agent.id if control.agent else None
         rows = self._agents.listing(kind, agent_id, _after(control), PAGE)
         more = {"next": f"{rows[-1]['agent']['kind']}/{rows[-1]['agent']['id']}"} if len(rows) == PAGE else {}
-        return self._result({"agents": rows, "samples": dict(self._agents.counts), **more})
-
-    def _result(self, data: dict[str, object]) -> ControlResult:
-        return ControlResult(ok=True, service=self._runtime.service, instance=self._runtime.instance, data=data)
+        return self._runtime.result(data={"agents": rows, "samples": dict(self._agents.counts), **more})
 
 
 def _after(control: Control) -> str:
     after = control.arguments.get("after", "")
     return after if isinstance(after, str) else ""
-
-
-def _read(stored: StoredMessage) -> AgentHello | None:
-    if not stored.body:
-        return None
-    try:
-        return codec.decode(AgentHello, stored.body, MAX_SERVICE_BODY)
-    except Refused as refused:
-        log.warning("what is stored on %s is of no use: %s", stored.subject, refused)
-        return None
 
 
 async def start(runtime: Runtime) -> Drain:

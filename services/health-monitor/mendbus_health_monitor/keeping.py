@@ -197,14 +197,14 @@ class Keeping:
         try:
             question = _question(control, self._runtime.now())
         except ValueError as error:
-            return self._result(ok=False, detail=str(error))
+            return self._runtime.result(ok=False, detail=str(error))
         if question.resolution == "1s":
             rows = self._seconds(question)
         else:
             rows = await self._minutes(question)
         page = rows[:PAGE]
         more = {"next": page[-1]["time_unix_nano"]} if len(rows) > PAGE else {}
-        return self._result(ok=True, data={"resolution": question.resolution, "rows": page, **more})
+        return self._runtime.result(data={"resolution": question.resolution, "rows": page, **more})
 
     def _seconds(self, question: "_Question") -> list[Mapping[str, Any]]:
         first, last = -(-question.first // NANO), -(-question.end // NANO) - 1
@@ -232,14 +232,6 @@ class Keeping:
             if question.first <= minute.time_unix_nano < question.end:
                 rows[minute.time_unix_nano] = row_of(minute, question.metrics)
         return [rows[at] for at in sorted(rows)]
-
-    def _result(
-        self, *, ok: bool, detail: str | None = None, data: Mapping[str, object] | None = None
-    ) -> ControlResult:
-        runtime = self._runtime
-        return ControlResult(
-            ok=ok, service=runtime.service, instance=runtime.instance, detail=detail, data=dict(data or {})
-        )
 
 
 class _Question(NamedTuple):

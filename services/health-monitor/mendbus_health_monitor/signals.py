@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from mendbus import codec, streams
-from mendbus.bus import Message, StoredMessage, Usage
-from mendbus.contracts.errors import BusError, Refused
+from mendbus import streams
+from mendbus.bus import StoredMessage, Usage
+from mendbus.contracts.errors import BusError
 from mendbus.contracts.messages import AgentGoodbye, AgentHello, Control, ControlResult, HealthSample
-from mendbus.contracts.subjects import HEADER_ID, LANES, MAX_BODY, MAX_SERVICE_BODY, PARTITIONS
+from mendbus.contracts.subjects import HEADER_ID, LANES, MAX_BODY, PARTITIONS
 from mendbus.features.samples import Order, sensible
 from mendbus.runtime import Runtime
 from mendbus.telemetry import Span
@@ -57,21 +57,20 @@ class Signals:
         self._agents: OrderedDict[str, _Agent] = OrderedDict()
         self._limits: dict[str, Mapping[str, float]] = {}
         self._recoveries = 0
+        self._counted = 0
+        """Stream sequence of the last outcome that was counted, or that was there before the start."""
         specs = streams.streams(runtime.subjects, -1)
         self._streams = {spec.name.removeprefix(f"{runtime.subjects.prefix}_"): spec.name for spec in specs}
         refuses = frozenset(name for name, spec in zip(self._streams, specs, strict=True) if spec.discard == "new")
         self.own = OwnCapacity(runtime.settings.sustainable_recoveries, refuses)
 
     async def start(self) -> None:
-        """Begins to look and answer; samples are given to `hear`. Raises `BusError` when the hellos cannot be read."""
+        """Begins to look and answer; what is heard is given to it. Raises `BusError` when there is no RECOVERIES.
+
+        Call it before outcomes are followed: those that are there now are not counted.
+        """
         runtime, subjects = self._runtime, self._runtime.subjects
-        runtime.subscriptions.append(
-            await runtime.bus.follow(
-                subjects.bucket_stream("agents"), subjects.key("agents", ">"), self._stored_hello, last_per_subject=True
-            )
-        )
-        await runtime.listen(subjects.everyone("agent.goodbye"), AgentGoodbye, self._goodbye, dead=False)
-        runtime.subscriptions.append(await runtime.bus.subscribe(subjects.everyone("outcome"), self._outcome))
+        self._counted = (await runtime.bus.usage(self._streams["RECOVERIES"])).last_sequence
         await runtime.serve("signals", subjects.control("signals"), Control, self._tell_signals, limit=MAX_BODY)
         await runtime.serve("capacity", subjects.control("capacity"), Control, self._tell_capacity, limit=MAX_BODY)
         runtime.spawn(self._look(), "look at signals")
@@ -108,6 +107,24 @@ class Signals:
         limits = {**self._limits.get(key, {}), **sample.limits}
         agent.due = agent.watch.add(values, limits, now) or agent.due
 
+    def greet(self, hello: AgentHello) -> None:
+        """An agent's hello that is kept: its limits."""
+        if len(self._limits) < MAX_AGENTS or hello.agent.key in self._limits:
+            self._limits[hello.agent.key] = hello.limits
+
+    def leave(self, goodbye: AgentGoodbye) -> None:
+        """An agent leaves; an older process of it may, which changes nothing."""
+        agent = self._agents.get(goodbye.agent.key)
+        if agent is not None and goodbye.agent.instance in (None, agent.instance):
+            del self._agents[goodbye.agent.key]
+
+    def count(self, stored: StoredMessage) -> None:
+        """An outcome as it is stored. The first one of an incident is a recovery; one that comes twice counts once."""
+        if stored.sequence > self._counted:
+            self._counted = stored.sequence
+            # Its id tells it from all later ones, so that no body need be read.
+            self._recoveries += stored.headers.get(HEADER_ID, "").endswith("-0")
+
     def look(self, key: str) -> None:
         """Looks at one agent, if that is due; lets go of one that has been silent for long."""
         agent, now = self._agents.get(key), self._runtime.now()
@@ -127,26 +144,6 @@ class Signals:
                 self.look(key)
                 # Between two agents everything else has its turn: a look takes milliseconds.
                 await asyncio.sleep(0)
-
-    async def _goodbye(self, goodbye: AgentGoodbye, _: Message) -> None:
-        agent = self._agents.get(goodbye.agent.key)
-        if agent is not None and goodbye.agent.instance in (None, agent.instance):
-            del self._agents[goodbye.agent.key]
-
-    async def _stored_hello(self, stored: StoredMessage) -> None:
-        if not stored.body:
-            return
-        try:
-            hello = codec.decode(AgentHello, stored.body, MAX_SERVICE_BODY)
-        except Refused as refused:
-            log.warning("what is stored on %s is of no use: %s", stored.subject, refused)
-            return
-        if len(self._limits) < MAX_AGENTS or hello.agent.key in self._limits:
-            self._limits[hello.agent.key] = hello.limits
-
-    async def _outcome(self, message: Message) -> None:
-        # The id tells the first outcome of an incident from all later ones, so that no body need be read.
-        self._recoveries += message.headers.get(HEADER_ID, "").endswith("-0")
 
     # -- Mendbus itself
 
@@ -169,6 +166,8 @@ class Signals:
             for lane in LANES
         ]
         recoveries, self._recoveries = self._recoveries, 0
+        # A stream that was made anew counts from one again.
+        self._counted = min(self._counted, held["RECOVERIES"].last_sequence)
         # Floors are asked for after the end, so that what came between counts as acknowledged at the most.
         waiting = max(0, held["ERRORS"].last_sequence - min(floors))
         return Reading(self._runtime.now(), recoveries, waiting, held)
@@ -185,7 +184,7 @@ class Signals:
             watch = self._agents[control.agent.key].watch
             data["resources"] = [found.row() for found in watch.resources]
             data["scores"] = watch.running_scores
-        return self._result(data)
+        return self._runtime.result(data=data)
 
     async def _tell_capacity(self, control: Control, _: Span) -> ControlResult:
         keys = self._keys(control)
@@ -194,7 +193,7 @@ class Signals:
         if not more and control.agent is None:
             data["kinds"] = self._kinds(control.kind)
             data["mendbus"] = self.own.row()
-        return self._result(data)
+        return self._runtime.result(data=data)
 
     def _finding_rows(self, key: str) -> Rows:
         return [found.row() for found in self._agents[key].watch.findings]
@@ -231,6 +230,3 @@ class Signals:
             if len(rows) >= PAGE and place + 1 < len(keys):
                 return rows, {"next": key}
         return rows, {}
-
-    def _result(self, data: dict[str, Any]) -> ControlResult:
-        return ControlResult(ok=True, service=self._runtime.service, instance=self._runtime.instance, data=data)

@@ -9,13 +9,12 @@ from mendbus.contracts.ids import is_token, made_at
 from mendbus.contracts.journal import NOTE, RELABEL, Operated
 from mendbus.contracts.messages import Control
 from mendbus.contracts.subjects import HEADER_ID
-from mendbus.contracts.vocabulary import CATEGORIES, SEVERITIES
+from mendbus.contracts.vocabulary import KNOWN_CATEGORIES, SEVERITIES
 from mendbus.runtime import Runtime
 from mendbus_strategy_selector.incidents import OpenIncidents
 
 ANNOTATIONS: Final = (NOTE, RELABEL)
 _SKEW_NANO: Final = 60 * 1_000_000_000
-_LABELS: Final = tuple(category for category in CATEGORIES if category != "unknown")
 
 
 def annotation(control: Control) -> Operated:
@@ -33,8 +32,8 @@ def annotation(control: Control) -> Operated:
     if control.verb == NOTE:
         return Operated(verb=NOTE, by=control.by, incident_id=incident, reason=reason)
     category, severity = control.arguments.get("category"), control.arguments.get("severity")
-    if category not in _LABELS:
-        msg = f"{category!r} is no category to learn from: one of {', '.join(_LABELS)}"
+    if category not in KNOWN_CATEGORIES:
+        msg = f"{category!r} is no category to learn from: one of {', '.join(KNOWN_CATEGORIES)}"
         raise ValueError(msg)
     if severity is not None and severity not in SEVERITIES:
         msg = f"{severity!r} is no severity: one of {', '.join(SEVERITIES)}"

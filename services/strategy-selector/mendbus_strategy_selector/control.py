@@ -110,13 +110,13 @@ class Controls:
         """One replica answers: it reads the whole journal since then."""
         text, since = control.arguments.get("policy"), control.arguments.get("since_unix_nano")
         if not isinstance(text, str):
-            return self._result(ok=False, detail="replay needs a policy: the text of a TOML file")
+            return self._runtime.result(ok=False, detail="replay needs a policy: the text of a TOML file")
         try:
             policy = read_policy(text, "policy")
         except SettingsError as error:
-            return self._result(ok=False, detail=str(error))
+            return self._runtime.result(ok=False, detail=str(error))
         start = since if isinstance(since, int) else None
-        return self._result(ok=True, data=await replay(self._runtime.bus, self._runtime.subjects, policy, start))
+        return self._runtime.result(data=await replay(self._runtime.bus, self._runtime.subjects, policy, start))
 
     def _status(self) -> dict[str, Any]:
         context, now = self._context, self._runtime.now()
@@ -132,16 +132,7 @@ class Controls:
     async def _answer(
         self, message: Message, *, ok: bool, detail: str = "", data: dict[str, Any] | None = None
     ) -> None:
-        await self._runtime.reply(message, self._result(ok=ok, detail=detail, data=data))
-
-    def _result(self, *, ok: bool, detail: str = "", data: dict[str, Any] | None = None) -> ControlResult:
-        return ControlResult(
-            ok=ok,
-            service=self._runtime.service,
-            instance=self._runtime.instance,
-            detail=detail.encode()[:1000].decode("utf-8", "ignore") or None,
-            data=data or {},
-        )
+        await self._runtime.reply(message, self._runtime.result(ok=ok, detail=detail, data=data))
 
 
 def operated(control: Control, now: Callable[[], int]) -> Operated:

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from mendbus.contracts.errors import SettingsError
+from mendbus.filestamp import stamp
 from mendbus_strategy_selector.policy import Policy, load_policy
 
 log = logging.getLogger("mendbus")
@@ -17,7 +18,7 @@ class Policies:
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
-        self._stamp = self._stamped()
+        self._stamp = stamp(file)
         self.current: Policy = load_policy(file)
         self.problems: list[str] = []
         """What is wrong with the file as it is now, if it was refused."""
@@ -30,10 +31,10 @@ class Policies:
 
     def look(self) -> None:
         """Takes over a file that changed, or logs everything that is wrong with it and keeps the policy there is."""
-        stamp = self._stamped()
-        if stamp == self._stamp:
+        found = stamp(self._file)
+        if found == self._stamp:
             return
-        self._stamp = stamp
+        self._stamp = found
         try:
             policy = load_policy(self._file)
         except SettingsError as error:
@@ -44,12 +45,3 @@ class Policies:
         if policy != self.current:
             log.info("the policy is %s now, it was %s", policy.digest, self.current.digest)
             self.current = policy
-
-    def _stamped(self) -> tuple[int, int, int] | None:
-        if self._file is None:
-            return None
-        try:
-            found = self._file.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size, found.st_ino

@@ -88,7 +88,7 @@ class PartitionState:
 
     def apply(self, entry: Entry, at_unix_nano: int) -> None:
         """Takes an entry of the journal in. Entries of incidents that are forgotten change nothing."""
-        incident_id = getattr(entry, "incident_id", None)
+        incident_id = vars(entry).get("incident_id")
         if incident_id is not None:
             self.changed.add(incident_id)
         match entry:

@@ -3,9 +3,9 @@
 import contextlib
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TextIO
 
 import typer
 
@@ -27,13 +27,32 @@ As = Annotated[Format, typer.Option("--format", help="JSON lines, or CSV with a 
 Json = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a file.")]
 
+_WHOLE: Final = {
+    "audit": """Export the journal, one row an entry.
+
+    Events, decisions, approvals, attempts, undos, restores, outcomes and what operators did, in the order in which
+    they were written. The whole entry stands in the column `details`.
+    """,
+    "incidents": """Export incidents, one row each, as they stand.
+
+    The time is that of an incident's last outcome in the range. Where one incident has several rows, which happens
+    when very much lies between its outcomes, that with the highest `sequence` counts.
+    """,
+    "alerts": "Export alerts, one row each time one was raised, acknowledged or resolved.",
+    "relabels": """Export what people said incidents really were, one row each, with the error: examples for training.
+
+    The range is that of an incident's outcomes. Those that are no longer kept have no row.
+    """,
+}
+
 
 def build() -> typer.Typer:
     """The group of commands."""
     app = typer.Typer(no_args_is_help=True, help="Export what is stored as JSON lines or CSV.")
     app.callback()(_group)
-    for command in (audit, incidents, alerts, relabels, health):
-        app.command()(command)
+    for what, said in _WHOLE.items():
+        app.command(what, help=said)(_whole(what))
+    app.command()(health)
     return app
 
 
@@ -41,67 +60,21 @@ def _group() -> None:
     """Export what is stored as JSON lines or CSV."""
 
 
-@with_settings
-def audit(
-    settings: "Settings",
-    since: Since = None,
-    until: Until = None,
-    format_: As = "json",
-    output: Output = None,
-    as_json: Json = False,
-) -> None:
-    """Export the journal, one row an entry.
+def _whole(what: str) -> Callable[..., None]:
+    """The command of an export that has no options of its own."""
 
-    Events, decisions, approvals, attempts, undos, restores, outcomes and what operators did, in the order in which
-    they were written. The whole entry stands in the column `details`.
-    """
-    _export("audit", since, until, "json" if as_json else format_, output, settings)
+    @with_settings
+    def export(
+        settings: "Settings",
+        since: Since = None,
+        until: Until = None,
+        format_: As = "json",
+        output: Output = None,
+        as_json: Json = False,
+    ) -> None:
+        _export(what, since, until, "json" if as_json else format_, output, settings)
 
-
-@with_settings
-def incidents(
-    settings: "Settings",
-    since: Since = None,
-    until: Until = None,
-    format_: As = "json",
-    output: Output = None,
-    as_json: Json = False,
-) -> None:
-    """Export incidents, one row each, as they stand.
-
-    The time is that of an incident's last outcome in the range. Where one incident has several rows, which happens
-    when very much lies between its outcomes, that with the highest `sequence` counts.
-    """
-    _export("incidents", since, until, "json" if as_json else format_, output, settings)
-
-
-@with_settings
-def alerts(
-    settings: "Settings",
-    since: Since = None,
-    until: Until = None,
-    format_: As = "json",
-    output: Output = None,
-    as_json: Json = False,
-) -> None:
-    """Export alerts, one row each time one was raised, acknowledged or resolved."""
-    _export("alerts", since, until, "json" if as_json else format_, output, settings)
-
-
-@with_settings
-def relabels(
-    settings: "Settings",
-    since: Since = None,
-    until: Until = None,
-    format_: As = "json",
-    output: Output = None,
-    as_json: Json = False,
-) -> None:
-    """Export what people said incidents really were, one row each, with the error: examples for training.
-
-    The range is that of an incident's outcomes. Those that are no longer kept have no row.
-    """
-    _export("relabels", since, until, "json" if as_json else format_, output, settings)
+    return export
 
 
 @with_settings

@@ -65,6 +65,8 @@ IN_PLACE: Final = "in_place"
 AGENT_KINDS: Final[tuple[AgentKind, ...]] = get_args(AgentKind)
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)
+KNOWN_CATEGORIES: Final[tuple[Category, ...]] = tuple(category for category in CATEGORIES if category != "unknown")
+"""Those that say what an error is. Models number them in this order."""
 STRATEGIES: Final[tuple[Strategy, ...]] = get_args(Strategy)
 METRICS: Final[tuple[Metric, ...]] = get_args(Metric)
 ALERT_SEVERITIES: Final[tuple[AlertSeverity, ...]] = get_args(AlertSeverity)

@@ -69,12 +69,11 @@ async def _answer(runtime: Runtime, control: Control) -> ControlResult:
     # Loaded when it is needed: most processes are never asked.
     from mendbus.profiling import sampling
 
-    refused = ControlResult(ok=False, service=runtime.service, instance=runtime.instance)
     seconds = control.arguments.get("seconds", 5.0)
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= MAX_SECONDS:
-        return refused.model_copy(update={"detail": f"seconds must be above 0 and at most {MAX_SECONDS:g}"})
+        return runtime.result(ok=False, detail=f"seconds must be above 0 and at most {MAX_SECONDS:g}")
     if _BUSY.locked():
-        return refused.model_copy(update={"detail": "another service in this process is being profiled"})
+        return runtime.result(ok=False, detail="another service in this process is being profiled")
     async with _BUSY:
         seen = await sampling.profile(float(seconds))
     data = {
@@ -85,7 +84,7 @@ async def _answer(runtime: Runtime, control: Control) -> ControlResult:
         "cpu": _packed(seen.cpu),
         "wall": _packed(seen.wall),
     }
-    return ControlResult(ok=True, service=runtime.service, instance=runtime.instance, data=data)
+    return runtime.result(data=data)
 
 
 def _packed(stacks: "dict[Stack, int]") -> dict[str, Any]:

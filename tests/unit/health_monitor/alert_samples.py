@@ -5,6 +5,7 @@ from typing import Any
 from mendbus.contracts.messages import AgentRef, Alert, HealthSample, HealthStatus, RecoveryOutcome
 from mendbus.contracts.vocabulary import AlertSeverity
 from mendbus_health_monitor.alert_conditions import Condition, Verdict
+from mendbus_health_monitor.alerts import Alerts
 
 SECOND = 1_000_000_000
 
@@ -45,6 +46,28 @@ def outcome(word: str, sequence: int = 0, incident: str = "i1", **more: Any) -> 
         "trace_id": "t" * 32,
     }
     return RecoveryOutcome.model_validate({**known, **more})
+
+
+def happen(
+    alerts: Alerts, key: str, what: str, now: int, mutes: dict[str, str], worse: AlertSeverity = "major"
+) -> list[Alert]:
+    """Has one event happen, and time pass up to it; returns the changes. Mutes are put in and taken out of `mutes`."""
+    found: list[Alert | None] = []
+    match what:
+        case "holds" | "worse":
+            found.append(alerts.judge(holds(key, worse if what == "worse" else "minor"), now))
+        case "over":
+            found.append(alerts.judge(over(key), now))
+        case "ack" if key in alerts.open:
+            found.append(alerts.acknowledge(key, "kim", None, now))
+        case "mute":
+            mutes[key] = "silence:s1"
+        case "unmute":
+            mutes.pop(key, None)
+        case _:
+            pass
+    found += alerts.step(now, mutes, list(alerts.open))
+    return [one for one in found if one]
 
 
 def error(severity: str | None, message: str = "it broke") -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.health_monitor.alert_samples import SECOND, agent, alert, holds, over
+from tests.unit.health_monitor.alert_samples import SECOND, agent, alert, happen
 from tests.unit.health_monitor.test_alerts import KEYS, quick
 
 from mendbus.alert_policy import AlertTimes, Webhook
@@ -148,22 +148,7 @@ def play(told: list[tuple[float, str, str]], restarts: bool = False) -> tuple[To
     alerts, hook, mutes, now, stored = Alerts(TIMES), Told(TIMES), dict[str, str](), 0.0, list[Alert]()
     for seconds, key, what in told:
         now += seconds
-        at, found = round(now * SECOND), list[Alert | None]()
-        match what:
-            case "holds" | "worse":
-                found.append(alerts.judge(holds(key, "critical" if what == "worse" else "minor"), at))
-            case "over":
-                found.append(alerts.judge(over(key), at))
-            case "ack" if key in alerts.open:
-                found.append(alerts.acknowledge(key, "kim", None, at))
-            case "mute":
-                mutes[key] = "silence:s1"
-            case "unmute":
-                mutes.pop(key, None)
-            case _:
-                pass
-        found += alerts.step(at, mutes, list(alerts.open))
-        stored += [one for one in found if one]
+        stored += happen(alerts, key, what, round(now * SECOND), mutes, worse="critical")
         if restarts:
             alerts = Alerts(TIMES)
             for one in stored:

@@ -16,13 +16,15 @@ from mendbus.bus import Bus
 from mendbus.bus.memory import MemoryServer
 from mendbus.contracts.errors import BusError
 from mendbus.contracts.ids import new_id
-from mendbus.contracts.messages import Alert, Control, ControlResult
+from mendbus.contracts.messages import Alert, Control, ControlResult, HealthStatus
 from mendbus.contracts.subjects import HEADER_CODE, HEADER_REASON, Subjects
 from mendbus.runtime import Drain, Runtime, Service
 from mendbus.settings import Settings
 from mendbus.testing import eventually
 from mendbus_health_monitor import alert_delivery, alerting
+from mendbus_health_monitor.agents import Agents
 from mendbus_health_monitor.alerting import Alerting
+from mendbus_health_monitor.hearsay import Hearsay
 
 SUBJECTS = Subjects()
 NOW = 1_700_000_000_000_000_000
@@ -51,10 +53,14 @@ async def alerted(policy: Path, server: MemoryServer | None = None) -> AsyncGene
     """Running alerts, and the bus of somebody else."""
     made: list[Alerting] = []
 
+    async def unheard(_: HealthStatus | None) -> None:
+        return
+
     async def start(runtime: Runtime) -> Drain:
         runtime.instance = new_id()[-12:]
         made.append(Alerting(runtime))
         await made[0].start()
+        await Hearsay(runtime, Agents(runtime.now), unheard, stored=lambda _: None, told=made[0].outcome).start()
         return made[0].drain
 
     server = server or MemoryServer()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.health_monitor.alert_samples import SECOND, error, holds, outcome, over
+from tests.unit.health_monitor.alert_samples import SECOND, error, happen, holds, outcome, over
 
 from mendbus import codec
 from mendbus.alert_policy import AlertTimes
@@ -167,22 +167,7 @@ def play(alerts: Alerts, told: list[tuple[float, str, str]]) -> tuple[list[Alert
     now = 0
     for seconds, key, what in told:
         now += round(seconds * SECOND)
-        found: list[Alert | None] = []
-        match what:
-            case "holds" | "worse":
-                found.append(alerts.judge(holds(key, "major" if what == "worse" else "minor"), now))
-            case "over":
-                found.append(alerts.judge(over(key), now))
-            case "ack" if key in alerts.open:
-                found.append(alerts.acknowledge(key, "kim", None, now))
-            case "mute":
-                mutes[key] = "silence:s1"
-            case "unmute":
-                mutes.pop(key, None)
-            case _:
-                pass
-        found += alerts.step(now, mutes, list(alerts.open))
-        made += [one for one in found if one]
+        made += happen(alerts, key, what, now, mutes)
     return made, mutes, now
 
 

@@ -214,6 +214,45 @@ async def test_a_goodbye_deletes_the_stored_hello_unless_there_is_a_newer_one() 
         assert (await control(bus, "agents"))["agents"] == []
 
 
+async def test_hello_and_goodbye_reach_whoever_looks_at_metrics_and_makes_alerts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Limits and dependencies are known from the kept hello; who leaves is under watch no more, nor depended by."""
+    made: list[handlers.Monitor] = []
+
+    class Kept(handlers.Monitor):
+        def __init__(self, runtime: Runtime) -> None:
+            super().__init__(runtime)
+            made.append(self)
+
+    monkeypatch.setattr(handlers, "Monitor", Kept)
+    async with monitored() as (_, bus, _told):
+        said = hello(limits={"queue_depth": 9.0}, depends_on=["runtime/db"])
+        await ask(bus, SUBJECTS.hello("runtime", "a1"), said, HelloReply)
+        signals, dependencies = made[0]._signals, made[0]._alerting._dependencies
+        await eventually(lambda: signals._limits == {"runtime/a1": {"queue_depth": 9.0}})
+        assert dependencies.upstream("runtime/a1")
+        await tell(bus, SUBJECTS.health("runtime", "a1"), sample(1))
+        await eventually(lambda: "runtime/a1" in signals._agents)
+        await tell(bus, SUBJECTS.goodbye("runtime", "a1"), goodbye())
+        await eventually(lambda: "runtime/a1" not in signals._agents)
+        await eventually(lambda: not dependencies.upstream("runtime/a1"))
+
+
+async def test_an_outcome_that_is_not_valid_is_one_dead_letter_and_the_next_one_counts() -> None:
+    """Bytes that are no message and a message that lacks a field are kept, each once; what follows is judged."""
+    async with monitored() as (_, bus, _told):
+        subject = SUBJECTS.outcome("runtime", "a1")
+        lacking = outcome("escalated").model_dump(exclude_none=True)
+        del lacking["trace_id"]
+        await bus.store(subject, b"\xc1")
+        await bus.store(subject, codec.pack(lacking))
+        await conclude(bus, "escalated", 1)
+        await eventually(lambda: _has_alerts(bus, 1))
+        read = bus.read(SUBJECTS.stream("DEAD"), SUBJECTS.dead("health-monitor"))
+        assert [dead.headers[HEADER_CODE] async for dead in read] == ["not_msgpack", "invalid"]
+
+
 @pytest.mark.parametrize("problem", [WrongSequence("k", 10071, "wrong last sequence"), BusError("the disk is full")])
 async def test_a_stored_hello_that_cannot_be_deleted_stays(problem: BusError, monkeypatch: pytest.MonkeyPatch) -> None:
     """A newer hello, or a server that refuses, leaves the bucket as it is; the goodbye is told all the same."""

@@ -3,9 +3,9 @@
 import asyncio
 from typing import Any
 
-from tests.support import Clock, ask, memory_runtime, tell
+from tests.support import Clock, ask, memory_runtime
 
-from mendbus import codec
+from mendbus import codec, streams
 from mendbus.bus import Bus
 from mendbus.bus.memory import MemoryServer
 from mendbus.contracts.messages import AgentGoodbye, Control, ControlResult, HealthSample
@@ -134,17 +134,15 @@ async def test_nothing_is_told_of_an_agent_that_has_fallen_silent() -> None:
 
 async def test_a_goodbye_takes_an_agent_from_the_watch() -> None:
     """One that left on purpose is told of no more; a goodbye of an older process of it changes nothing."""
-    held, clock, server = Held(), Clock(), MemoryServer()
-    async with memory_runtime(held.service, server, now=clock):
+    held, clock = Held(), Clock()
+    async with memory_runtime(held.service, now=clock):
         leak(held, clock, 130)
-        bus = server.connect("agent")
         for instance, left in (("boot0", True), ("boot1", False)):
             goodbye = AgentGoodbye.model_validate(
                 {"id": "g", "time_unix_nano": 1, "agent": {"kind": "runtime", "id": "a1", "instance": instance}}
             )
-            await tell(bus, SUBJECTS.goodbye("runtime", "a1"), goodbye)
-            await eventually(lambda left=left: bool(held.signals.findings()) == left)
-        await bus.close()
+            held.signals.leave(goodbye)
+            assert bool(held.signals.findings()) == left
 
 
 async def test_answers_come_in_pages(monkeypatch: Any) -> None:
@@ -179,6 +177,23 @@ async def test_the_least_heard_agent_goes_when_there_are_too_many(monkeypatch: A
         told = await control(bus, "capacity")
         assert {row["agent"] for row in told["agents"]} == {"runtime/a2", "runtime/a3"}
         await bus.close()
+
+
+async def test_recoveries_are_counted_once_and_from_the_start_on() -> None:
+    """An outcome that was there before, one that comes twice, and a later one of the same incident are none."""
+    held, server = Held(), MemoryServer()
+    bus = server.connect("owner")
+    await streams.ensure(bus, SUBJECTS, -1)
+    await bus.store(SUBJECTS.outcome("runtime", "a1"), b"x", id="i1-0")
+    async with memory_runtime(held.service, server, now=Clock(1)):
+        await eventually(held.signals.own.row)
+        await bus.store(SUBJECTS.outcome("runtime", "a1"), b"x", id="i2-0")
+        await bus.store(SUBJECTS.outcome("runtime", "a1"), b"x", id="i2-1")
+        async for outcome in bus.read(SUBJECTS.stream("RECOVERIES"), SUBJECTS.everyone("outcome")):
+            held.signals.count(outcome)
+            held.signals.count(outcome)
+        assert (await held.signals._reading()).recoveries == 1
+    await bus.close()
 
 
 async def test_mendbus_itself_is_read_and_told(monkeypatch: Any) -> None:

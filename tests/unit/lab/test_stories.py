@@ -200,8 +200,9 @@ def test_users_of_every_agent_must_be_served_before_a_case_ends() -> None:
 
 def test_an_alert_is_a_detection_where_nothing_was_reported() -> None:
     """What the health-monitor raised stands in the story, and counts as detection if no error came."""
-    alert = {"state": "raised", "severity": "major", "key": "agent/runtime/lab", "summary": "silent for 3 s"}
-    told = story(seen([], alerts=[alert]))
+    told_of = {"severity": "major", "key": "agent/runtime/lab", "summary": "silent for 3 s"}
+    changes = [("raised", "raised"), ("raised", "worsened"), ("raised", "muted"), ("resolved", "resolved")]
+    told = story(seen([], alerts=[{**told_of, "state": state, "change": change} for state, change in changes]))
     assert (told.detected_by, told.alerts) == ("health-monitor", ["major: agent/runtime/lab: silent for 3 s"])
 
 

@@ -23,15 +23,19 @@ from mendbus.contracts.messages import (
     RecoveryOutcome,
     Times,
 )
-from mendbus.contracts.vocabulary import CATEGORIES, STRATEGIES, AlertState, Category, Outcome, Strategy
+from mendbus.contracts.vocabulary import CATEGORIES, STRATEGIES, AlertChange, AlertState, Category, Outcome, Strategy
 from mendbus.prevention import hint
 
 START = 1_700_000_000_000 * MS
 END = START + 3_600_000 * MS
 
 
-def alert(state: AlertState, agent: AgentRef | None = None, at: int = START, key: str = "k") -> Alert:
-    return Alert(id="a", key=key, time_unix_nano=at, severity="major", state=state, agent=agent, summary="s")
+def alert(change: AlertChange, agent: AgentRef | None = None, at: int = START, key: str = "k") -> Alert:
+    states: dict[AlertChange, AlertState] = {"acknowledged": "acknowledged", "resolved": "resolved"}
+    state = states.get(change, "raised")
+    return Alert(
+        id="a", key=key, time_unix_nano=at, severity="major", state=state, change=change, agent=agent, summary="s"
+    )
 
 
 def incident(number: int, at: int | None = None) -> str:
@@ -196,10 +200,12 @@ def test_the_canary_counts_nowhere() -> None:
 def test_an_alert_counts_each_time_it_is_raised() -> None:
     """Told again while it is open it is the same alert; raised after it was resolved it is another; others stay out."""
     analysis = Analysis(START, END, held=2)
-    for state in ("raised", "acknowledged", "raised", "resolved", "raised"):
-        analysis.take_alert(alert(state))
+    changes: tuple[AlertChange, ...] = ("raised", "acknowledged", "worsened", "muted", "unmuted", "resolved", "raised")
+    for change in changes:
+        analysis.take_alert(alert(change))
     analysis.take_alert(alert("raised", at=END, key="later"))
     analysis.take_alert(alert("acknowledged", key="from before"))
+    analysis.take_alert(alert("escalated", key="raised before"))
     report = analysis.report()
     assert (report.alerts_raised, report.alerts) == (2, {"major": 2})
 

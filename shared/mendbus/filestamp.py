@@ -1,0 +1,16 @@
+"""By what a file that is read again when it changes shows that it has changed."""
+
+from pathlib import Path
+
+Stamp = tuple[int, int, int]
+
+
+def stamp(file: Path | None) -> Stamp | None:
+    """Time of change, size and inode, which together tell one content from the next; None while there is no file."""
+    if file is None:
+        return None
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
