@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 import numpy as np
@@ -53,7 +54,7 @@ OFF_LOOKS: Final = 6
 """Looks in a row at which a finding must not be so before it ends."""
 ON_LOOKS: Final[Mapping[FindingKind, int]] = {"trend": 2, "change": 1, "anomaly": 1, "exhaustion": 2}
 """Looks in a row at which it must be so before it begins."""
-SURELY: Final = 0.95
+SURELY: Final = 0.75
 """Probability from which on something runs out is told at the first look."""
 
 _GUARD_ROWS: Final = 60
@@ -64,6 +65,8 @@ _YOUNG_ROWS: Final = 20
 _RECENT_ROWS: Final = 8
 _LEVEL_ROWS: Final = 3
 _KNOWN_SHARE: Final = 0.98
+_RISING_ROWS: Final = 120
+"""The newest rows, which may have risen already, do not say what is harmless."""
 _PEAK_ROWS: Final = 900
 _PEAKS: Final = 96
 _PEAK_PLACE: Final = 3
@@ -335,15 +338,32 @@ class Watch:
             if limit is None or metric not in self._rules:
                 continue
             column = self._names.index(metric)
-            found = running_out(self.agent, metric, column, float(levels[column]), limit, windows)
+            state = self._states.get((column, "exhaustion"))
+            begun = state is not None and state.finding is not None
+            known = -inf if begun else self._harmless(column, limit)
+            found = running_out(self.agent, metric, column, float(levels[column]), limit, windows, known)
             if found is None:
                 continue
             self.resources.append(found)
-            state = self._states.get((column, "exhaustion"))
-            begun = state is not None and state.finding is not None
             if found.forecast.chance >= (UNCERTAIN if begun else CERTAIN):
                 self._so(column, "exhaustion", now, True, found.z, found.p, (found.level, limit), found.sentence,
                          found.per_second, found)  # fmt: skip
+
+    def _harmless(self, column: int, limit: float) -> float:
+        """How high a resource was of late, or today, without running out; minus infinity where nobody knows."""
+        fast, slow = self._series.fast, self._series.slow
+        # What the windows look at is no past yet.
+        start = fast.last - _RISING_ROWS + 1
+        late = fast.since(fast.first)[: max(0, start - fast.first), column]
+        day = slow.since(slow.first)[: max(0, start // SLOW_STEP - slow.first), column]
+        known = -inf
+        for rows in (late, day):
+            there = rows[np.isfinite(rows)]
+            if len(there) and float(np.max(there)) >= limit:
+                return -inf
+            if len(there) >= REFERENCE_FEWEST:
+                known = max(known, float(quantile(np.sort(there)[:, None], _KNOWN_SHARE)[0]))
+        return known
 
     # -- beginning and ending
 
