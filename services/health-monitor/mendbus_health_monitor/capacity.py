@@ -59,9 +59,8 @@ def first_passage(
     """
     if distance <= 0.0:
         return Forecast(0.0, 0.0, 0.0, 1.0)
-    most = (drift + _SURELY * unsure) * horizon + _SURELY * sqrt(wander * horizon)
-    if most < distance:
-        # Out of reach within the horizon: the drift alone says when, and the work below is spared.
+    if out_of_reach(distance, drift, unsure, wander, horizon):
+        # The drift alone says when, and the work below is spared.
         eta, low, high = (_straight(distance, drift + step * unsure) for step in (0.0, _TAIL, -_TAIL))
         likely = (_goes_on(lasts, time) for time in (eta, low, high))
         told = zip((eta, low, high), likely, (0.5, _TAILS, 1.0 - _TAILS), strict=True)
@@ -81,6 +80,11 @@ def first_passage(
         before, since = now, time
     low, eta, high = (_when(times, shares, wanted) for wanted in (_TAILS, 0.5, 1.0 - _TAILS))
     return Forecast(eta, low, high, shares[times.index(horizon)])
+
+
+def out_of_reach(distance: float, drift: float, unsure: float, wander: float, horizon: float) -> bool:
+    """Whether a limit is as good as never reached within the horizon; the arguments are those of `first_passage`."""
+    return (drift + _SURELY * unsure) * horizon + _SURELY * sqrt(wander * horizon) < distance
 
 
 def discrete(distance: float, wander: float, step: float) -> float:

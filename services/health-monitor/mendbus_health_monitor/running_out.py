@@ -1,13 +1,13 @@
 """What of an agent can run out, and when: the best supported forecast of several windows. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite, sqrt
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from mendbus_health_monitor.capacity import Forecast, discrete, first_passage, told, wander_of
+from mendbus_health_monitor.capacity import Forecast, discrete, first_passage, out_of_reach, told, wander_of
 from mendbus_health_monitor.columns import Numbers
 from mendbus_health_monitor.findings import DESCRIPTORS, shown
 from mendbus_health_monitor.trend import Trend, rises
@@ -44,6 +44,10 @@ _NEVER_SURER: Final = 0.05
 _SEN: Final = 1.645
 _AS_STEEP: Final = 0.75
 """A trend reaches back for as long as the level has risen at this share of its slope, on average since then."""
+
+
+Past = Callable[[], tuple[Numbers, float]] | None
+"""What a column was, the oldest first, and the seconds from one value to the next."""
 
 
 class Window(NamedTuple):
@@ -138,7 +142,15 @@ def limit_of(metric: str, limits: Mapping[str, float]) -> float | None:
 
 
 def running_out(
-    agent: str, metric: str, column: int, level: float, limit: float, windows: Sequence[Window], known: float = -inf
+    agent: str,
+    metric: str,
+    column: int,
+    level: float,
+    limit: float,
+    windows: Sequence[Window],
+    *,
+    known: float = -inf,
+    past: Past = None,
 ) -> Resource | None:
     """When a column that is at `level` now reaches its limit, judged from windows of it, the shortest first.
 
@@ -146,7 +158,8 @@ def running_out(
     clear the longer. Where none has one, a level that is near its limit may still wander there: the first window that
     is not brief tells how far it wanders. A limit is reached by the first value that touches it, so that the noise
     about a rising level counts as part of the way. `known`: how high it was before without running out; what rises
-    below that is no sign of anything.
+    below that is no sign of anything. `past`: asked for all that is remembered, when it is to be known for how long a
+    rise has lasted.
     """
     windows = [window for window in windows if isfinite(float(window.trend.slope[column]))]
     if not windows or not isfinite(level):
@@ -170,8 +183,11 @@ def running_out(
         if rising:
             spread = float(window.trend.high[column] - window.trend.low[column]) / (2.0 * _SEN)
             unsure = max(spread, float(window.trend.noise[column]) / window.span, _NEVER_SURER * slope)
-            horizon, lasts = HORIZON_SPANS * window.span, _lasts(windows, window, column, level, slope)
+            horizon, lasts = HORIZON_SPANS * window.span, window.span
             left = max(way - float(windows[0].trend.noise[column]), _LEAST_WAY * way)
+            if not out_of_reach(left, slope, unsure, wander, horizon):
+                rows = [(longer.rows[:, column], longer.step) for longer in windows]
+                lasts = _lasts([*rows, past()] if past else rows, window.span, level, slope)
         else:
             slope, unsure, horizon, lasts = 0.0, 0.0, _NEAR_SPANS * window.span, inf
             left = discrete(way, wander, windows[0].step) if way > 0.0 else 0.0
@@ -182,16 +198,19 @@ def running_out(
     return max(reversed(found), key=_clearness)
 
 
-def _lasts(windows: Sequence[Window], window: Window, column: int, level: float, slope: float) -> float:
-    """For how many seconds a column has risen as it does in a window: that one's span, or as far back as it fits."""
-    lasts = window.span
-    for longer in windows:
-        ago = longer.span - np.arange(len(longer.rows)) * longer.step
-        risen = level - longer.rows[:, column]
+def _lasts(remembered: Sequence[tuple[Numbers, float]], least: float, level: float, slope: float) -> float:
+    """For how many seconds a level has risen with a slope: `least`, or as far back as that fits what is remembered.
+
+    `remembered`: values, the oldest first, and the seconds from one to the next.
+    """
+    lasts = least
+    for values, step in remembered:
+        ago = (len(values) - np.arange(len(values))) * step
+        steep = level - values >= _AS_STEEP * slope * ago
         # What is missing neither fits nor contradicts.
-        breaks = (risen < _AS_STEEP * slope * ago) & (ago > lasts)
-        steep = ago[(ago > lasts) & ~breaks & np.isfinite(risen) & (ago < np.min(ago[breaks], initial=inf))]
-        lasts = float(np.max(steep, initial=lasts))
+        breaks = ~steep & np.isfinite(values) & (ago > lasts)
+        fits = ago[steep & (ago < np.min(ago[breaks], initial=inf))]
+        lasts = float(np.max(fits, initial=lasts))
     return lasts
 
 
@@ -206,8 +225,9 @@ def of_kind(kind: str, metric: str, resources: Sequence[Resource]) -> dict[str, 
     drift, wander = sum(r.per_second for r in resources), sum(r.wander for r in resources)
     unsure = sqrt(sum(r.unsure**2 for r in resources))
     horizon = max(r.horizon for r in resources)
+    lasts = max((r.lasts for r in resources if r.p is not None), default=inf)
     together = (
-        first_passage(limit - level, drift, unsure, wander, horizon, max(r.lasts for r in resources))
+        first_passage(limit - level, drift, unsure, wander, horizon, lasts)
         if drift > 0.0 or level >= limit
         else Forecast(inf, inf, inf, 0.0)
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import Final
 
@@ -65,6 +66,7 @@ _YOUNG_ROWS: Final = 20
 _RECENT_ROWS: Final = 8
 _LEVEL_ROWS: Final = 3
 _KNOWN_SHARE: Final = 0.98
+_PAST_POINTS: Final = 60
 _RISING_ROWS: Final = 120
 """The newest rows, which may have risen already, do not say what is harmless."""
 _PEAK_ROWS: Final = 900
@@ -340,14 +342,26 @@ class Watch:
             column = self._names.index(metric)
             state = self._states.get((column, "exhaustion"))
             begun = state is not None and state.finding is not None
-            known = -inf if begun else self._harmless(column, limit)
-            found = running_out(self.agent, metric, column, float(levels[column]), limit, windows, known)
+            level = float(levels[column])
+            past = partial(self._past, column)
+            found = running_out(self.agent, metric, column, level, limit, windows, past=past)
             if found is None:
                 continue
+            if found.p is not None and not begun and found.forecast.chance >= UNCERTAIN:
+                # Asked only where it matters, because it looks at the whole day.
+                known = self._harmless(column, limit)
+                if level <= known:
+                    found = running_out(self.agent, metric, column, level, limit, windows, known=known) or found
             self.resources.append(found)
             if found.forecast.chance >= (UNCERTAIN if begun else CERTAIN):
                 self._so(column, "exhaustion", now, True, found.z, found.p, (found.level, limit), found.sentence,
                          found.per_second, found)  # fmt: skip
+
+    def _past(self, column: int) -> tuple[Numbers, float]:
+        """What a metric was, as far back as seconds are held."""
+        fast = self._series.fast
+        means, size = blocks(fast.since(fast.first)[:, column : column + 1], _PAST_POINTS)
+        return means[:, 0], size * self._series.seconds
 
     def _harmless(self, column: int, limit: float) -> float:
         """How high a resource was of late, or today, without running out; minus infinity where nobody knows."""

@@ -121,11 +121,21 @@ def test_what_fills_up_in_a_bend_is_told() -> None:
     assert found.forecast.chance > 0.5
 
 
+def test_a_rise_is_as_old_as_is_remembered() -> None:
+    """What only a short window has looked at has lasted for longer when the values before it say so."""
+    values = 10.0 + np.arange(60.0)
+    short = running_out("runtime/a", "queue_depth", 0, 69.0, 129.0, [window(values[-12:])])
+    whole = running_out("runtime/a", "queue_depth", 0, 69.0, 129.0, [window(values[-12:])], past=lambda: (values, 1.0))
+    assert short is not None
+    assert whole is not None
+    assert (short.lasts, whole.lasts) == (12.0, pytest.approx(60.0))
+
+
 def test_what_rises_to_where_it_was_before_is_no_sign() -> None:
     """A level that was as high without running out is told only when it comes near its limit, or goes higher."""
     values = 10.0 + np.arange(60.0)
     for known, runs_out in ((80.0, False), (60.0, True)):
-        found = running_out("runtime/a", "queue_depth", 0, 69.0, 129.0, [window(values)], known)
+        found = running_out("runtime/a", "queue_depth", 0, 69.0, 129.0, [window(values)], known=known)
         assert found is not None
         assert (found.forecast.chance > 0.5) is runs_out
 
@@ -180,6 +190,8 @@ def test_a_kind_names_who_runs_out_first() -> None:
     row = of_kind("runtime", "queue_depth", [found for found in (*rises, still) if found is not None])
     assert (row["agents"], row["running_out"], row["first"]) == (3, 2, "runtime/2")
     assert "all runtime agents" in row["scale"] or "kind runtime" in row["scale"]
+    # All of them together are at 61 of 200 and rise by 1.5 a second, as they have for 40 s: that may well end before.
+    assert row["chance"] < 0.5
 
 
 def reading(number: int, size: int = 0, recoveries: int = 0, waiting: int = 0) -> Reading:
