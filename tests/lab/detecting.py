@@ -130,6 +130,8 @@ class Sums:
     """Median seconds from the beginning until it was told, by fault."""
     leads: dict[str, float]
     """Median seconds from then until it was over, or noticed, by fault."""
+    disturbed: Share
+    """Agents with nothing wrong whose users noticed something all the same."""
     false: Rate
     false_of: dict[str, int]
     """Alerts while nothing was wrong, by rule and metric."""
@@ -157,13 +159,18 @@ def sums(cases: Sequence[Case]) -> Sums:
         by_fault={name: _share(case for case in brought if case.fault == name) for name in names},
         delays=_medians({name: [_delay(case) for case in brought if case.fault == name] for name in names}),
         leads=_medians({name: [_lead(case) for case in brought if case.fault == name] for name in names}),
+        disturbed=_of(case.noticed is not None for case in cases if not case.fault),
         false=Rate(len(false), sum(case.quiet_seconds for case in cases) / _DAY),
         false_of=_counted(f"{one.what} {one.metric}".strip() for one in false),
     )
 
 
 def _share(cases: Iterable[Case]) -> Share:
-    found = [case.found() is not None for case in cases]
+    return _of(case.found() is not None for case in cases)
+
+
+def _of(hits: Iterable[bool]) -> Share:
+    found = list(hits)
     return Share(sum(found), len(found))
 
 
@@ -197,6 +204,7 @@ def content(cases: Sequence[Case], found: Sums, conditions: dict[str, Any]) -> d
         "exhaustion": found.exhaustion.values(),
         "degradation": found.degradation.values(),
         "told_late": found.late,
+        "disturbed": found.disturbed.values(),
         "by_fault": {name: share.values() for name, share in found.by_fault.items()},
         "median_seconds_until_told": found.delays,
         "median_seconds_ahead": found.leads,

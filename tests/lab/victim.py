@@ -4,7 +4,7 @@
 many of them live side by side and nothing that goes wrong in one is felt by another. Each job computes a little, writes
 to a file and asks whoever listens on PORT. It says on standard output, as JSON lines, when it is ready, when a resource
 ran out (`over`) and when whoever waits for its jobs noticed (`noticed`), and brings in what standard input tells
-(`{"fault": ..., "takes": ..., "reach": ...}`).
+(`{"fault": ..., "takes": ..., "reach": ...}`; with an empty fault, that one begins elsewhere).
 """
 
 import errno
@@ -72,6 +72,11 @@ class Victim:
         if what not in self._told:
             self._told.add(what)
             print(json.dumps({"what": what, "at": time.time(), **more}), flush=True)
+
+    def forget(self) -> None:
+        """What was noticed until now was something else."""
+        self._uses.clear()
+        self._told.discard("noticed")
 
     def job(self, work: Any, asked: float) -> None:
         """Does one job that was asked for at a time (monotonic), and looks at what came of it."""
@@ -141,6 +146,9 @@ def main() -> None:
         victim.tell("ready", known=agent.wait_ready(60.0))
         for line in sys.stdin:
             asked = json.loads(line)
+            victim.forget()
+            if not asked["fault"]:
+                continue
             bring = disk if asked["fault"] == "disk" else getattr(drift, asked["fault"])
             more = {"longest": drift.SCAN_PATIENCES * PATIENCE_SECONDS[KIND]} if asked["fault"] == "scan" else {}
             bring(victim, asked["takes"], asked["reach"], **more)

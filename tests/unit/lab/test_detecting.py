@@ -59,6 +59,7 @@ def test_what_is_told_of_nothing_is_false_and_has_its_time() -> None:
     assert (found.exhaustion.hits, found.delays, found.leads) == (1, {"leak": 5.0}, {"leak": 5.0})
     assert [sentence.split(":")[0] for sentence in found.missed] == ["degradation"]
     assert "1 of 1" in table(found)
+    assert (found.disturbed.hits, found.disturbed.of) == (0, 1)
     assert content([calm], found, {})["false"]["count"] == 2
 
 
