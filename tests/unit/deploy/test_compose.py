@@ -58,7 +58,7 @@ def test_who_reads_the_policy_gets_it() -> None:
         (volume,) = CONTAINERS[name]["volumes"]
         assert volume["read_only"] is True
         assert volume["target"] == CONTAINERS[name]["environment"]["MENDBUS_POLICY_FILE"]
-        (default,) = re.findall(r"^\$\{MENDBUS_POLICY:-(.+)\}$", volume["source"])
+        (default,) = re.findall(r"^\$\{POLICY_FILE:-(.+)\}$", volume["source"])
         assert (ROOT / default).is_file()
     assert {"ONCALL_URL", "ONCALL_SECRET"} <= CONTAINERS["health-monitor"]["environment"].keys()
 
