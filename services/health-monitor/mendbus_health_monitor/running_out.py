@@ -32,6 +32,8 @@ UNCERTAIN: Final = 0.25
 SIGNIFICANT: Final = 1e-5
 SIGNIFICANT_FEW: Final = 1e-3
 """A dozen values cannot be surer; but they count only where much of the limit is used."""
+SIGNIFICANT_STRANGE: Final = 1e-2
+"""Fewer still, of what is known to be strange."""
 NEAR: Final = 0.85
 """Share of a limit from which on mere wandering may reach it."""
 MOST: Final = 0.4
@@ -151,6 +153,7 @@ def running_out(
     *,
     known: float = -inf,
     past: Past = None,
+    strange: bool = False,
 ) -> Resource | None:
     """When a column that is at `level` now reaches its limit, judged from windows of it, the shortest first.
 
@@ -159,9 +162,11 @@ def running_out(
     is not brief tells how far it wanders. A limit is reached by the first value that touches it, so that the noise
     about a rising level counts as part of the way. `known`: how high it was before without running out; what rises
     below that is no sign of anything. `past`: asked for all that is remembered, when it is to be known for how long a
-    rise has lasted.
+    rise has lasted. `strange`: that the column does something unusual is known already, so that a handful of values
+    that rise one after the other is enough.
     """
     windows = [window for window in windows if isfinite(float(window.trend.slope[column]))]
+    windows = [window for window in windows if strange or len(window.rows) >= _FEW]
     if not windows or not isfinite(level):
         return None
     way = limit - level
@@ -170,6 +175,7 @@ def running_out(
     for window in windows:
         slope, z, p = (float(of[column]) for of in (window.trend.slope, window.trend.z, window.trend.p))
         enough = SIGNIFICANT_FEW if len(window.rows) <= _FEW else SIGNIFICANT
+        enough = enough if len(window.rows) >= _FEW else SIGNIFICANT_STRANGE
         rising = level > known and slope > 0.0 and not (window.brief and level < MOST * limit)
         if rising and p >= enough and window.brief:
             # What fills up fast seldom does so in a straight line.

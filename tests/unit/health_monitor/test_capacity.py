@@ -131,6 +131,20 @@ def test_a_rise_is_as_old_as_is_remembered() -> None:
     assert (short.lasts, whole.lasts) == (12.0, pytest.approx(60.0))
 
 
+def test_a_handful_of_values_is_enough_of_what_is_strange_already() -> None:
+    """Eight that rise one after the other foretell that a strange queue fills up, and nothing of any other."""
+    bent = brief(30.0 + 0.6 * np.arange(8.0) ** 2)
+    chances: list[float] = []
+    for strange in (True, False):
+        found = running_out(
+            "runtime/a", "queue_depth", 0, 59.4, 100.0, [bent, brief(np.full(12, 1.0))], strange=strange
+        )
+        assert found is not None
+        chances.append(found.forecast.chance)
+    assert chances[0] > 0.5
+    assert chances[1] == 0.0
+
+
 def test_what_rises_to_where_it_was_before_is_no_sign() -> None:
     """A level that was as high without running out is told only when it comes near its limit, or goes higher."""
     values = 10.0 + np.arange(60.0)
