@@ -69,7 +69,17 @@ async def measure_health(plan: Plan, book: Book, mode: Mode, folder: Path) -> No
                 book.note(f"health.cpu.{agents}", mode, percent)
                 book.note(f"health.memory.{agents}", mode, (used - idle) / _MIB)
                 # A machine that is too busy to send so many samples shows a cost that is none.
-                curve.append({"agents": agents, "samples_per_s": round(rate), "percent": round(percent, 2)})
+                curve.append(
+                    {
+                        "agents": agents,
+                        "samples_per_s": round(rate),
+                        "percent": round(percent, 2),
+                        # Where this rises along the curve, something costs more than in proportion.
+                        "us_per_sample": round(percent * 1e4 / max(rate, 1.0), 1),
+                        "mib": round((used - idle) / _MIB, 1),
+                        "mib_per_100_agents": round((used - idle) / _MIB * 100 / agents, 1),
+                    }
+                )
                 if agents == HEALTH_AGENTS[0]:
                     made = Bed(system, bus, Outcomes(), {}, [], None)
                     book.note_times("health.status", mode, await status_times(made, plan.samples))

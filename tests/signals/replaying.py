@@ -36,7 +36,12 @@ class Tally:
     delays: list[float] = field(default_factory=list[float])
     """Seconds; before an exhaustion: its lead."""
     intervals: int = 0
+    """Exhaustions told whose record goes on for long enough to say whether the interval held."""
     covered: int = 0
+    endless: int = 0
+    """Of those the intervals without an upper end: it was told that the limit may never be reached."""
+    came_true: int = 0
+    """Of the exhaustions told while nothing happened those whose limit was reached within the interval after all."""
     looks: int = 0
 
 
@@ -107,12 +112,16 @@ def _interval(entity: Entity, tally: Tally, row: int, found: Finding) -> None:
         return
     later = np.flatnonzero((entity.times > entity.times[row]) & (column >= limit))
     left = float(entity.times[-1] - entity.times[row]) * entity.step_seconds
+    endless = not isfinite(found.eta_high)
     if len(later):
         took = float(entity.times[later[0]] - entity.times[row]) * entity.step_seconds
         covered = found.eta_low - entity.step_seconds <= took <= found.eta_high + entity.step_seconds
-    elif left < found.eta_high:
+        tally.came_true += covered and bool(entity.quiet[row] & entity.scored[row])
+    elif left < (found.eta_low if endless else found.eta_high):
         return
     else:
-        covered = False
+        # That it may never be reached was part of what was told.
+        covered = endless
     tally.intervals += 1
     tally.covered += covered
+    tally.endless += endless

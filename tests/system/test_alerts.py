@@ -29,6 +29,12 @@ async def order(bus: Bus, verb: str, **arguments: str) -> ControlResult:
     return await ask(bus, SUBJECTS.control(verb), control, ControlResult)
 
 
+async def unnoted(bus: Bus) -> list[Control]:
+    """Orders that wait for the audit trail, on the server."""
+    stream, every = SUBJECTS.bucket_stream("alerting"), SUBJECTS.key("alerting", "note", ">")
+    return [codec.decode(Control, one.body) async for one in bus.read(stream, every) if one.body]
+
+
 async def test_a_killed_monitor_tells_nothing_twice_and_forgets_nothing(tmp_path: Path) -> None:
     """After SIGKILL the open alert is still somebody's, what happened meanwhile is told, and what was told is not."""
     async with receiving("s3cret", [503]) as receiver:
@@ -41,8 +47,11 @@ async def test_a_killed_monitor_tells_nothing_twice_and_forgets_nothing(tmp_path
             bus = await found.connect()
             await conclude(bus, "escalated", "i1")
             await eventually(lambda: [body["why"] for body in receiver.bodies] == ["raised"], 15.0)
-            assert (await order(bus, "ack", key="incident:i1")).ok
+            acknowledged = await order(bus, "ack", key="incident:i1")
+            assert acknowledged.ok
+            assert "not in the audit trail yet" in (acknowledged.detail or "")
             await found.named("health-monitor")[0].kill()
+            assert [note.arguments for note in await unnoted(bus)] == [{"verb": "ack", "key": "incident:i1"}]
             await conclude(bus, "failed", "i2")
             await found.run("health-monitor")
             await eventually(lambda: len(receiver.bodies) > 1, 15.0)

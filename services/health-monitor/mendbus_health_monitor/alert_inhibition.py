@@ -77,14 +77,16 @@ def inhibited(asked: Iterable[Alert], known: Iterable[Alert], dependencies: Depe
     `known`: those that may mute, the open ones and the ones that were resolved a moment ago; one mutes what is not
     graver than itself.
     """
+    above_of = [(alert, dependencies.upstream(alert.agent.key)) for alert in asked if alert.agent is not None]
+    # Most depend on nothing, and then the others need not be looked at: a thousand alerts may be raised one by one.
+    wanted = frozenset[str]().union(*(above for _, above in above_of))
     gravest: dict[str, Alert] = {}
-    for one in known:
+    for one in known if wanted else ():
         for name in (one.agent.key, one.agent.kind) if one.agent else ():
-            if name not in gravest or _order(one) > _order(gravest[name]):
+            if name in wanted and (name not in gravest or _order(one) > _order(gravest[name])):
                 gravest[name] = one
     muted: dict[str, str] = {}
-    for alert in asked:
-        above = dependencies.upstream(alert.agent.key) if alert.agent is not None else frozenset[str]()
+    for alert, above in above_of:
         found = [
             gravest[name] for name in above & gravest.keys() if RANK[gravest[name].severity] >= RANK[alert.severity]
         ]

@@ -1,20 +1,19 @@
 """What operators ask and order about alerts: listed, acknowledged, silenced. Each order is noted in the audit trail."""
 
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from mendbus import codec
 from mendbus.bus import StoredMessage
 from mendbus.contracts.errors import BusError, Refused
 from mendbus.contracts.ids import new_id
-from mendbus.contracts.journal import AUDIT
 from mendbus.contracts.messages import AgentRef, Alert, Control, ControlResult
 from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_BODY, MAX_SERVICE_BODY
 from mendbus.runtime import Runtime
 from mendbus.telemetry import Span
 from mendbus_health_monitor.alerts import Alerts
+from mendbus_health_monitor.audit_notes import AuditNotes
 from mendbus_health_monitor.silences import LONGEST_SECONDS, Silence
 
 log = logging.getLogger("mendbus")
@@ -22,22 +21,10 @@ log = logging.getLogger("mendbus")
 PAGE: Final = 100
 """Alerts or silences in one answer; `next` in it is the `after` of the next question."""
 
-_AUDIT_SECONDS: Final = 3.0
-_UNNOTED: Final = 1000
 _KEEP_NANO: Final = 3600 * 1_000_000_000
 """How long a silence is kept after its end."""
 _NANO: Final = 1_000_000_000
 _DELETED: Final = {"KV-Operation": "DEL"}
-
-
-class _Done(NamedTuple):
-    verb: str
-    by: str
-    key: str
-    agent: AgentRef | None
-    kind: str | None
-    reason: str | None
-    until_unix_nano: int | None = None
 
 
 class Orders:
@@ -51,7 +38,7 @@ class Orders:
         self.silences: dict[str, Silence] = {}
         """By id."""
         self._sequences: dict[str, int] = {}
-        self._unnoted: deque[_Done] = deque(maxlen=_UNNOTED)
+        self._notes = AuditNotes(runtime)
 
     async def start(self) -> None:
         """Reads the silences, then listens for every verb. Raises `BusError`."""
@@ -60,6 +47,7 @@ class Orders:
         async for stored in bus.read(stream, every):
             await self._stored(stored)
         runtime.subscriptions.append(await bus.follow(stream, every, self._stored, last_per_subject=True))
+        await self._notes.start()
         await runtime.serve("alerts", subjects.control("alerts"), Control, self._list, limit=MAX_BODY)
         await runtime.serve("silences", subjects.control("silences"), Control, self._list_silences, limit=MAX_BODY)
         verbs = {"ack": self._acknowledge, "silence": self._silence, "unsilence": self._unsilence}
@@ -75,11 +63,7 @@ class Orders:
                     await self._remove(silence.id)
                 except BusError as error:
                     log.debug("the silence %s is not forgotten: %s", silence.id, error)
-        while self._unnoted:
-            done = self._unnoted[0]
-            if await self._noted(done):
-                return
-            _ = self._unnoted.popleft()
+        await self._notes.tidy()
 
     def _answering(
         self, verb: str, act: Callable[[Control], Awaitable[tuple[str, dict[str, Any]]]]
@@ -99,10 +83,12 @@ class Orders:
         key = _text(control, "key")
         if not key:
             raise ValueError("ack names the key of an alert; without one it does nothing")
-        alert = self._alerts.acknowledge(key, control.by, control.reason, self._runtime.now())
-        await self._emit(alert)
-        said = await self._note(_Done("ack", control.by, key, alert.agent, None, control.reason))
-        return f"acknowledged until it is resolved{said}", {"alert": alert.model_dump(exclude_none=True)}
+        found = self._alerts.open.get(key)
+        agent = found.agent if found else None
+        async with self._notes.noting(control, key, agent=agent, reason=control.reason) as note:
+            alert = self._alerts.acknowledge(key, control.by, control.reason, self._runtime.now())
+            await self._emit(alert)
+        return f"acknowledged until it is resolved{note.said}", {"alert": alert.model_dump(exclude_none=True)}
 
     async def _silence(self, control: Control) -> tuple[str, dict[str, Any]]:
         now, until = self._runtime.now(), control.arguments.get("until_unix_nano")
@@ -122,67 +108,33 @@ class Orders:
         if silence.empty:
             raise ValueError("a silence names an agent, a kind, a rule or a key; without one it mutes nothing")
         subject = self._subjects.key("alerting", "silence", silence.id)
-        stored = await self._runtime.bus.store(subject, codec.encode(silence), {HEADER_CONTENT_TYPE: CONTENT_TYPE})
-        self.silences[silence.id], self._sequences[silence.id] = silence, stored.sequence
+        reason = f"{silence.target}{': ' + silence.reason if silence.reason else ''}"[:250]
+        async with self._notes.noting(
+            control, silence.id, agent=control.agent, kind=silence.kind, reason=reason, until_unix_nano=until
+        ) as note:
+            stored = await self._runtime.bus.store(subject, codec.encode(silence), {HEADER_CONTENT_TYPE: CONTENT_TYPE})
+            self.silences[silence.id], self._sequences[silence.id] = silence, stored.sequence
         muted = sum(silence.fits(alert) for alert in self._alerts.open.values())
-        reason = f"{silence.target}{': ' + silence.reason if silence.reason else ''}"
-        done = _Done("silence", silence.by, silence.id, control.agent, silence.kind, reason[:250], until)
-        said = await self._note(done)
         data = {"silence": silence.model_dump(exclude_none=True), "muted": muted}
-        return f"{muted} open alerts are silent now, and others that fit{said}", data
+        return f"{muted} open alerts are silent now, and others that fit{note.said}", data
 
     async def _unsilence(self, control: Control) -> tuple[str, dict[str, Any]]:
         silence_id = _text(control, "id") or ""
         silence = self.silences.get(silence_id)
         if silence is None:
             raise ValueError(f"there is no silence {silence_id!r}")
-        await self._remove(silence_id)
         kind, _, name = (silence.agent or "").partition("/")
         agent = AgentRef(kind=kind, id=name) if name else None
-        said = await self._note(_Done("unsilence", control.by, silence_id, agent, silence.kind, control.reason))
-        return f"{silence.target} is silent no more{said}", {"silence": silence.model_dump(exclude_none=True)}
+        async with self._notes.noting(
+            control, silence_id, agent=agent, kind=silence.kind, reason=control.reason
+        ) as note:
+            await self._remove(silence_id)
+        return f"{silence.target} is silent no more{note.said}", {"silence": silence.model_dump(exclude_none=True)}
 
     async def _remove(self, silence_id: str) -> None:
         stored = await self._runtime.bus.store(self._subjects.key("alerting", "silence", silence_id), b"", _DELETED)
         _ = self.silences.pop(silence_id, None)
         self._sequences[silence_id] = stored.sequence
-
-    # The audit trail
-
-    async def _note(self, done: _Done) -> str:
-        problem = await self._noted(done)
-        if not problem:
-            return ""
-        log.warning("%s by %s is not in the audit trail yet: %s", done.verb, done.by, problem)
-        self._unnoted.append(done)
-        return f"; not in the audit trail yet: {problem}"
-
-    async def _noted(self, done: _Done) -> str:
-        now = self._runtime.now()
-        arguments: dict[str, Any] = {"verb": done.verb, "key": done.key}
-        if done.until_unix_nano is not None:
-            arguments["until_unix_nano"] = done.until_unix_nano
-        order = Control(
-            id=new_id(now),
-            time_unix_nano=now,
-            verb=AUDIT,
-            by=done.by,
-            agent=done.agent,
-            kind=done.kind,
-            arguments=arguments,
-            reason=done.reason,
-        )
-        try:
-            reply = await self._runtime.bus.request(
-                self._subjects.control(AUDIT),
-                codec.encode(order),
-                {HEADER_CONTENT_TYPE: CONTENT_TYPE},
-                timeout=_AUDIT_SECONDS,
-            )
-            result = codec.decode(ControlResult, reply.body, MAX_SERVICE_BODY)
-        except (BusError, Refused) as error:
-            return f"no strategy-selector notes it: {error}"
-        return "" if result.ok else result.detail or "refused"
 
     # What is kept, what is listed
 

@@ -1,14 +1,16 @@
 """What of an agent can run out, and when: the best supported forecast of several windows. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite, sqrt
 from typing import Any, Final, NamedTuple
 
-from mendbus_health_monitor.capacity import Forecast, first_passage, told, wander_of
+import numpy as np
+
+from mendbus_health_monitor.capacity import Forecast, discrete, first_passage, out_of_reach, told, wander_of
 from mendbus_health_monitor.columns import Numbers
 from mendbus_health_monitor.findings import DESCRIPTORS, shown
-from mendbus_health_monitor.trend import Trend
+from mendbus_health_monitor.trend import Trend, rises
 
 RESOURCES: Final = ("memory_bytes", "disk_percent", "queue_depth", DESCRIPTORS)
 """What of an agent can run out. Limits are the agent's own; of a disk, 100 per cent."""
@@ -30,6 +32,8 @@ UNCERTAIN: Final = 0.25
 SIGNIFICANT: Final = 1e-5
 SIGNIFICANT_FEW: Final = 1e-3
 """A dozen values cannot be surer; but they count only where much of the limit is used."""
+SIGNIFICANT_STRANGE: Final = 1e-2
+"""Fewer still, of what is known to be strange."""
 NEAR: Final = 0.85
 """Share of a limit from which on mere wandering may reach it."""
 MOST: Final = 0.4
@@ -40,6 +44,12 @@ _LEAST_WAY: Final = 0.02
 _NEVER_SURER: Final = 0.05
 """Of a drift, as a share of it: no line goes on for ever, however straight it was."""
 _SEN: Final = 1.645
+_AS_STEEP: Final = 0.75
+"""A trend reaches back for as long as the level has risen at this share of its slope, on average since then."""
+
+
+Past = Callable[[], tuple[Numbers, float]] | None
+"""What a column was, the oldest first, and the seconds from one value to the next."""
 
 
 class Window(NamedTuple):
@@ -74,6 +84,8 @@ class Resource:
     z: float
     p: float | None
     horizon: float
+    lasts: float = inf
+    """For how long it has risen so."""
 
     @property
     def share(self) -> float:
@@ -95,6 +107,8 @@ class Resource:
             return f"{full}: it has run out"
         if self.forecast.chance < UNCERTAIN:
             return full
+        if not isfinite(self.forecast.eta):
+            return f"{full} and may run out, in {told(self.forecast.low)} at the earliest"
         return f"{full} and runs out in {within(self.forecast)}"
 
     def row(self) -> dict[str, Any]:
@@ -117,9 +131,10 @@ def scale(metric: str, agent: str) -> str:
 
 
 def within(forecast: Forecast) -> str:
-    """A forecast for people: `12 min (8 min to 20 min)`."""
-    high = told(forecast.high) if isfinite(forecast.high) else "never"
-    return f"{told(forecast.eta)} ({told(forecast.low)} to {high})"
+    """A forecast for people: `12 min (8 min to 20 min)`, or `12 min (8 min at the earliest)` where it may well not."""
+    if not isfinite(forecast.high):
+        return f"{told(forecast.eta)} ({told(forecast.low)} at the earliest)"
+    return f"{told(forecast.eta)} ({told(forecast.low)} to {told(forecast.high)})"
 
 
 def limit_of(metric: str, limits: Mapping[str, float]) -> float | None:
@@ -129,26 +144,43 @@ def limit_of(metric: str, limits: Mapping[str, float]) -> float | None:
 
 
 def running_out(
-    agent: str, metric: str, column: int, level: float, limit: float, windows: Sequence[Window]
+    agent: str,
+    metric: str,
+    column: int,
+    level: float,
+    limit: float,
+    windows: Sequence[Window],
+    *,
+    known: float = -inf,
+    past: Past = None,
+    strange: bool = False,
 ) -> Resource | None:
     """When a column that is at `level` now reaches its limit, judged from windows of it, the shortest first.
 
     None for no data. Of the windows with a significant trend towards the limit the clearest decides, and of two equally
     clear the longer. Where none has one, a level that is near its limit may still wander there: the first window that
     is not brief tells how far it wanders. A limit is reached by the first value that touches it, so that the noise
-    about the level counts as part of the way.
+    about a rising level counts as part of the way. `known`: how high it was before without running out; what rises
+    below that is no sign of anything. `past`: asked for all that is remembered, when it is to be known for how long a
+    rise has lasted. `strange`: that the column does something unusual is known already, so that a handful of values
+    that rise one after the other is enough.
     """
     windows = [window for window in windows if isfinite(float(window.trend.slope[column]))]
+    windows = [window for window in windows if strange or len(window.rows) >= _FEW]
     if not windows or not isfinite(level):
         return None
     way = limit - level
-    way = max(way - float(windows[0].trend.noise[column]), _LEAST_WAY * way)
     steady = next((window for window in windows if not window.brief), None)
     found: list[Resource] = []
     for window in windows:
         slope, z, p = (float(of[column]) for of in (window.trend.slope, window.trend.z, window.trend.p))
-        sure = p < (SIGNIFICANT_FEW if len(window.rows) <= _FEW else SIGNIFICANT)
-        rising = sure and slope > 0.0 and not (window.brief and level < MOST * limit)
+        enough = SIGNIFICANT_FEW if len(window.rows) <= _FEW else SIGNIFICANT
+        enough = enough if len(window.rows) >= _FEW else SIGNIFICANT_STRANGE
+        rising = level > known and slope > 0.0 and not (window.brief and level < MOST * limit)
+        if rising and p >= enough and window.brief:
+            # What fills up fast seldom does so in a straight line.
+            p = rises(window.rows[:, column])
+        rising = rising and p < enough
         if not rising and not (way <= 0.0 or (window is steady and level >= NEAR * limit)):
             never = Forecast(inf, inf, inf, 0.0)
             found.append(Resource(agent, metric, level, limit, 0.0, 0.0, 0.0, never, z, None, window.span))
@@ -157,14 +189,35 @@ def running_out(
         if rising:
             spread = float(window.trend.high[column] - window.trend.low[column]) / (2.0 * _SEN)
             unsure = max(spread, float(window.trend.noise[column]) / window.span, _NEVER_SURER * slope)
-            horizon = HORIZON_SPANS * window.span
+            horizon, lasts = HORIZON_SPANS * window.span, window.span
+            left = max(way - float(windows[0].trend.noise[column]), _LEAST_WAY * way)
+            if not out_of_reach(left, slope, unsure, wander, horizon):
+                rows = [(longer.rows[:, column], longer.step) for longer in windows]
+                lasts = _lasts([*rows, past()] if past else rows, window.span, level, slope)
         else:
-            slope, unsure, horizon = 0.0, 0.0, _NEAR_SPANS * window.span
-        forecast = first_passage(way, slope, unsure, wander, horizon)
+            slope, unsure, horizon, lasts = 0.0, 0.0, _NEAR_SPANS * window.span, inf
+            left = discrete(way, wander, windows[0].step) if way > 0.0 else 0.0
+        forecast = first_passage(left, slope, unsure, wander, horizon, lasts)
         proof = p if rising else None
-        found.append(Resource(agent, metric, level, limit, slope, unsure, wander, forecast, z, proof, horizon))
+        found.append(Resource(agent, metric, level, limit, slope, unsure, wander, forecast, z, proof, horizon, lasts))
     # Of equals the last, which is the longest, decides.
     return max(reversed(found), key=_clearness)
+
+
+def _lasts(remembered: Sequence[tuple[Numbers, float]], least: float, level: float, slope: float) -> float:
+    """For how many seconds a level has risen with a slope: `least`, or as far back as that fits what is remembered.
+
+    `remembered`: values, the oldest first, and the seconds from one to the next.
+    """
+    lasts = least
+    for values, step in remembered:
+        ago = (len(values) - np.arange(len(values))) * step
+        steep = level - values >= _AS_STEEP * slope * ago
+        # What is missing neither fits nor contradicts.
+        breaks = ~steep & np.isfinite(values) & (ago > lasts)
+        fits = ago[steep & (ago < np.min(ago[breaks], initial=inf))]
+        lasts = float(np.max(fits, initial=lasts))
+    return lasts
 
 
 def _clearness(found: Resource) -> tuple[bool, float]:
@@ -178,8 +231,9 @@ def of_kind(kind: str, metric: str, resources: Sequence[Resource]) -> dict[str, 
     drift, wander = sum(r.per_second for r in resources), sum(r.wander for r in resources)
     unsure = sqrt(sum(r.unsure**2 for r in resources))
     horizon = max(r.horizon for r in resources)
+    lasts = max((r.lasts for r in resources if r.p is not None), default=inf)
     together = (
-        first_passage(limit - level, drift, unsure, wander, horizon)
+        first_passage(limit - level, drift, unsure, wander, horizon, lasts)
         if drift > 0.0 or level >= limit
         else Forecast(inf, inf, inf, 0.0)
     )

@@ -23,7 +23,9 @@ from mendbus_health_monitor.watch import Watch
 log = logging.getLogger("mendbus")
 
 MAX_AGENTS: Final = 1000
-"""Agents under watch, each some 80 kB; the one heard least lately goes first."""
+"""Agents under watch, each some 80 kB. Further ones are not, until one of these has been silent for `QUIET_SECONDS`: if
+each newcomer took another's place, nobody would be watched for long enough to be known.
+"""
 QUIET_SECONDS: Final = 60.0
 """Silence after which nothing is told of an agent any more; at least five of its intervals."""
 PAGE: Final = 500
@@ -59,6 +61,7 @@ class Signals:
         self._recoveries = 0
         self._counted = 0
         """Stream sequence of the last outcome that was counted, or that was there before the start."""
+        self._full = False
         specs = streams.streams(runtime.subjects, -1)
         self._streams = {spec.name.removeprefix(f"{runtime.subjects.prefix}_"): spec.name for spec in specs}
         refuses = frozenset(name for name, spec in zip(self._streams, specs, strict=True) if spec.discard == "new")
@@ -86,6 +89,8 @@ class Signals:
         now, key, instance = self._runtime.now(), sample.agent.key, sample.agent.instance
         agent = self._agents.get(key)
         known = agent is not None and (agent.instance, agent.interval_ms) == (instance, sample.interval_ms)
+        if agent is None and not self._room(now):
+            return
         if agent is None or not known or now < agent.heard_unix_nano - _SET_BACK_NANO:
             fresh = _Agent(Watch(key, sample.interval_ms), instance, sample.interval_ms)
             if agent is not None:
@@ -93,9 +98,6 @@ class Signals:
             if fresh.order.place(sample) in ("doubled", "late"):
                 return
             agent = self._agents[key] = fresh
-            if len(self._agents) > MAX_AGENTS:
-                forgotten, _ = self._agents.popitem(last=False)
-                self._limits.pop(forgotten, None)
         elif agent.order.place(sample) in ("doubled", "late"):
             return
         self._agents.move_to_end(key)
@@ -125,13 +127,31 @@ class Signals:
             # Its id tells it from all later ones, so that no body need be read.
             self._recoveries += stored.headers.get(HEADER_ID, "").endswith("-0")
 
+    def _room(self, now: int) -> bool:
+        """Whether one more may be watched; lets go of the one that was heard least lately, if it is silent."""
+        if len(self._agents) < MAX_AGENTS:
+            return True
+        key, oldest = next(iter(self._agents.items()))
+        if now - oldest.heard_unix_nano <= self._patience(oldest):
+            if not self._full:
+                log.warning("%d agents are watched for trends and capacity, others are not: it is the most", MAX_AGENTS)
+            self._full = True
+            return False
+        del self._agents[key]
+        _ = self._limits.pop(key, None)
+        self._full = False
+        return True
+
+    @staticmethod
+    def _patience(agent: _Agent) -> float:
+        return max(QUIET_SECONDS * _NANO, _QUIET_INTERVALS * agent.interval_ms * _MILLI)
+
     def look(self, key: str) -> None:
         """Looks at one agent, if that is due; lets go of one that has been silent for long."""
         agent, now = self._agents.get(key), self._runtime.now()
         if agent is None:
             return
-        patience = max(QUIET_SECONDS * _NANO, _QUIET_INTERVALS * agent.interval_ms * _MILLI)
-        if now - agent.heard_unix_nano > patience:
+        if now - agent.heard_unix_nano > self._patience(agent):
             agent.watch.rest()
         elif agent.due:
             agent.due = False

@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import erfc, sqrt
+from math import comb, erfc, sqrt
 from statistics import NormalDist
 from typing import Final
 
@@ -101,6 +101,19 @@ def inflation(residuals: Numbers) -> Numbers:
 def two_sided(z: float) -> float:
     """The probability that a standard normal number is at least so far from 0."""
     return erfc(abs(z) / sqrt(2.0))
+
+
+def rises(values: Numbers) -> float:
+    """The one-sided probability that a series (NaN is missing) rises from value to value as often as it does by chance.
+
+    The difference-sign test (Moore and Wallis, "Time series significance tests based on signs of differences", 1943),
+    its signs taken for independent, as those of a random walk are: it asks how steadily a series rises, not how
+    straight. Of a rise that bends, `trends` finds that neighbours lie on the same side of the line, and doubts it.
+    """
+    differences = np.diff(values)
+    known = differences[np.isfinite(differences)]
+    up, of = int((known > 0.0).sum()), len(known)
+    return sum(comb(of, more) for more in range(up, of + 1)) / 2.0**of
 
 
 @lru_cache(maxsize=64)

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 from typing import Final
 
 import numpy as np
@@ -26,6 +28,10 @@ from mendbus_health_monitor.trend import Trend, trends
 
 LOOK_SECONDS: Final = 5.0
 """Least time between two looks; where rows are longer, each is looked at."""
+HURRY_SECONDS: Final = 2.0
+"""The same while a resource that is well used grows strangely."""
+SOONEST: Final = 8
+"""Fast rows that are looked back at then."""
 NEAREST: Final = 12
 """Fast rows that are looked back at where a resource is well used: too few to tell a trend from, enough to tell that
 what is nearly full fills up."""
@@ -49,11 +55,11 @@ HOLD_ROWS: Final = 600
 """A change is told for so long, or until the level is back; then the new level is the usual one."""
 REBASE_ROWS: Final = 120
 """An anomaly that lasts so long is what is usual from then on."""
-OFF_LOOKS: Final = 6
-"""Looks in a row at which a finding must not be so before it ends."""
+OFF_SECONDS: Final = 30.0
+"""How long a finding must not be so before it ends; six rows, where these are longer than looks are apart."""
 ON_LOOKS: Final[Mapping[FindingKind, int]] = {"trend": 2, "change": 1, "anomaly": 1, "exhaustion": 2}
 """Looks in a row at which it must be so before it begins."""
-SURELY: Final = 0.95
+SURELY: Final = 0.75
 """Probability from which on something runs out is told at the first look."""
 
 _GUARD_ROWS: Final = 60
@@ -64,6 +70,11 @@ _YOUNG_ROWS: Final = 20
 _RECENT_ROWS: Final = 8
 _LEVEL_ROWS: Final = 3
 _KNOWN_SHARE: Final = 0.98
+_PAST_POINTS: Final = 60
+_OFF_ROWS: Final = 6
+_STRANGE: Final[tuple[FindingKind, ...]] = ("anomaly", "change")
+_RISING_ROWS: Final = 120
+"""The newest rows, which may have risen already, do not say what is harmless."""
 _PEAK_ROWS: Final = 900
 _PEAKS: Final = 96
 _PEAK_PLACE: Final = 3
@@ -76,8 +87,8 @@ class _State:
     since_unix_nano: int
     looks: int = 0
     """Looks in a row at which it was so."""
-    off: int = 0
-    """Looks in a row at which it was not."""
+    last_row: int = 0
+    """Of the last look at which it was so."""
     seen: bool = False
     """Whether it was so at the look that goes on."""
     finding: Finding | None = None
@@ -103,6 +114,9 @@ class Watch:
         self._peak_block = -1
         self._scored = -1
         self._looked = -1
+        self._hurry = False
+        seconds = self._series.seconds
+        self._off_rows = round(OFF_SECONDS / seconds) if seconds < LOOK_SECONDS else _OFF_ROWS
         self._states: dict[tuple[int, FindingKind], _State] = {}
         self._looks = 0
         self._held: dict[int, Window] = {}
@@ -127,7 +141,8 @@ class Watch:
         """Takes the values of one sample in; whether a look is due."""
         self._limits = limits
         completed = self._series.add(values, now)
-        return completed and (self._series.fast.last - self._looked) * self._series.seconds >= LOOK_SECONDS
+        waited = (self._series.fast.last - self._looked) * self._series.seconds
+        return completed and waited >= (HURRY_SECONDS if self._hurry else LOOK_SECONDS)
 
     def rest(self) -> None:
         """Lets go of what was found: the agent has fallen silent, and nobody knows whether it is still so."""
@@ -155,7 +170,11 @@ class Watch:
 
     def _windows(self, rows: Numbers) -> list[Window]:
         seconds, found = self._series.seconds, list[Window]()
-        if len(rows) >= NEAREST and self._is_used(rows[-1]):
+        used = self._used(rows[-1])
+        self._hurry = any(self._is_strange(column) for column in used)
+        if self._hurry and len(rows) >= SOONEST:
+            found.append(self._window(rows[-SOONEST:], seconds, brief=True))
+        if used and len(rows) >= NEAREST:
             found.append(self._window(rows[-NEAREST:], seconds, brief=True))
         for length, looks in WINDOWS.items():
             if len(rows) < min(length, _LONG_ENOUGH):
@@ -169,13 +188,19 @@ class Watch:
             self._slow = self._window(slow.since(slow.first), self._series.seconds * SLOW_STEP)
         return [*found, self._slow] if self._slow is not None else found
 
-    def _is_used(self, levels: Numbers) -> bool:
-        """Whether so much of a resource is used that brief windows count."""
+    def _used(self, levels: Numbers) -> list[int]:
+        """Columns of resources so much of which is used that brief windows count."""
+        found: list[int] = []
         for metric in RESOURCES:
             limit = limit_of(metric, self._limits)
             if limit is not None and metric in self._rules and levels[self._names.index(metric)] >= MOST * limit:
-                return True
-        return False
+                found.append(self._names.index(metric))
+        return found
+
+    def _is_strange(self, column: int) -> bool:
+        """Whether an anomaly or a change for the worse stands of a metric."""
+        states = (self._states.get((column, kind)) for kind in _STRANGE)
+        return any(state is not None and state.finding is not None and state.finding.harmful for state in states)
 
     def _window(self, rows: Numbers, step: float, *, brief: bool = False) -> Window:
         means, size = blocks(rows, POINTS)
@@ -335,15 +360,44 @@ class Watch:
             if limit is None or metric not in self._rules:
                 continue
             column = self._names.index(metric)
-            found = running_out(self.agent, metric, column, float(levels[column]), limit, windows)
-            if found is None:
-                continue
-            self.resources.append(found)
             state = self._states.get((column, "exhaustion"))
             begun = state is not None and state.finding is not None
+            level = float(levels[column])
+            past, strange = partial(self._past, column), self._is_strange(column)
+            found = running_out(self.agent, metric, column, level, limit, windows, past=past, strange=strange)
+            if found is None:
+                continue
+            if found.p is not None and not begun and found.forecast.chance >= UNCERTAIN:
+                # Asked only where it matters, because it looks at the whole day.
+                known = self._harmless(column, limit)
+                if level <= known:
+                    found = running_out(self.agent, metric, column, level, limit, windows, known=known) or found
+            self.resources.append(found)
             if found.forecast.chance >= (UNCERTAIN if begun else CERTAIN):
                 self._so(column, "exhaustion", now, True, found.z, found.p, (found.level, limit), found.sentence,
                          found.per_second, found)  # fmt: skip
+
+    def _past(self, column: int) -> tuple[Numbers, float]:
+        """What a metric was, as far back as seconds are held."""
+        fast = self._series.fast
+        means, size = blocks(fast.since(fast.first)[:, column : column + 1], _PAST_POINTS)
+        return means[:, 0], size * self._series.seconds
+
+    def _harmless(self, column: int, limit: float) -> float:
+        """How high a resource was of late, or today, without running out; minus infinity where nobody knows."""
+        fast, slow = self._series.fast, self._series.slow
+        # What the windows look at is no past yet.
+        start = fast.last - _RISING_ROWS + 1
+        late = fast.since(fast.first)[: max(0, start - fast.first), column]
+        day = slow.since(slow.first)[: max(0, start // SLOW_STEP - slow.first), column]
+        known = -inf
+        for rows in (late, day):
+            there = rows[np.isfinite(rows)]
+            if len(there) and float(np.max(there)) >= limit:
+                return -inf
+            if len(there) >= REFERENCE_FEWEST:
+                known = max(known, float(quantile(np.sort(there)[:, None], _KNOWN_SHARE)[0]))
+        return known
 
     # -- beginning and ending
 
@@ -364,9 +418,9 @@ class Watch:
 
     def _settle(self) -> None:
         for key, state in list(self._states.items()):
-            state.off = 0 if state.seen else state.off + 1
-            state.seen = False
-            if state.off >= OFF_LOOKS or (state.off and state.finding is None):
+            if state.seen:
+                state.last_row, state.seen = self._series.fast.last, False
+            elif state.finding is None or self._series.fast.last - state.last_row >= self._off_rows:
                 del self._states[key]
 
     def _harmful(self, metric: str, up: bool) -> bool:

@@ -26,13 +26,13 @@ from tests.lab.links import Weather
 TAKES = (15.0, 30.0, 60.0, 90.0)
 _RATES: dict[str, tuple[Value, ...]] = {"takes": TAKES, "reach": (1.0,)}
 _STEP_SECONDS = 0.1
-_LEAK_BYTES = 160 << 20
+LEAK_BYTES = 160 << 20
 _CLOCK_SECONDS = 0.02
 """What took less is too short to tell from it how fast the machine is."""
-_DESCRIPTORS = 120
+DESCRIPTORS = 120
 _JOB_SECONDS = 0.2
-_SCAN_PATIENCES = 1.6
-_DELAY_PATIENCES = 0.7
+SCAN_PATIENCES = 1.6
+DELAY_PATIENCES = 0.7
 _going: dict[int, asyncio.Task[None]] = {}
 """What changes links of an agent, by its port."""
 _DESK = ("shader_pipeline", "developer_tools", "orchestrator")
@@ -63,7 +63,7 @@ def prepare(_: Any) -> None:
 def leak(worker: Any, takes: float, reach: float) -> None:
     """Calls keep memory that they should let go of, under a limit of the kernel's that is not far away."""
     data = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_DATA, (data + _LEAK_BYTES, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    resource.setrlimit(resource.RLIMIT_DATA, (data + LEAK_BYTES, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     kept: list[bytes] = []
     held = 0
     turn = threading.Lock()
@@ -74,7 +74,7 @@ def leak(worker: Any, takes: float, reach: float) -> None:
         nonlocal held
         with turn:
             share = (time.monotonic() - begun) / takes
-            due = int((share if reach >= 1.0 else min(reach, share)) * _LEAK_BYTES) - held
+            due = int((share if reach >= 1.0 else min(reach, share)) * LEAK_BYTES) - held
             if due > 0:
                 # Filled, because what is not written to takes no memory.
                 kept.append(b"\1" * due)
@@ -86,13 +86,13 @@ def leak(worker: Any, takes: float, reach: float) -> None:
 
 def descriptors(_: Any, takes: float, reach: float) -> None:
     """Opens files and closes none, under a limit that is not far away."""
-    most = len(os.listdir("/proc/self/fd")) + _DESCRIPTORS
+    most = len(os.listdir("/proc/self/fd")) + DESCRIPTORS
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     kept: list[int] = []
 
     def step(share: float) -> None:
         with suppress(OSError):
-            while len(kept) < share * _DESCRIPTORS or share >= 1.0:
+            while len(kept) < share * DESCRIPTORS or share >= 1.0:
                 kept.append(os.open("/dev/null", os.O_RDONLY))
 
     _gradually(step, takes, reach)
@@ -168,7 +168,7 @@ async def _clear(case: Case) -> None:
 
 
 def _delay(case: Case, share: float) -> Weather:
-    return Weather(delay=share * _DELAY_PATIENCES * PATIENCE_SECONDS[case.member.kind])
+    return Weather(delay=share * DELAY_PATIENCES * PATIENCE_SECONDS[case.member.kind])
 
 
 DRIFTS: dict[str, Fault] = {
@@ -203,7 +203,7 @@ DRIFTS: dict[str, Fault] = {
             "What is gone through in one go grows, and everything else in the process waits meanwhile.",
             "performance",
             ORDER,
-            _inside("scan", lambda case: {"longest": _SCAN_PATIENCES * PATIENCE_SECONDS[case.member.kind]}),
+            _inside("scan", lambda case: {"longest": SCAN_PATIENCES * PATIENCE_SECONDS[case.member.kind]}),
             _RATES,
         ),
         Fault(

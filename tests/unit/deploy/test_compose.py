@@ -50,6 +50,19 @@ def test_settings_are_known(service: str) -> None:
     assert int(CONTAINERS[service]["stop_grace_period"].removesuffix("s")) >= read.drain_seconds + 10
 
 
+def test_who_reads_the_policy_gets_it() -> None:
+    """One file for those who decide and those who alert is where their setting points; the latter have webhooks."""
+    readers = {name for name in SERVICES if "MENDBUS_POLICY_FILE" in CONTAINERS[name]["environment"]}
+    assert readers == {"strategy-selector", "health-monitor"}
+    for name in readers:
+        (volume,) = CONTAINERS[name]["volumes"]
+        assert volume["read_only"] is True
+        assert volume["target"] == CONTAINERS[name]["environment"]["MENDBUS_POLICY_FILE"]
+        (default,) = re.findall(r"^\$\{POLICY_FILE:-(.+)\}$", volume["source"])
+        assert (ROOT / default).is_file()
+    assert {"ONCALL_URL", "ONCALL_SECRET"} <= CONTAINERS["health-monitor"]["environment"].keys()
+
+
 def test_the_server_syncs_and_has_room() -> None:
     """NATS syncs every write, takes messages as large as the wire contract, and has room for every stream."""
     assert "sync_interval: always" in NATS_CONF

@@ -1,5 +1,6 @@
 """k8s/: the manifests say of every service what the code says, and keep its pods restricted."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import yaml
 from k8s.check import problems, unrestricted, workloads
 
 from mendbus import settings
+from mendbus.alert_policy import AlertPolicy, load_alert_policy, split
 from mendbus.contracts.vocabulary import SERVICES
+from mendbus_strategy_selector.policy import load_policy
 
 K8S = Path(__file__).parents[3] / "k8s"
 
@@ -57,6 +60,32 @@ def test_deployment_fits_its_service(service: str) -> None:
     assert container["resources"]["limits"] == {"memory": "128Mi"}
 
 
+@pytest.mark.parametrize("service", ["strategy-selector", "health-monitor"])
+def test_who_reads_the_policy_gets_it(service: str) -> None:
+    """The generated ConfigMap is mounted where MENDBUS_POLICY_FILE points, and both halves of it are read."""
+    (generated,) = (g for g in KUSTOMIZATION["configMapGenerator"] if g["name"] == "mendbus-policy")
+    pod = workloads(BASE)[service]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (mount,) = (m for m in container["volumeMounts"] if m["name"] == "policy")
+    (volume,) = (v for v in pod["volumes"] if v["name"] == "policy")
+    assert volume["configMap"] == {"name": "mendbus-policy"}
+    (file,) = generated["files"]
+    assert container["env"] == [{"name": "MENDBUS_POLICY_FILE", "value": f"{mount['mountPath']}/{file}"}]
+    assert load_alert_policy(K8S / "base" / file) == AlertPolicy()
+    assert load_policy(K8S / "base" / file) == load_policy(None)
+
+
+def test_the_webhooks_of_the_example_are_what_the_secret_gives() -> None:
+    """Without its comment signs the example is a policy, and the health-monitor alone gets the Secret that it names."""
+    text = (K8S / "base/policy.toml").read_text(encoding="utf-8")
+    example = text[text.index("# [[webhook]]") :].replace("# ", "", 1).replace("\n# ", "\n")
+    (webhook,) = split(tomllib.loads(example), "policy.toml")[0].webhooks
+    assert (webhook.url_env, webhook.secret_env) == ("ONCALL_URL", "ONCALL_SECRET")
+    secret = {"secretRef": {"name": "mendbus-webhooks", "optional": True}}
+    pods = {name: workload["spec"]["template"]["spec"] for name, workload in workloads(BASE).items()}
+    assert [name for name, pod in pods.items() if secret in pod["containers"][0]["envFrom"]] == ["health-monitor"]
+
+
 @pytest.mark.parametrize("where", ["base", "overlays/dev", "overlays/prod"])
 def test_settings_are_known(where: str) -> None:
     """Every variable of the generated ConfigMap is a setting."""
@@ -66,13 +95,18 @@ def test_settings_are_known(where: str) -> None:
 
 
 def test_network_is_closed() -> None:
-    """All traffic is denied but DNS, NATS and its monitoring, and OTLP."""
+    """All traffic is denied but DNS, NATS and its monitoring, OTLP, and webhooks of the health-monitor over HTTPS."""
     policies = {m["metadata"]["name"]: m["spec"] for m in BASE if m["kind"] == "NetworkPolicy"}
     deny = policies.pop("mendbus-default-deny")
     assert set(deny["policyTypes"]) == {"Ingress", "Egress"}
     assert "ingress" not in deny
     assert "egress" not in deny
     assert not any("ingress" in policy for policy in policies.values())
+    webhooks = policies.pop("mendbus-to-webhooks")
+    assert webhooks["podSelector"] == {"matchLabels": {"app.kubernetes.io/name": "health-monitor"}}
+    (way,) = webhooks["egress"]
+    assert way["ports"] == [{"protocol": "TCP", "port": 443}]
+    assert "169.254.0.0/16" in way["to"][0]["ipBlock"]["except"]
     ports = {port["port"] for policy in policies.values() for rule in policy["egress"] for port in rule["ports"]}
     assert ports == {53, 4222, 8222, 4318}
 

@@ -21,7 +21,7 @@ from mendbus.contracts.subjects import HEADER_CODE, HEADER_REASON, Subjects
 from mendbus.runtime import Drain, Runtime, Service
 from mendbus.settings import Settings
 from mendbus.testing import eventually
-from mendbus_health_monitor import alert_delivery, alerting
+from mendbus_health_monitor import alert_delivery, alerting, audit_notes
 from mendbus_health_monitor.agents import Agents
 from mendbus_health_monitor.alerting import Alerting
 from mendbus_health_monitor.hearsay import Hearsay
@@ -202,6 +202,54 @@ async def test_who_acknowledges_is_known_and_noted(tmp_path: Path) -> None:
         assert (again.ok, again.detail) == (True, "acknowledged until it is resolved")
         for arguments in ({}, {"key": "other"}):
             assert not (await order(bus, "ack", arguments=arguments)).ok
+
+
+async def test_what_nobody_noted_is_noted_after_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Orders that were done while no strategy-selector ran come into the audit trail from the next process, once."""
+    monkeypatch.setattr(audit_notes, "_OTHERS_NANO", 0)
+    server, noted = MemoryServer(), list[Control]()
+    async with alerted(policy_of(tmp_path, CALM), server) as (_, bus):
+        await conclude(bus, "escalated")
+        await eventually(lambda: stored(bus))
+        assert (await order(bus, "ack", arguments={"key": "incident:i1"})).ok
+        assert not (await order(bus, "ack", arguments={"key": "other"})).ok
+    async with alerted(policy_of(tmp_path, CALM), server) as (_, bus):
+
+        async def note(message: Any) -> None:
+            noted.append(codec.decode(Control, message.body))
+            refused = len(noted) == 1
+            result = ControlResult(ok=not refused, service="strategy-selector", instance="x", detail="not yet")
+            await bus.publish(message.reply, codec.encode(result))
+
+        async def left() -> list[bytes]:
+            stream, every = SUBJECTS.bucket_stream("alerting"), SUBJECTS.key("alerting", "note", ">")
+            return [one.body async for one in bus.read(stream, every)]
+
+        assert any(await left())
+        _ = await bus.subscribe(SUBJECTS.control("audit"), note)
+        await eventually(lambda: len(noted) == 2)
+
+        async def forgotten() -> bool:
+            return not any(await left())
+
+        await eventually(forgotten)
+    assert [(one.by, one.arguments, one.id) for one in noted] == [
+        ("kim", {"verb": "ack", "key": "incident:i1"}, noted[0].id)
+    ] * 2
+
+
+async def test_what_cannot_be_noted_is_refused_before_it_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While too many orders wait for the audit trail a further one says so and changes nothing."""
+    monkeypatch.setattr(audit_notes, "MOST_WAITING", 1)
+    async with alerted(policy_of(tmp_path, CALM)) as (_, bus):
+        await conclude(bus, "escalated")
+        await eventually(lambda: stored(bus))
+        assert (await order(bus, "ack", arguments={"key": "incident:i1"})).ok
+        again = await order(bus, "ack", arguments={"key": "incident:i1"})
+        assert (again.ok, "1 orders wait for the audit trail" in (again.detail or "")) == (False, True)
+        assert await changes(bus) == ["raised", "acknowledged"]
 
 
 async def test_a_silence_keeps_the_record_and_tells_nobody_until_it_ends(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mendbus.bus import Usage
-from mendbus_health_monitor.capacity import CONFIDENCE, first_passage, told, wander_of
+from mendbus_health_monitor.capacity import CONFIDENCE, discrete, first_passage, told, wander_of
 from mendbus_health_monitor.own_capacity import READ_SECONDS, OwnCapacity, Reading
 from mendbus_health_monitor.running_out import Window, limit_of, of_kind, running_out
 from mendbus_health_monitor.trend import trends
@@ -73,15 +73,99 @@ def window(values: np.ndarray, step: float = 1.0) -> Window:
     return Window(rows, step, trends(np.arange(len(values)) * step, rows))
 
 
+def brief(values: np.ndarray) -> Window:
+    return window(values)._replace(brief=True)
+
+
 def test_the_clearest_window_decides() -> None:
     """A steady rise towards the limit is told from the longer of two windows that both show it."""
     values = 10.0 + np.arange(60.0) + np.tile([0.0, 0.3], 30)
-    found = running_out("runtime/a", "queue_depth", 0, 69.0, 200.0, [window(values[-24:]), window(values)])
+    found = running_out("runtime/a", "queue_depth", 0, 69.0, 129.0, [window(values[-24:]), window(values)])
     assert found is not None
     assert found.per_second == pytest.approx(1.0, abs=0.02)
-    assert found.forecast.low <= 131 <= found.forecast.high
+    assert found.lasts == pytest.approx(60.0)
+    assert found.forecast.low <= 60 <= found.forecast.high
+    assert found.forecast.eta == pytest.approx(60, rel=0.2)
     assert "runs out" in found.sentence
+    assert "at the earliest" in found.sentence
     assert "runtime" in found.scale
+
+
+@pytest.mark.parametrize(("limit", "chance"), [(129.0, 0.62), (200.0, 0.45), (300.0, 0.33), (75.0, 0.93)])
+def test_a_rise_is_believed_for_as_long_as_it_has_lasted(limit: float, chance: float) -> None:
+    """What has risen for a minute reaches a limit a minute away likelier than not, one four minutes away hardly."""
+    values = 10.0 + np.arange(60.0) + np.tile([0.0, 0.3], 30)
+    found = running_out("runtime/a", "queue_depth", 0, 69.0, limit, [window(values)])
+    assert found is not None
+    assert found.forecast.chance == pytest.approx(chance, abs=0.05)
+    assert (found.forecast.high == inf) == (chance < CONFIDENCE + (1 - CONFIDENCE) / 2)
+
+
+def test_a_rise_is_as_old_as_it_has_been_as_steep() -> None:
+    """A short window that shows a rise clearly does not make it young; a plateau before it does not make it old."""
+    steady = np.concatenate([np.full(40, 10.0), 10.0 + np.arange(80.0)]) + np.tile([0.0, 0.3], 60)
+    found = running_out("runtime/a", "queue_depth", 0, 89.0, 200.0, [window(steady[-24:]), window(steady)])
+    assert found is not None
+    assert 80 <= found.lasts <= 110
+    late = np.concatenate([np.full(90, 60.0), 60.0 + np.arange(30.0)]) + np.tile([0.0, 0.3], 60)
+    found = running_out("runtime/a", "queue_depth", 0, 89.0, 200.0, [window(late[-24:]), window(late)])
+    assert found is not None
+    assert found.lasts <= 45
+
+
+def test_what_fills_up_in_a_bend_is_told() -> None:
+    """A queue that grows faster and faster is foretold by its last dozen values once much of its limit is used."""
+    bent = np.r_[np.zeros(20), 0.6 * np.arange(12.0) ** 2]
+    found = running_out("runtime/a", "queue_depth", 0, float(bent[-1]), 100.0, [brief(bent[-12:]), brief(bent[-24:])])
+    assert found is not None
+    assert found.forecast.chance > 0.5
+
+
+def test_a_rise_is_as_old_as_is_remembered() -> None:
+    """What only a short window has looked at has lasted for longer when the values before it say so."""
+    values = 10.0 + np.arange(60.0)
+    short = running_out("runtime/a", "queue_depth", 0, 69.0, 129.0, [window(values[-12:])])
+    whole = running_out("runtime/a", "queue_depth", 0, 69.0, 129.0, [window(values[-12:])], past=lambda: (values, 1.0))
+    assert short is not None
+    assert whole is not None
+    assert (short.lasts, whole.lasts) == (12.0, pytest.approx(60.0))
+
+
+def test_a_handful_of_values_is_enough_of_what_is_strange_already() -> None:
+    """Eight that rise one after the other foretell that a strange queue fills up, and nothing of any other."""
+    bent = brief(30.0 + 0.6 * np.arange(8.0) ** 2)
+    chances: list[float] = []
+    for strange in (True, False):
+        found = running_out(
+            "runtime/a", "queue_depth", 0, 59.4, 100.0, [bent, brief(np.full(12, 1.0))], strange=strange
+        )
+        assert found is not None
+        chances.append(found.forecast.chance)
+    assert chances[0] > 0.5
+    assert chances[1] == 0.0
+
+
+def test_what_rises_to_where_it_was_before_is_no_sign() -> None:
+    """A level that was as high without running out is told only when it comes near its limit, or goes higher."""
+    values = 10.0 + np.arange(60.0)
+    for known, runs_out in ((80.0, False), (60.0, True)):
+        found = running_out("runtime/a", "queue_depth", 0, 69.0, 129.0, [window(values)], known=known)
+        assert found is not None
+        assert (found.forecast.chance > 0.5) is runs_out
+
+
+def test_a_limit_that_is_looked_at_now_and_then_is_further_away() -> None:
+    """Of simulated walks near their limit, looked at once a second, the told share reaches it within the interval."""
+    random = np.random.default_rng(5)
+    within = 0
+    for _ in range(150):
+        way = random.uniform(0.2, 4.0)
+        walk = np.cumsum(random.normal(0.0, 1.0, 3000))
+        found = first_passage(discrete(way, 1.0, 1.0), 0.0, 0.0, 1.0, 600.0)
+        reached = np.flatnonzero(walk >= way)
+        took = reached[0] + 1 if len(reached) else inf
+        within += found.low - 1 <= took <= found.high + 1
+    assert abs(within / 150 - CONFIDENCE) < 0.12
 
 
 def test_what_stays_does_not_run_out() -> None:
@@ -113,13 +197,15 @@ def test_limits_are_the_agents_own() -> None:
 def test_a_kind_names_who_runs_out_first() -> None:
     """Two of three agents fill up: the kind says so, who is first, and what to scale."""
     rises = [
-        running_out(f"runtime/{n}", "queue_depth", 0, n * 20.0, 100.0, [window(n * np.arange(40.0) / 2)])
+        running_out(f"runtime/{n}", "queue_depth", 0, n * 20.0, n * 20.0 + 20.0, [window(n * np.arange(40.0) / 2)])
         for n in (1, 2)
     ]
     still = running_out("runtime/0", "queue_depth", 0, 1.0, 100.0, [window(np.tile([1.0, 2.0], 20))])
     row = of_kind("runtime", "queue_depth", [found for found in (*rises, still) if found is not None])
     assert (row["agents"], row["running_out"], row["first"]) == (3, 2, "runtime/2")
     assert "all runtime agents" in row["scale"] or "kind runtime" in row["scale"]
+    # All of them together are at 61 of 200 and rise by 1.5 a second, as they have for 40 s: that may well end before.
+    assert row["chance"] < 0.5
 
 
 def reading(number: int, size: int = 0, recoveries: int = 0, waiting: int = 0) -> Reading:
@@ -138,11 +224,11 @@ def own() -> OwnCapacity:
 def test_a_stream_that_fills_up_is_told_ahead_and_only_where_it_then_refuses() -> None:
     """Of two streams that fill alike, the one that drops its oldest is no finding."""
     held = own()
-    for number in range(30):
+    for number in range(40):
         held.add(reading(number, size=300 + 10 * number + number % 2))
     assert [(found.agent, found.finding) for found in held.findings()] == [("mendbus/ERRORS", "exhaustion")]
     rows = {row["stream"]: row for row in held.row()["streams"]}
-    assert rows["JOURNAL"]["eta_seconds"] == pytest.approx(410, rel=0.2)
+    assert rows["JOURNAL"]["eta_seconds"] == pytest.approx(310, rel=0.2)
 
 
 def test_recoveries_have_headroom_until_they_saturate() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mendbus_health_monitor.trend import FEWEST, inflation, trends, two_sided
+from mendbus_health_monitor.trend import FEWEST, inflation, rises, trends, two_sided
 
 TIMES = np.arange(24.0)
 WHOLE = st.lists(st.integers(-1000, 1000), min_size=24, max_size=24)
@@ -102,3 +102,13 @@ def test_two_sided_is_the_normal_probability() -> None:
     """The usual values of the table."""
     assert two_sided(0.0) == 1.0
     assert two_sided(-1.959964) == pytest.approx(0.05, abs=1e-6)
+
+
+def test_a_steady_rise_is_known_by_its_signs_however_it_bends() -> None:
+    """Twelve values that all rise are hardly chance, wherever they bend; noise and a single step are."""
+    bent = np.arange(12.0) ** 1.5
+    assert rises(bent) == pytest.approx(2.0**-11)
+    assert trends(np.arange(12.0), bent[:, None]).p[0] > 1e-2
+    assert rises(np.r_[np.zeros(6), np.ones(6)]) > 0.99
+    assert rises(np.tile([0.0, 1.0], 6)) == pytest.approx(0.5)
+    assert rises(np.full(12, np.nan)) == 1.0

@@ -88,6 +88,18 @@ def test_a_leak_is_a_trend_and_an_exhaustion_with_its_eta() -> None:
     assert any(found.finding == "trend" and found.harmful for found in watch.findings)
 
 
+def test_a_queue_that_fills_up_in_seconds_is_told_before_it_is_full() -> None:
+    """What fills up within twenty seconds is looked at more often once it is strange, and told in time."""
+
+    def flooded(second: int, random: np.random.Generator) -> dict[str, float]:
+        return calm(second, random) | {"queue_depth": min(100.0, 0.25 * max(0, second - 300) ** 2)}
+
+    watch, changes = run(flooded, 320)
+    began = next(second for second, stands in changes if ("queue_depth", "exhaustion") in stands)
+    assert 310 <= began < 320
+    assert "runs out" in next(found.sentence for found in watch.findings if found.finding == "exhaustion")
+
+
 def test_what_gets_better_is_not_harmful() -> None:
     """Response times that fall to a fifth are told, and said to do no harm."""
 
