@@ -25,10 +25,10 @@ Progress = Callable[[str], None]
 
 _GOLDEN: Final = 12
 _SHARPNESS: Final = tuple(round(0.5 + 0.1 * step, 1) for step in range(26))
-_NEARNESS: Final = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+_NEARNESS: Final = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0)
 _LEAST_RIGHT: Final = 0.1
 """Below the confidence under which fewer guesses than this are right, the answer is `unknown`: chance is as good."""
-_WITHIN_ONE: Final = 0.955
+_WITHIN_ONE: Final = 0.95
 """Share of severities that must be at most one step off, before exact hits are counted."""
 
 

@@ -25,6 +25,7 @@ LEAST_TEXTS: Final = 2
 LEARNT: Final = 100
 """Texts that what was learnt before counts as; fewer new ones move it accordingly less."""
 _MOST: Final = 32767
+_FIRST: Final = len(CATEGORIES)
 _NOTHING: Final = (0,) * LANES
 
 
@@ -89,12 +90,12 @@ def fit(
         meaning = np.array([vectors.get(token, np.zeros(width)) for token in known]) * how.vectors
     sticky = max(1.0, LEARNT / max(len(bags), 1)) if prior else 1.0
     lanes: list[Floats] = []
-    for names, labels, first in (
-        (CATEGORIES, [sample.category for sample in samples], 0),
-        (SEVERITIES, [sample.severity for sample in samples], len(CATEGORIES)),
-    ):
+    for names, labels, weights, first in (
+        (CATEGORIES, [s.category for s in samples], [s.weight for s in samples], 0),
         # Who relabelled a category alone said nothing of the severity.
-        weight = np.array([s.weight if label else 0.0 for s, label in zip(samples, labels, strict=True)])
+        (SEVERITIES, [s.severity for s in samples], [s.weight * s.loud * bool(s.severity) for s in samples], _FIRST),
+    ):
+        weight = np.array(weights)
         target = np.array([names.index(label) if label else 0 for label in labels])
         part = start[:, first : first + len(names)]
         lanes.append(_softmax(matrix, meaning, target, weight, part, replace(how, penalty=how.penalty * sticky)))

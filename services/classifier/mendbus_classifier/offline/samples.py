@@ -23,7 +23,8 @@ _ORDER: Final = {name: number for number, name in enumerate(SEVERITIES)}
 class Sample:
     """One labelled error. `group`: what must not be on both sides of a split; `weight`: how much it counts.
 
-    `severity` is empty where nobody said it; `incident`: the one that an exported row tells of.
+    `loud`: how many times as much its severity counts, which often follows from more than the text. `severity` is empty
+    where nobody said it; `incident`: the one that an exported row tells of.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class Sample:
     alternative: str = ""
     group: str = ""
     weight: float = 1.0
+    loud: float = 1.0
     incident: str = ""
 
     @property

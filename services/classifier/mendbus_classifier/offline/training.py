@@ -54,8 +54,17 @@ class Recipe:
             "lambda_l2": 5.0,
         }
     )
-    category_rounds: int = 150
-    severity_rounds: int = 100
+    severity_trees: Mapping[str, Any] = field(
+        default_factory=lambda: {
+            "num_leaves": 8,
+            "learning_rate": 0.02,
+            "feature_fraction": 0.7,
+            "extra_trees": True,
+        }
+    )
+    """In what the trees of the severities differ: their labels are noisier, so that they are many and cautious."""
+    category_rounds: int = 80
+    severity_rounds: int = 200
     seed: int = _SEED
     base: Base | None = None
 
@@ -157,12 +166,14 @@ def trees(
     rounds: int,
     how: Recipe,
     before: str | None = None,
+    **also: Any,
 ) -> str:
-    """One LightGBM model in text format; `before`: the model whose trees it adds some to."""
+    """One LightGBM model in text format; `before`: the model whose trees it adds some to; `also`: more parameters."""
     lightgbm = cast("Any", import_module("lightgbm"))
 
     parameters = {
         **how.trees,
+        **also,
         # The library estimates how many rows a leaf has by how unsure the trees before it are; sure ones count nothing.
         **({"min_data_in_leaf": 1} if before else {}),
         "objective": "multiclass",
@@ -198,11 +209,12 @@ def both(rows: Floats, samples: Sequence[Sample], how: Recipe) -> tuple[str, str
     severity = trees(
         rows[loud],
         [SEVERITIES.index(samples[i].severity) for i in loud],
-        [samples[i].weight for i in loud],
+        [samples[i].weight * samples[i].loud for i in loud],
         len(SEVERITIES),
         round(how.severity_rounds * share),
         how,
         base.severity if base else None,
+        **how.severity_trees,
     )
     return category, severity
 
