@@ -1,5 +1,7 @@
 """How a model is measured: never by what it, or a threshold of it, was chosen on."""
 
+from zlib import crc32
+
 import numpy as np
 import pytest
 
@@ -43,8 +45,7 @@ def test_learning_on_keeps_what_is_not_contradicted() -> None:
     first = linear.fit(learnt, bags, Fit())
     new = [Sample("", "gate", "", "storage", "error", group=f"g{i}") for i in range(8)]
     after = linear.fit(new, [linear.tokens_of(s) for s in new], Fit(), prior=Prior(first, len(learnt)))
-    (gate,) = linear.tokens_of(Sample("", "gate", "", "", "")) & first.keys()
-    (pawl,) = linear.tokens_of(Sample("", "pawl", "", "", "")) & first.keys()
+    gate, pawl = crc32(b"gate"), crc32(b"pawl")
     storage = 1 + CATEGORIES.index("storage")
     assert after[pawl] == first[pawl]
     assert after[gate][0] == first[gate][0]

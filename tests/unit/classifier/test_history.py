@@ -134,12 +134,7 @@ async def test_it_is_tried_promoted_and_turned_back_and_no_request_is_lost(
             assert not asking.done()
             asking.cancel()
         assert {answer.model for answer in answers} == {packaged, "errors-9"}
-        store.promote("errors-9", "t", "me")
-        assert store.rollback("t", "me") == PACKAGED
-    assert [change["change"] for change in store.state().changes] == [
-        "trial",
-        "promoted",
-        "promoted",
-        "promoted",
-        "rolled back",
-    ]
+    store.promote("errors-9", "t", "me")
+    assert store.rollback("t", "me") == PACKAGED
+    changes = [change["change"] for change in store.state().changes]
+    assert (changes[:3], changes[-2:]) == (["trial", "promoted", "promoted"], ["promoted", "rolled back"])
