@@ -25,17 +25,20 @@ LEAST_TEXTS: Final = 2
 LEARNT: Final = 100
 """Texts that what was learnt before counts as; fewer new ones move it accordingly less."""
 _MOST: Final = 32767
-_FIRST: Final = len(CATEGORIES)
 _NOTHING: Final = (0,) * LANES
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How the regressions are fitted: strength of the penalty, of the vectors, and at most so many steps."""
+    """How a regression is fitted: strength of the penalty, of the vectors, and at most so many steps."""
 
-    penalty: float = 0.03
+    penalty: float = 0.015
     vectors: float = 1.0
-    steps: int = 40
+    steps: int = 60
+
+
+SEVERITY: Final = Fit(penalty=0.03, steps=40)
+"""Labels that are noisier are followed less far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +93,16 @@ def fit(
         meaning = np.array([vectors.get(token, np.zeros(width)) for token in known]) * how.vectors
     sticky = max(1.0, LEARNT / max(len(bags), 1)) if prior else 1.0
     lanes: list[Floats] = []
-    for names, labels, weights, first in (
-        (CATEGORIES, [s.category for s in samples], [s.weight for s in samples], 0),
-        # Who relabelled a category alone said nothing of the severity.
-        (SEVERITIES, [s.severity for s in samples], [s.weight * s.loud * bool(s.severity) for s in samples], _FIRST),
+    # Who relabelled a category alone said nothing of the severity.
+    loud = [s.weight * s.loud if s.severity else 0.0 for s in samples]
+    for names, labels, weights, first, fitted in (
+        (CATEGORIES, [s.category for s in samples], [s.weight for s in samples], 0, how),
+        (SEVERITIES, [s.severity for s in samples], loud, len(CATEGORIES), SEVERITY),
     ):
         weight = np.array(weights)
         target = np.array([names.index(label) if label else 0 for label in labels])
         part = start[:, first : first + len(names)]
-        lanes.append(_softmax(matrix, meaning, target, weight, part, replace(how, penalty=how.penalty * sticky)))
+        lanes.append(_softmax(matrix, meaning, target, weight, part, replace(fitted, penalty=fitted.penalty * sticky)))
     both = np.hstack(lanes) * rarity[:, None]
     whole = np.clip(np.rint(both * SCALE), -_MOST, _MOST).astype(int)
     squares = np.clip(np.rint(rarity**2 * RARITY_SCALE), 1, _MOST).astype(int)
