@@ -19,6 +19,8 @@ from mendbus_classifier.offline.samples import Sample
 from mendbus_classifier.offline.training import Recipe
 
 LABELLED_WEIGHT = 2.0
+LABELLED_LOUD = 8.0
+"""How many times as much their severities count: those of the corpus follow from how a text was provoked or wrapped."""
 WRITTEN_WEIGHT = 1.0
 HARVESTED_WEIGHT = 0.3
 """How much a text of each source counts: harvested ones are many and alike."""
@@ -31,7 +33,8 @@ def sources(labelled: Sequence[Sample]) -> list[building.Source]:
         building.Source("harvested", _weighed(reading.harvested(), HARVESTED_WEIGHT)),
     ]
     # The rules were tuned on the labelled texts.
-    given = building.Source("labelled", _weighed(labelled, LABELLED_WEIGHT), tuned=True, judged=True)
+    heard = [replace(sample, loud=LABELLED_LOUD) for sample in _weighed(labelled, LABELLED_WEIGHT)]
+    given = building.Source("labelled", heard, tuned=True, judged=True)
     return [given, *corpus] if labelled else corpus
 
 

@@ -7,6 +7,7 @@ that a loss turns it back.
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +24,9 @@ log = logging.getLogger("mendbus")
 
 LOOK_SECONDS: Final = 2.0
 """Time between two looks at what is to be used."""
+
+SWITCH_SECONDS: Final = 0.0002
+"""Time that a model being loaded may keep the interpreter from those who are asked meanwhile."""
 
 Opened = Callable[[Path | None], Model]
 
@@ -111,4 +115,13 @@ class Life:
 
     async def _get(self, name: str, loaded: dict[str | None, Model | None]) -> Model:
         model = loaded.get(name)
-        return model or await asyncio.to_thread(self._opened, self._store.folder(name))
+        return model or await asyncio.to_thread(self._open, self._store.folder(name))
+
+    def _open(self, folder: Path | None) -> Model:
+        """Opens a model in a thread that lets the loop's thread in often."""
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_SECONDS)
+        try:
+            return self._opened(folder)
+        finally:
+            sys.setswitchinterval(before)

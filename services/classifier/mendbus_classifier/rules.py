@@ -20,7 +20,7 @@ from .patterns import (
     Rule,
 )
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Goes into every model card: a model learned how far to trust these rules, and no others."""
 
 UNKNOWN: Final = "unknown"
@@ -40,8 +40,8 @@ CATEGORIES: Final = (
 SEVERITIES: Final = ("warning", "error", "critical", "fatal")
 
 # Error texts say what matters at their start and at their end; the cut also bounds the time of a hostile input.
-HEAD_CHARS: Final = 3072
-TAIL_CHARS: Final = 3072
+HEAD_CHARS: Final = 2048
+TAIL_CHARS: Final = 1024
 
 # Evidence beneath the last "caused by" tells more than what wraps it, and stack frames tell less than either.
 ROOT_CAUSE_FACTOR: Final = 1.5

@@ -90,6 +90,19 @@ def write(rows: Iterable[tuple[int, Sequence[int]]], lanes: int) -> bytes:
 
 def read(content: bytes, name: str) -> TokenTable:
     """A table from its bytes. Raises `ModelRefused` where they are not one."""
+    hashes, weights, lanes = _parts(content, name)
+    rows = {token: pack(weights[row * lanes : (row + 1) * lanes]) for row, token in enumerate(hashes)}
+    return TokenTable(rows, lanes)
+
+
+def weights_of(content: bytes, name: str) -> dict[int, list[int]]:
+    """The weights of a table, row by row, to learn on from. Raises `ModelRefused` where the bytes are not one."""
+    hashes, weights, lanes = _parts(content, name)
+    return {token: weights[row * lanes : (row + 1) * lanes].tolist() for row, token in enumerate(hashes)}
+
+
+def _parts(content: bytes, name: str) -> "tuple[array[int], array[int], int]":
+    """Hashes, all weights, and how many lanes a row has."""
     start = len(_MAGIC) + _HEADER.size
     if len(content) < start or not content.startswith(_MAGIC):
         raise ModelRefused(name, ["not a token table"])
@@ -101,8 +114,7 @@ def read(content: bytes, name: str) -> TokenTable:
     weights.frombytes(content[start + 4 * count :])
     _swap(hashes)
     _swap(weights)
-    rows = {token: pack(weights[row * lanes : (row + 1) * lanes]) for row, token in enumerate(hashes)}
-    return TokenTable(rows, lanes)
+    return hashes, weights, lanes
 
 
 def _little(values: "array[int]") -> bytes:

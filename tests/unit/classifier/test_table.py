@@ -42,3 +42,9 @@ def test_an_endless_text_is_cut() -> None:
     text = " ".join(f"w{chr(97 + i % 26)}{chr(97 + i // 26 % 26)}{chr(97 + i // 676)}x" for i in range(9000))
     found = table.TokenTable.tokens("", text, text)
     assert len(found) < 8 * tokens.MAX_WORDS
+
+
+def test_the_weights_of_a_table_come_back_as_they_were_written() -> None:
+    """What a model learns on from is what the table holds."""
+    rows = {7: [5, -3, 32767], 4_000_000_000: [1, 0, -32767]}
+    assert table.weights_of(table.write(rows.items(), 3), "t") == rows

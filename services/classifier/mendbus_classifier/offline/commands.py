@@ -6,16 +6,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from mendbus.contracts.errors import MendbusError
-from mendbus.models import Card
-from mendbus_classifier import model, rules
+from mendbus.models import Card, digest, read_folder, write_card
+from mendbus_classifier import model, rules, table
 from mendbus_classifier.features import Text
 from mendbus_classifier.offline import building, samples, scoring
+from mendbus_classifier.offline.linear import Prior
 from mendbus_classifier.offline.scoring import Answer
-from mendbus_classifier.offline.training import Recipe
+from mendbus_classifier.offline.training import Base, Recipe
 
 packaged = model.packaged
 
 LEAST_SAMPLES: Final = 50
+LEAST_GROUPS: Final = 10
+"""Groups, each of which is wholly on one side of a measurement."""
 
 
 def score(file: Path, folder: Path | None = None) -> dict[str, Any]:
@@ -38,14 +41,38 @@ def score(file: Path, folder: Path | None = None) -> dict[str, Any]:
     }
 
 
-def train(files: Sequence[Path], folder: Path, name: str, workers: int, progress: Callable[[str], None]) -> Card:
-    """Trains on labelled errors and writes the model's folder.
+def train(
+    files: Sequence[Path],
+    folder: Path,
+    name: str,
+    workers: int,
+    progress: Callable[[str], None],
+    base: Path | None = None,
+) -> Card:
+    """Learns on from a model (`base`; without it, the one of the package) and writes the new model's folder.
 
-    Raises `MendbusError`: a file cannot be read, or there are too few samples to learn from.
+    Raises `MendbusError`: a file cannot be read, or there are too few samples to learn from; `ModelRefused`: `base`
+    was made for other inputs.
     """
-    sources = [building.Source(path.name, samples.read(path), judged=True) for path in files]
-    found = sum(len(source.samples) for source in sources)
-    if found < LEAST_SAMPLES:
-        raise MendbusError(f"{found} labelled errors are too few to train on: at least {LEAST_SAMPLES} are needed")
+    read = samples.merged(samples.read(path) for path in files)
+    sources = [building.Source(path.name, found, judged=True) for path, found in zip(files, read, strict=True)]
+    found = [sample for source in sources for sample in source.samples]
+    groups = len({sample.group for sample in found})
+    if len(found) < LEAST_SAMPLES or groups < LEAST_GROUPS:
+        raise MendbusError(
+            f"{len(found)} labelled errors of {groups} groups are too few to train on: at least {LEAST_SAMPLES} of "
+            f"{LEAST_GROUPS} groups are needed; a group is what the line says, or the error's fingerprint"
+        )
+    progress(f"{len(found)} labelled errors of {groups} groups")
     today = datetime.now(UTC).date().isoformat()
-    return building.build(folder, name, today, sources, Recipe(), progress=progress, workers=workers)
+    recipe = Recipe(base=learnt(base or packaged()))
+    return building.build(folder, name, today, sources, recipe, progress=progress, workers=workers)
+
+
+def learnt(folder: Path) -> Base:
+    """What a model knows, to learn on from. Raises `ModelRefused`."""
+    model.load(folder).close()
+    card, files = read_folder(folder)
+    prior = Prior(table.weights_of(files[model.TABLE], card.name), card.samples)
+    texts = (files[name].decode() for name in (model.CATEGORY, model.SEVERITY))
+    return Base(card.name, digest(write_card(card)), prior, *texts)

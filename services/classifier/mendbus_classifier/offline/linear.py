@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Final, cast
 
@@ -22,16 +22,31 @@ _sparse = cast("Any", import_module("scipy.sparse"))
 
 LEAST_TEXTS: Final = 2
 """Texts that must hold a token before it gets a weight."""
+LEARNT: Final = 100
+"""Texts that what was learnt before counts as; fewer new ones move it accordingly less."""
 _MOST: Final = 32767
+_NOTHING: Final = (0,) * LANES
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How the regressions are fitted: strength of the penalty, of the vectors, and at most so many steps."""
+    """How a regression is fitted: strength of the penalty, of the vectors, and at most so many steps."""
 
-    penalty: float = 0.03
+    penalty: float = 0.015
     vectors: float = 1.0
-    steps: int = 40
+    steps: int = 60
+
+
+SEVERITY: Final = Fit(penalty=0.03, steps=40)
+"""Labels that are noisier are followed less far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """Token weights to learn on from: rows of a table, and of how many texts their rarities tell."""
+
+    rows: Mapping[int, Sequence[int]]
+    samples: int
 
 
 def tokens_of(sample: Sample) -> set[int]:
@@ -40,36 +55,59 @@ def tokens_of(sample: Sample) -> set[int]:
 
 
 def fit(
-    samples: Sequence[Sample], bags: Sequence[set[int]], how: Fit, vectors: Mapping[int, Floats] | None = None
+    samples: Sequence[Sample],
+    bags: Sequence[set[int]],
+    how: Fit,
+    vectors: Mapping[int, Floats] | None = None,
+    prior: Prior | None = None,
 ) -> dict[int, list[int]]:
-    """Rows of the token table. `bags`: the tokens of each sample; `vectors`: what is known of tokens beforehand."""
+    """Rows of the token table. `bags`: the tokens of each sample; `vectors`: what is known of tokens beforehand.
+
+    With a `prior`, only what the samples contradict in it is changed.
+    """
     groups: dict[int, set[str]] = {}
     for sample, bag in zip(samples, bags, strict=True):
         for token in bag:
             groups.setdefault(token, set()).add(sample.group)
-    seen = sorted(token for token, where in groups.items() if len(where) >= LEAST_TEXTS)
-    prior = sorted(token for token in vectors or {} if len(groups.get(token, ())) < LEAST_TEXTS)
-    known = [*seen, *prior]
+    before: Mapping[int, Sequence[int]] = prior.rows if prior else {}
+    seen = sorted(token for token, where in groups.items() if len(where) >= LEAST_TEXTS or token in before)
+    foreseen = sorted(token for token in vectors or {} if len(groups.get(token, ())) < LEAST_TEXTS)
+    known = [*seen, *foreseen]
     column = {token: number for number, token in enumerate(known)}
     counts: Counter[int] = Counter(token for bag in bags for token in bag if token in column)
-    rarity = np.array([math.log((1 + len(bags)) / (1 + counts[token])) + 1.0 for token in known])
+    texts = len(bags) + (prior.samples if prior else 0)
+    rarity = np.array(
+        [
+            math.sqrt(before[token][0] / RARITY_SCALE)
+            if token in before
+            else math.log((1 + texts) / (1 + counts[token])) + 1.0
+            for token in known
+        ]
+    )
+    start = np.array([before.get(token, _NOTHING)[1:] for token in known]).reshape(-1, LANES - 1)
+    start = start / SCALE / rarity[:, None]
     matrix = design(bags, column, rarity)
     meaning = None
     if vectors:
         width = len(next(iter(vectors.values())))
         meaning = np.array([vectors.get(token, np.zeros(width)) for token in known]) * how.vectors
-    weight = np.array([sample.weight for sample in samples])
-    lanes = [
-        _softmax(matrix, meaning, np.array([names.index(label) for label in labels]), weight, len(names), how)
-        for names, labels in (
-            (CATEGORIES, [sample.category for sample in samples]),
-            (SEVERITIES, [sample.severity for sample in samples]),
-        )
-    ]
+    sticky = max(1.0, LEARNT / max(len(bags), 1)) if prior else 1.0
+    lanes: list[Floats] = []
+    # Who relabelled a category alone said nothing of the severity.
+    loud = [s.weight * s.loud if s.severity else 0.0 for s in samples]
+    for names, labels, weights, first, fitted in (
+        (CATEGORIES, [s.category for s in samples], [s.weight for s in samples], 0, how),
+        (SEVERITIES, [s.severity for s in samples], loud, len(CATEGORIES), SEVERITY),
+    ):
+        weight = np.array(weights)
+        target = np.array([names.index(label) if label else 0 for label in labels])
+        part = start[:, first : first + len(names)]
+        lanes.append(_softmax(matrix, meaning, target, weight, part, replace(fitted, penalty=fitted.penalty * sticky)))
     both = np.hstack(lanes) * rarity[:, None]
     whole = np.clip(np.rint(both * SCALE), -_MOST, _MOST).astype(int)
     squares = np.clip(np.rint(rarity**2 * RARITY_SCALE), 1, _MOST).astype(int)
     rows = {token: [int(squares[i]), *map(int, whole[i])] for i, token in enumerate(known)}
+    rows = {token: list(row) for token, row in before.items() if token not in rows} | rows
     if any(len(row) != LANES for row in rows.values()):
         raise AssertionError("lanes")
     return rows
@@ -88,22 +126,27 @@ def design(bags: Sequence[set[int]], column: Mapping[int, int], rarity: Floats) 
 
 
 def _softmax(
-    matrix: Any, meaning: Floats | None, labels: NDArray[np.int64], weight: Floats, classes: int, how: Fit
+    matrix: Any, meaning: Floats | None, labels: NDArray[np.int64], weight: Floats, start: Floats, how: Fit
 ) -> Floats:
-    """Weights per token and class, without an intercept: what follows balances the classes itself."""
+    """Weights per token and class, without an intercept: what follows balances the classes itself.
+
+    `start`: what they are penalised for leaving.
+    """
     rows, columns = cast("tuple[int, int]", matrix.shape)
+    classes = start.shape[1]
+    given = matrix @ start
     width = 0 if meaning is None else meaning.shape[1]
     dense = None if meaning is None else matrix @ meaning
     target = np.zeros((rows, classes))
     target[np.arange(rows), labels] = 1.0
-    total = weight.sum()
+    total = max(float(weight.sum()), 1e-9)
     transposed = matrix.T.tocsr()
 
     def cost(flat: Floats) -> tuple[float, Floats]:
         own = flat[: columns * classes].reshape(columns, classes)
         shared = flat[columns * classes : (columns + width) * classes].reshape(width, classes)
         bias = flat[(columns + width) * classes :]
-        score = matrix @ own + bias
+        score = given + matrix @ own + bias
         if dense is not None:
             score = score + dense @ shared
         score -= score.max(axis=1, keepdims=True)
@@ -118,9 +161,9 @@ def _softmax(
         flatly = np.concatenate([*(part.ravel() for part in gradient), error.sum(axis=0)])
         return loss + 0.5 * strength * float((own**2).sum() + (shared**2).sum()), flatly
 
-    start = np.zeros((columns + width + 1) * classes)
-    found = _optimize.minimize(cost, start, jac=True, method="L-BFGS-B", options={"maxiter": how.steps})
-    own = cast("Floats", found.x)[: columns * classes].reshape(columns, classes)
+    nothing = np.zeros((columns + width + 1) * classes)
+    found = _optimize.minimize(cost, nothing, jac=True, method="L-BFGS-B", options={"maxiter": how.steps})
+    own = start + cast("Floats", found.x)[: columns * classes].reshape(columns, classes)
     if meaning is not None:
         own = own + meaning @ cast("Floats", found.x)[columns * classes : (columns + width) * classes].reshape(
             width, classes

@@ -31,6 +31,7 @@ def score(samples: Sequence[Sample], answers: Sequence[Answer]) -> dict[str, Any
     of the samples, most confident first, of which at least 95 % are right.
     """
     total = max(len(samples), 1)
+    loud = [(s, a) for s, a in zip(samples, answers, strict=True) if s.severity]
     pairs = list(zip(samples, answers, strict=True))
     right = [s.category == a.category for s, a in pairs]
     classes = {label: _class(label, pairs) for label in CATEGORIES}
@@ -39,8 +40,8 @@ def score(samples: Sequence[Sample], answers: Sequence[Answer]) -> dict[str, Any
         "samples": len(samples),
         "strict": sum(right) / total,
         "lenient": sum(a.category in (s.category, s.alternative) for s, a in pairs) / total,
-        "severity": sum(s.severity == a.severity for s, a in pairs) / total,
-        "severity_within_one": sum(abs(s.rank - _ORDER[a.severity]) <= 1 for s, a in pairs) / total,
+        "severity": sum(s.severity == a.severity for s, a in loud) / max(len(loud), 1),
+        "severity_within_one": sum(abs(s.rank - _ORDER[a.severity]) <= 1 for s, a in loud) / max(len(loud), 1),
         "unknown": sum(a.category == UNKNOWN for a in answers) / total,
         "macro_f1": sum(present) / max(len(present), 1),
         "per_class": classes,
@@ -53,7 +54,7 @@ def score(samples: Sequence[Sample], answers: Sequence[Answer]) -> dict[str, Any
 def majority(samples: Sequence[Sample]) -> list[Answer]:
     """What one says who knows only how often each label occurs."""
     category, times = Counter(s.category for s in samples).most_common(1)[0]
-    severity = Counter(s.severity for s in samples).most_common(1)[0][0]
+    severity = Counter(s.severity or "error" for s in samples).most_common(1)[0][0]
     return [Answer(category, severity, times / len(samples))] * len(samples)
 
 
