@@ -62,8 +62,11 @@ simulate: $(STAMP) ## schedules of faults in simulated time, each from a seed (S
 corpus: $(STAMP) ## makes real software fail and keeps what it says: texts to train the classifier on
 	$(BIN)/python -m tests.corpus
 
-model: $(STAMP) ## trains the classifier's model on those texts (NAME=errors-2 [LABELLED=FILE])
+model: $(STAMP) ## trains the classifier's model on those texts (NAME=errors-3 [LABELLED=FILE])
 	$(BIN)/python -m tests.corpus.train $(NAME) $(if $(LABELLED),--labelled $(LABELLED)) --write
+
+curve: $(STAMP) ## how many harvested texts the classifier needs to learn
+	$(BIN)/python -m tests.corpus.curve
 
 score: $(STAMP) ## public packs: ours beside baselines; fails when a must is missed (DATA=DIR [HOLDOUT=DIR] [JSON=--json])
 	@$(BIN)/python -m tests.packs --data $(DATA) $(if $(HOLDOUT),--holdout $(HOLDOUT)) $(JSON)
@@ -114,4 +117,4 @@ test-compose: $(STAMP) ## brings docker-compose.yml up for real and kills servic
 test-debug: $(STAMP) ## tests with asyncio's debug mode, first failure stops
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -X dev -m pytest -x -vv --timeout=300
 
-.PHONY: help setup all demo test check format coverage bench validate-recovery-time stress-test chaos simulate corpus model score score-signals oracle fault-lab detection record soak lab-scale benchmark-report proto test-node locks check-k8s test-compose test-debug
+.PHONY: help setup all demo test check format coverage bench validate-recovery-time stress-test chaos simulate corpus model curve score score-signals oracle fault-lab detection record soak lab-scale benchmark-report proto test-node locks check-k8s test-compose test-debug
