@@ -10,8 +10,8 @@ from tests.support import Clock
 from tests.unit.cli.samples import AGENT, INCIDENT, REPORTED, classification, opened, outcome
 from tests.unit.shared.test_export import attempted, command
 
-from mendbus.cli import board as boards
-from mendbus.cli.board import Board
+from mendbus.asking import board as boards
+from mendbus.asking.board import Board
 from mendbus.cli.drawing import draw
 from mendbus.contracts.canary import KEY
 from mendbus.contracts.journal import Commanded, Concluded, Counted, Decided, Entry

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.cli.samples import INCIDENT, opened, outcome
 
-from mendbus.cli.incidents import Noted, fold, incident_of, is_open, match, short_ids, time_of, under_way
+from mendbus.asking.incidents import Noted, fold, incident_of, is_open, match, short_ids, time_of, under_way
 from mendbus.contracts.errors import MendbusError
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.journal import Claimed, Concluded, Counted, Entry

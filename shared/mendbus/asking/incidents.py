@@ -3,16 +3,15 @@
 import itertools
 import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from mendbus import codec
-from mendbus.contracts.errors import MendbusError, Refused
+from mendbus.asking.errors import NotFound
+from mendbus.bus import Bus
+from mendbus.contracts.errors import Refused
 from mendbus.contracts.journal import Concluded, Entry, JournalRecord, Opened
 from mendbus.contracts.messages import AgentRef, RecoveryOutcome
 from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects, partition_of
-
-if TYPE_CHECKING:
-    from mendbus.bus import Bus
 
 _SHORTEST_PREFIX = 8
 _SLACK_NANO = 600 * 1_000_000_000
@@ -32,7 +31,7 @@ class Noted(NamedTuple):
 
 
 async def read_outcomes(
-    bus: "Bus", subjects: Subjects, agent: tuple[str, str] | None = None, since_unix_nano: int | None = None
+    bus: Bus, subjects: Subjects, agent: tuple[str, str] | None = None, since_unix_nano: int | None = None
 ) -> list[RecoveryOutcome]:
     """All stored outcomes since then, of one agent or of all, oldest first; what is none is left out."""
     filter_ = subjects.outcome(*agent) if agent else subjects.everyone("outcome")
@@ -46,7 +45,7 @@ async def read_outcomes(
 
 
 async def read_journal(
-    bus: "Bus", subjects: Subjects, agent: tuple[str, str] | None = None, since_unix_nano: int | None = None
+    bus: Bus, subjects: Subjects, agent: tuple[str, str] | None = None, since_unix_nano: int | None = None
 ) -> list[Noted]:
     """All entries of the journal since then, of an agent's partition or of all, oldest first."""
     filter_ = subjects.journal(partition_of(*agent)) if agent else subjects.everyone("journal")
@@ -128,20 +127,20 @@ def time_of(prefix: str) -> int | None:
 
 
 def match(prefix: str, ids: Iterable[str]) -> str | None:
-    """The one id that begins so, or None. Raises `MendbusError` when there are several."""
+    """The one id that begins so, or None. Raises `NotFound` when there are several."""
     found = sorted({one for one in ids if one.startswith((prefix, prefix.lower()))})
     if prefix in found:
         return prefix
     if len(found) > 1:
         named = ", ".join(found[:4]) + (" ..." if len(found) > 4 else "")
-        raise MendbusError(f"{len(found)} incidents begin with {prefix!r}: {named}")
+        raise NotFound(f"{len(found)} incidents begin with {prefix!r}: {named}")
     return found[0] if found else None
 
 
-async def find_outcomes(bus: "Bus", subjects: Subjects, prefix: str) -> Sequence[RecoveryOutcome]:
+async def find_outcomes(bus: Bus, subjects: Subjects, prefix: str) -> Sequence[RecoveryOutcome]:
     """All outcomes of the one incident whose id begins so, by sequence; none when it has none.
 
-    Raises `MendbusError` when several begin so.
+    Raises `NotFound` when several begin so.
     """
     since = time_of(prefix)
     outcomes = await read_outcomes(bus, subjects, since_unix_nano=since)
@@ -153,19 +152,19 @@ async def find_outcomes(bus: "Bus", subjects: Subjects, prefix: str) -> Sequence
     return sorted((o for o in outcomes if o.incident_id == found), key=lambda outcome: outcome.sequence)
 
 
-async def find_incident(bus: "Bus", subjects: Subjects, prefix: str) -> tuple[str, AgentRef]:
-    """Id and agent of the one incident whose id begins so. Raises `MendbusError` when there is none, or several."""
+async def find_incident(bus: Bus, subjects: Subjects, prefix: str) -> tuple[str, AgentRef]:
+    """Id and agent of the one incident whose id begins so. Raises `NotFound` when there is none, or several."""
     outcomes = await find_outcomes(bus, subjects, prefix)
     if outcomes:
         return outcomes[-1].incident_id, outcomes[-1].agent
     for noted in await find_journal(bus, subjects, prefix):
         if isinstance(noted.entry, Opened):
             return noted.entry.incident_id, noted.entry.agent
-    raise MendbusError(f"there is no incident that begins with {prefix!r}: see `mendbus incidents`")
+    raise NotFound(f"there is no incident that begins with {prefix!r}: see `mendbus incidents`")
 
 
-async def find_journal(bus: "Bus", subjects: Subjects, prefix: str) -> Sequence[Noted]:
-    """The entries of the journal on the one incident whose id begins so. Raises `MendbusError` when several do."""
+async def find_journal(bus: Bus, subjects: Subjects, prefix: str) -> Sequence[Noted]:
+    """The entries of the journal on the one incident whose id begins so. Raises `NotFound` when several do."""
     journal = await read_journal(bus, subjects, since_unix_nano=time_of(prefix))
     found = match(prefix, (one for noted in journal if (one := incident_of(noted.entry))))
     return [noted for noted in journal if found and incident_of(noted.entry) == found]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Any, Final, Literal
 
-from mendbus.cli.incidents import DONE
-from mendbus.cli.output import clean
+from mendbus.asking.incidents import DONE
+from mendbus.asking.text import clean
 from mendbus.contracts.canary import is_canary
 from mendbus.contracts.messages import Alert, HealthStatus
 
