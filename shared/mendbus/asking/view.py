@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from mendbus import codec
-from mendbus.asking.board import Board
+from mendbus.asking.board import Board, Told
 from mendbus.asking.orders import Order, ask, control_of
-from mendbus.bus import Bus, Message, StoredMessage
+from mendbus.bus import Bus, Message, StoredMessage, Subscription
 from mendbus.contracts.errors import BusClosed, BusError, MendbusError, Refused
 from mendbus.contracts.messages import Alert, HealthStatus, RecoveryOutcome
 from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects
@@ -22,24 +22,38 @@ _JOURNAL_NANO: Final = 600 * 1_000_000_000
 class View:
     """Joins the board to the bus."""
 
-    def __init__(self, bus: Bus, subjects: Subjects, now: Callable[[], int]) -> None:
-        self.board = Board(now)
+    def __init__(
+        self,
+        bus: Bus,
+        subjects: Subjects,
+        now: Callable[[], int],
+        told: Told = lambda what, key, value: None,
+    ) -> None:
+        self.board = Board(now, told)
         self.news = asyncio.Event()
         """There is something to draw."""
         self._bus = bus
         self._subjects = subjects
         self._waiting: list[StoredMessage] | None = []
         self._seen = 0
+        self._subscriptions: list[Subscription] = []
 
     async def listen(self) -> None:
         """Returns when nothing can be missed any more."""
         subjects = self._subjects
-        await self._bus.subscribe(subjects.everyone("alert"), self._alert)
-        await self._bus.subscribe(subjects.everyone("status"), self._status)
-        await self._bus.follow(
-            subjects.stream("JOURNAL"), subjects.everyone("journal"), self._record, last_per_subject=False
-        )
+        self._subscriptions += [
+            await self._bus.subscribe(subjects.everyone("alert"), self._alert),
+            await self._bus.subscribe(subjects.everyone("status"), self._status),
+            await self._bus.follow(
+                subjects.stream("JOURNAL"), subjects.everyone("journal"), self._record, last_per_subject=False
+            ),
+        ]
         await self._bus.barrier()
+
+    async def stop(self) -> None:
+        """Listens no more."""
+        while self._subscriptions:
+            await self._subscriptions.pop().stop()
 
     async def load(self) -> None:
         """Reads what there is already; what cannot be read is said on the board. Raises `BusClosed`."""
