@@ -31,6 +31,7 @@ JSON: Final = "application/json"
 _REQUEST_SECONDS = 5.0
 _STALL_SECONDS = 10.0
 """How long a client may take nothing of what it is sent."""
+_TURNED_AWAY_SECONDS = 1.0
 _HEAD_BYTES: Final = 8192
 _FIELDS: Final = 64
 _ONCE: Final = frozenset(("host", "content-length", "authorization", "origin", "content-type"))
@@ -92,16 +93,19 @@ async def serve(
         nonlocal open_now
         open_now += 1
         try:
-            if open_now > at_once:
-                await _write(writer, as_json({"error": f"{at_once} connections are open, try again later"}, 503))
-                return
             with suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
-                await _answer(reader, writer, handle, methods, max_body)
+                if open_now <= at_once:
+                    await _answer(reader, writer, handle, methods, max_body)
+                    return
+                async with asyncio.timeout(_TURNED_AWAY_SECONDS):
+                    # Unread, the request would have the connection reset, and the answer lost.
+                    _ = await reader.read(_HEAD_BYTES)
+                await _write(writer, as_json({"error": f"{at_once} connections are open, try again later"}, 503))
         finally:
             open_now -= 1
             writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     return await asyncio.start_server(converse, host, port, limit=_HEAD_BYTES)
 

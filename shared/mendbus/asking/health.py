@@ -42,7 +42,7 @@ async def _ask(
     try:
         reply = await bus.request(subjects.control(verb), body, headers, timeout=ANSWER_SECONDS)
     except NoResponders:
-        raise Unanswered("nobody knows how agents are: the health-monitor does not run") from None
+        raise Unanswered("nobody knows how agents are: is a health-monitor running?") from None
     except BusTimeout:
         raise Unanswered(f"the health-monitor did not answer within {ANSWER_SECONDS:g} s: ask again") from None
     result = codec.decode(ControlResult, reply.body, MAX_SERVICE_BODY)

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mendbus.asking import dead
-from mendbus.asking.dead import Letter
 from mendbus.cli.connect import connected, run
 from mendbus.cli.options import AsJson, with_settings
 from mendbus.cli.output import ago, clean, document, moment, say, table
 
 if TYPE_CHECKING:
+    from mendbus.asking.dead import Letter
     from mendbus.settings import Settings
 
 Sequence = Annotated[int, typer.Argument(metavar="SEQ", min=1, help="Its number in `mendbus dead list`.")]
@@ -80,6 +79,8 @@ def replay(
 
     It gets no message id, so that the server does not take it for the repeat that it is.
     """
+    from mendbus.asking import dead
+
     letter = dead.sendable(run(_read_one(settings, seq)))
     if not yes:
         if not sys.stdin.isatty():
@@ -94,16 +95,22 @@ def replay(
         say(f"sent to {clean(letter.subject)}{f', stored as {stored}' if stored else ''}")
 
 
-async def _send(settings: "Settings", letter: Letter) -> dict[str, Any]:
+async def _send(settings: "Settings", letter: "Letter") -> dict[str, Any]:
+    from mendbus.asking import dead
+
     async with connected(settings) as bus:
         return await dead.send(bus, letter)
 
 
-async def _read_all(settings: "Settings") -> list[Letter]:
+async def _read_all(settings: "Settings") -> "list[Letter]":
+    from mendbus.asking import dead
+
     async with connected(settings) as bus:
         return await dead.read_all(bus, settings.subjects)
 
 
-async def _read_one(settings: "Settings", sequence: int) -> Letter:
+async def _read_one(settings: "Settings", sequence: int) -> "Letter":
+    from mendbus.asking import dead
+
     async with connected(settings) as bus:
         return await dead.read_one(bus, settings.subjects, sequence)
