@@ -6,10 +6,13 @@ from typing import Any, NamedTuple
 
 from mendbus import codec
 from mendbus.asking.errors import Declined, NotFound
+from mendbus.asking.orders import Order, ask, control_of, done
 from mendbus.bus import Bus, StoredMessage
-from mendbus.contracts.errors import NoResponders, Refused
+from mendbus.contracts.errors import MendbusError, NoResponders, Refused
+from mendbus.contracts.journal import AUDIT, REDRIVE
 from mendbus.contracts.subjects import HEADER_CODE, HEADER_REASON, HEADER_SIZE, HEADER_SUBJECT, Subjects
 
+_NOTE_SECONDS = 3.0
 _OURS = frozenset((HEADER_CODE, HEADER_REASON, HEADER_SIZE, HEADER_SUBJECT, "Mendbus-Original-Id"))
 
 
@@ -71,8 +74,11 @@ def sendable(letter: Letter) -> Letter:
     return letter
 
 
-async def send(bus: Bus, letter: Letter) -> dict[str, Any]:
-    """Sends a letter again, as it was; what was done, for programs. `sequence`: None where no stream took it."""
+async def send(bus: Bus, subjects: Subjects, letter: Letter, by: str | None = None) -> dict[str, Any]:
+    """Sends a letter again, as it was, and has that noted; what was done, for programs.
+
+    `sequence`: None where no stream took it. `unnoted`: why it does not stand in the audit trail, if it does not.
+    """
     try:
         stored = (await bus.store(letter.subject, letter.body, letter.headers)).sequence
     except NoResponders:
@@ -80,7 +86,16 @@ async def send(bus: Bus, letter: Letter) -> dict[str, Any]:
         await bus.publish(letter.subject, letter.body, letter.headers)
         await bus.barrier()
         stored = None
-    return {"subject": letter.subject, "bytes": len(letter.body), "sequence": stored}
+    order = Order(AUDIT, (None, None), f"sent again to {letter.subject}", by)
+    control = control_of(order)
+    noted = {"verb": REDRIVE, "key": f"dead:{letter.sequence}"}
+    facts: dict[str, Any] = {"subject": letter.subject, "bytes": len(letter.body), "sequence": stored}
+    try:
+        _ = done(order, await ask(bus, subjects, control.model_copy(update={"arguments": noted}), _NOTE_SECONDS))
+    except MendbusError as error:
+        # It is sent all the same: that nobody notes it may be why there are dead letters.
+        facts["unnoted"] = str(error)
+    return facts
 
 
 def letter_of(stored: StoredMessage) -> Letter:

@@ -93,13 +93,15 @@ def replay(
         document(sent)
     else:
         say(f"sent to {clean(letter.subject)}{f', stored as {stored}' if stored else ''}")
+        if "unnoted" in sent:
+            say(clean(f"it does not stand in the audit trail: {sent['unnoted']}"))
 
 
 async def _send(settings: "Settings", letter: "Letter") -> dict[str, Any]:
     from mendbus.asking import dead
 
     async with connected(settings) as bus:
-        return await dead.send(bus, letter)
+        return await dead.send(bus, settings.subjects, letter)
 
 
 async def _read_all(settings: "Settings") -> "list[Letter]":

@@ -1,7 +1,6 @@
 """What the page may have done: the same orders as the commands', hence in the audit trail, by whom the page names."""
 
 import json
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, cast, get_args
 
@@ -11,8 +10,6 @@ from mendbus.contracts.ids import is_token
 from mendbus.contracts.vocabulary import Category, Severity
 from mendbus.http import Request, Unfit
 from mendbus.runtime import Runtime
-
-log = logging.getLogger("mendbus")
 
 MOST_BYTES: Final = 1024
 """Of a reason or a note."""
@@ -164,8 +161,7 @@ async def _replay(runtime: Runtime, order: Said) -> dict[str, Any]:
     if not (number.isascii() and number.isdecimal() and len(number) < 16 and int(number)):
         raise ValueError(f"sequence {number[:40]!r} is no number of a dead letter")
     letter = dead.sendable(await dead.read_one(runtime.bus, runtime.subjects, int(number)))
-    log.info("dead letter %s is sent again by %s", letter.sequence, order["by"])
-    sent = await dead.send(runtime.bus, letter)
+    sent = await dead.send(runtime.bus, runtime.subjects, letter, order["by"])
     return {"verb": "replay", "target": number, "detail": f"sent to {text.clean(letter.subject)}", **sent}
 
 
