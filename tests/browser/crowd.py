@@ -33,7 +33,6 @@ from mendbus.contracts.messages import (
 from mendbus.contracts.subjects import Subjects
 from mendbus.contracts.vocabulary import AGENT_KINDS, STRATEGIES, Severity
 
-Clock = "Callable[[], int]"
 GIB: Final = 1 << 30
 
 
@@ -66,7 +65,9 @@ FAULTS: Final = (
     Fault("developer_tools", "TimeoutError", "the inspector did not answer within 5 s", "attach", "warning"),
     Fault("shader_pipeline", "OSError", "[Errno 28] No space left on device: 'cache/spirv/9f2c.bin'", "store", tries=9),
     Fault("shader_pipeline", "CompileError", "'vec5' : undeclared identifier in water.frag", "compile", tries=1),
-    Fault("orchestrator", "PermissionError", "token of worker was refused: signature does not match", "call", "critical"),
+    Fault(
+        "orchestrator", "PermissionError", "token of worker was refused: signature does not match", "call", "critical"
+    ),
     Fault("orchestrator", "DeadlockError", "two reloads wait for each other: lock of scene held for 30 s", "plan"),
 )
 _SOURCES: Final = {"build_pipeline": "bundler", "runtime": "loader", "shader_pipeline": "compiler"}
@@ -107,7 +108,9 @@ class Member:
             time_unix_nano=now(),
             agent=self.ref,
             strategies=[strategy for strategy in STRATEGIES if strategy != "escalate"],
-            operations=[Operation(name=fault.operation) for fault in FAULTS if fault.kind == self.kind],
+            operations=[
+                Operation(name=name) for name in sorted({one.operation for one in FAULTS if one.kind == self.kind})
+            ],
             features=["source_maps", "type_checking"],
             limits=dict(self.limits),
             interval_ms=1000,
@@ -213,7 +216,7 @@ def hash_of(text: str) -> float:
 
 
 async def gather(bus: Bus, number: int, subjects: Subjects | None = None) -> list[Member]:
-    """That many agents of all kinds, introduced: most are well, one leaks memory, one is burdened, one is close to it."""
+    """That many agents of all kinds, introduced: most are well, one leaks memory, two are burdened."""
     subjects = subjects or Subjects()
     members = [
         Member(bus, subjects, AGENT_KINDS[place % len(AGENT_KINDS)], f"{_NAMES[place % len(_NAMES)]}-{place + 1:02d}")
@@ -222,7 +225,7 @@ async def gather(bus: Bus, number: int, subjects: Subjects | None = None) -> lis
     for place, member in enumerate(members):
         member.burden = (0.12, 0.25, 0.18, 0.4, 0.3, 0.2, 0.22)[place % 7]
     if number > 5:
-        members[2].leak = 0.35e6
+        members[2].leak = 0.25e6
         members[4].burden = 0.78
         members[1].burden = 0.66
     async with asyncio.TaskGroup() as group:

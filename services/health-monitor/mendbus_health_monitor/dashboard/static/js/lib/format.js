@@ -54,6 +54,12 @@ export function millis(ms) {
   return ms < 10000 ? `${ms.toFixed(1)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }
 
+/** A duration in three digits, in the unit that fits. @param {number} ms */
+export function shortly(ms) {
+  if (ms < 1000) return `${significant(ms, 3)} ms`;
+  return ms < 120_000 ? `${significant(ms / 1000, 3)} s` : span(ms / 1000);
+}
+
 /** @param {number | null | undefined} from @param {number | null | undefined} to */
 export const between = (from, to) => (from && to ? millis((to - from) / 1e6) : "–");
 

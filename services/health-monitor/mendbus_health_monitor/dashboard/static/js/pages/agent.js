@@ -29,9 +29,9 @@ export function agentPage(view, kind, id) {
     ]),
     board.element,
     h("div", { class: "halves" },
-      card("Incidents, last 24 h", incidents), card("Open alerts", alertCards(view, (alert) => alert.agent?.kind === kind && alert.agent?.id === id))),
-    h("div", { class: "halves" }, card("What was found in its metrics", signals), card("Checkpoints", checkpoints)),
-    card("What it says of itself", details));
+      card("Open alerts", alertCards(view, (alert) => alert.agent?.kind === kind && alert.agent?.id === id)), card("What was found in its metrics", signals)),
+    card("Incidents, last 24 h", incidents),
+    h("div", { class: "halves" }, card("Checkpoints", checkpoints), card("What it says of itself", details)));
 
   const showStatus = (/** @type {any} */ row) => put(status, tag(row.status), row.score !== undefined && h("span", null, `score ${row.score.toFixed(1)}`), h("span", { class: "any" }, row.reason));
   const whole = view.part(board.host, (signal) => get(agentPath(key), {}, signal), (told) => {

@@ -25,7 +25,7 @@ export function alertsPage(view) {
   const history = view.part(past, (signal) => get("alerts", { all: true, since }, signal), (rows) => put(past, rows.length ? table("Alerts of this time", [
     { name: "State", cell: (one) => mark(one.state) },
     { name: "Severity", cell: (one) => mark(one.severity) },
-    { name: "Alert", class: "any", cell: (one) => (one.incident_id ? incidentLink(one.incident_id, one.summary) : one.summary) },
+    { name: "Alert", class: "text", cell: (one) => (one.incident_id ? incidentLink(one.incident_id, one.summary) : one.summary) },
     { name: "Agent", cell: (one) => (one.agent ? agentLink(keyOf(one.agent)) : "–") },
     { name: "Taken by", class: "wide", cell: (one) => one.acknowledged_by ?? "–" },
     { name: "Since", right: true, cell: (one) => when(one.since_unix_nano ?? one.time_unix_nano) },

@@ -49,7 +49,7 @@ const columns = [
   { name: "", class: "shares", cell: (/** @type {any} */ one) => meter(one.share, `${percent(one.share)} used`, fullness(one.share)) },
   { name: "A minute", right: true, class: "wide", cell: (/** @type {any} */ one) => (one.per_second ? `${one.per_second > 0 ? "+" : ""}${((one.per_second * 6000) / one.limit).toFixed(2)} %` : "–") },
   { name: "Runs out in", right: true, cell: eta },
-  { name: "What to scale", class: "any", cell: (/** @type {any} */ one) => one.scale ?? "–" },
+  { name: "What to scale", class: "text", cell: (/** @type {any} */ one) => one.scale ?? "–" },
 ];
 
 /** @param {any} one */

@@ -18,8 +18,8 @@ export function deadPage(view) {
     { name: "Number", cell: (one) => h("a", { href: `#/dead/${one.sequence}` }, `#${one.sequence}`) },
     { name: "Refused by", class: "wide", cell: (one) => one.service },
     { name: "Code", cell: (one) => h("span", { class: "mono" }, one.code) },
-    { name: "Reason", class: "any", cell: (one) => one.reason },
-    { name: "Subject", class: "any wide", cell: (one) => h("span", { class: "mono" }, one.subject) },
+    { name: "Reason", class: "text", cell: (one) => one.reason },
+    { name: "Subject", class: "text wide", cell: (one) => h("span", { class: "mono" }, one.subject) },
     { name: "Size", right: true, class: "wide", cell: (one) => bytes(one.size) },
     { name: "When", right: true, cell: (one) => when(one.time_unix_nano) },
   ], [...rows].reverse()) : empty("No dead letter", "Every message so far could be read.", "calm")));

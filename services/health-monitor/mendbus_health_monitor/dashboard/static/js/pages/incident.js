@@ -12,6 +12,8 @@ import { track, wayOf } from "../ui/stages.js";
 import { empty } from "../ui/states.js";
 import { waterfall } from "../ui/waterfall.js";
 
+const TITLE = 160;
+
 /** @param {import("../lib/view.js").View} view @param {string} id */
 export function incidentPage(view, id) {
   view.title = "Incident";
@@ -53,7 +55,7 @@ function heading(view, one, told) {
     found && h("span", null, `${words(label?.category ?? found.category)}, `, mark(label?.severity ?? found.severity)), label && h("span", { class: "tag" }, "relabelled"),
     h("span", null, `${one.error_count} error${one.error_count === 1 ? "" : "s"}`), when(one.times?.reported ?? one.error?.time_unix_nano), h("span", { class: "mono any" }, one.incident_id));
   const title = one.error ? `${one.error.exception.type}: ${one.error.exception.message}` : "Incident";
-  return head(title.length > 160 ? `${title.slice(0, 159)}…` : title, below, [
+  return head(title.length > TITLE ? `${title.slice(0, TITLE - 1)}…` : title, below, [
     one.outcome === "awaiting_approval" && waits && [actButton("Approve", () => approveDeed(one), "main"), actButton("Deny", () => rejectDeed(one), "")],
     waits && one.outcome !== "awaiting_approval" && actButton("Close", () => closeDeed(one), ""),
     actButton("Note", () => noteDeed(one.incident_id), ""), one.outcome && actButton("Relabel", () => relabelDeed(one, view.meta), ""),
@@ -74,7 +76,7 @@ function error(one) {
   if (!said) return empty("The error was not kept", "");
   const frames = said.exception.frames ?? [];
   return h("div", { class: "stack" },
-    h("p", { class: "any strong" }, `${said.exception.type}: ${said.exception.message}`),
+    said.exception.message.length > TITLE - 40 && h("p", { class: "any" }, said.exception.message),
     facts([
       ["Caused by", (said.exception.causes ?? []).map((/** @type {any} */ cause) => `${cause.type}: ${cause.message}`).join("; ")],
       ["Operation", said.operation], ["Severity", said.severity && mark(said.severity)],
@@ -107,7 +109,7 @@ function decision(one, told) {
       ["Predicted", ahead && (ahead.valid ? `fails with probability ${percent(ahead.probability, 0)}${ahead.strategy ? `, recommends ${words(ahead.strategy)} (confidence ${percent(ahead.confidence, 0)})` : ""}` : "not valid, not used")],
     ]),
     last.alternatives?.length ? table("Alternatives that were not chosen", [
-      { name: "Not chosen", cell: (other) => words(other.strategy) }, { name: "Why not", class: "any", cell: (other) => other.why_not },
+      { name: "Not chosen", cell: (other) => words(other.strategy) }, { name: "Why not", class: "text", cell: (other) => other.why_not },
     ], last.alternatives) : null,
     last.state && Object.keys(last.state).length ? h("details", null, h("summary", null, "What the policy looked at"), h("pre", null, JSON.stringify(last.state, null, 2))) : null);
 }
@@ -124,8 +126,8 @@ function attempts(one, told) {
       { name: "Strategy", cell: (row) => h("strong", null, words(row.strategy)) },
       { name: "Command", cell: (row) => words(row.status) },
       { name: "Probe", cell: (row) => mark(row.verified ? "verified" : "not_verified", row.verified ? "healthy" : "not healthy") },
-      { name: "After that", cell: (row) => (row.undone ? mark("undone") : "–") },
-      { name: "What the agent said", class: "any wide", cell: (row) => results.get(row.command_id)?.detail ?? "–" },
+      { name: "Undone", cell: (row) => (row.undone ? mark("undone", "yes") : "–") },
+      { name: "What the agent said", class: "text wide", cell: (row) => results.get(row.command_id)?.detail ?? "–" },
       { name: "Took", right: true, cell: (row) => millis((row.ended_unix_nano - row.started_unix_nano) / 1e6) },
     ], rows) : null,
     undone.length ? table("Undone and lifted", [

@@ -21,7 +21,7 @@ export function overviewPage(view) {
     .map((name, place) => tile(name, ["", "#/incidents", "#/approvals", "#/alerts", "#/incidents", "#/analytics"][place]));
   const agents = agentList(view);
   put(view.element,
-    head("Overview", `${view.meta.root} on ${view.meta.nats_url}`),
+    head("Overview", `${view.meta.root}, version ${view.meta.version}`),
     h("div", { class: "tiles" }, tiles.map((one) => one.element)),
     h("div", { class: "columns" }, agents,
       h("div", { class: "stack" },
@@ -57,7 +57,7 @@ export function overviewPage(view) {
   const analytics = async () => {
     try {
       const told = await get("analytics", { from: "24h" }, view.signal);
-      tiles[5].show([percent(told.success.share, 1)], told.mttr.n ? `in ${millis(told.mttr.median_ms)} (median), ${told.success.hits} of ${told.success.of}` : "nothing to recover yet");
+      tiles[5].show([percent(told.success.share, 1)], told.mttr.n ? `${told.success.hits} of ${told.success.of}, in ${millis(told.mttr.median_ms)}` : "nothing to recover yet");
     } catch (error) {
       if (!view.signal.aborted) tiles[5].show(["–"], /** @type {Error} */ (error).message);
     }

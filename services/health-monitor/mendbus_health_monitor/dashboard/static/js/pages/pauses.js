@@ -17,15 +17,15 @@ export function pausesPage(view) {
       actButton("Pause", () => pauseDeed(view), "main")), host);
   const told = view.part(host, (signal) => get("pauses", {}, signal), (now) => put(host,
     card("Recovery", facts([
-      ["It is", now.latched ? mark("failed", "off: the last budget is spent") : now.pauses.some((/** @type {any} */ one) => one.scope === "everything") ? mark("suppressed", "paused") : mark("done", now.pauses.length ? "on, but for what is paused" : "on")],
+      ["It is", now.latched ? mark("failed", `off: ${now.latched}`) : now.pauses.some((/** @type {any} */ one) => one.scope === "everything") ? mark("suppressed", "paused") : mark("done", now.pauses.length ? "on, but for what is paused" : "on")],
       ["Policy", now.policy_digest && h("span", { class: "mono" }, now.policy_digest)],
-      ["Problems", now.policy_problems?.join("; ")],
+      ["Problems", now.policy_problems?.join("; ")], ["Not known", now.unseen ? `nobody spoke for ${now.unseen} partitions` : null],
     ]), now.latched && actButton("Resume everything", () => resumeDeed("everything"), "main")),
     card("Paused now", now.pauses.length ? table("What is paused", [
       { name: "What", cell: (one) => (one.scope.includes("/") ? agentLink(one.scope) : words(one.scope)) },
       { name: "Until", cell: (one) => when(one.until_unix_nano, { future: true }) },
       { name: "By", cell: (one) => one.by },
-      { name: "Why", class: "any", cell: (one) => one.reason ?? "–" },
+      { name: "Why", class: "text", cell: (one) => one.reason ?? "–" },
       { name: "", right: true, cell: (one) => actButton("Resume", () => resumeDeed(one.scope)) },
     ], now.pauses) : empty("Nothing is paused", "", "calm"))));
   view.on("operated", () => told.soon(200));

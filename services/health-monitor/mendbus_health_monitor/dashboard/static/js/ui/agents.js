@@ -20,11 +20,11 @@ export function agentList(view) {
   let [wanted, text, page] = ["", "", 0];
   const chips = h("div", { class: "chips", role: "group", "aria-label": "Show agents of a status" });
   const kinds = h("div");
-  const rows = h("tbody");
-  const table = h("div", { class: "wrap" }, h("table", null,
+  const rows = h("tbody", { role: "rowgroup" });
+  const table = h("div", { class: "wrap" }, h("table", { class: "rows", role: "table" },
     h("caption", { class: "unseen" }, "Agents, the worst first"),
-    h("thead", null, h("tr", null, ["Status", "Agent", "Score", "Why"].map((name) => h("th", { scope: "col" }, name)),
-      h("th", { scope: "col", class: "right wide" }, "For"))), rows));
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ["Status", "Agent", "Score", "Why"].map((name) => h("th", { scope: "col", role: "columnheader" }, name)),
+      h("th", { scope: "col", role: "columnheader", class: "right wide" }, "For"))), rows));
   const blank = h("div");
   const range = h("span", { class: "quiet small", role: "status" });
   const back = button("Back", () => turn(-1), "small");
@@ -106,7 +106,8 @@ function drawKinds(host, all) {
 
 /** @param {AgentRow} row */
 function make(row) {
-  return h("tr", null, h("td"), h("td", null, agentLink(row.key)), h("td"), h("td", { class: "quiet any" }), h("td", { class: "right quiet wide" }));
+  const cell = (/** @type {string | null} */ look, /** @type {any} */ content = null) => h("td", { role: "cell", class: look }, content);
+  return h("tr", { role: "row" }, cell(null), cell(null, agentLink(row.key)), cell(null), cell("quiet text"), cell("right quiet wide"));
 }
 
 /** @param {any} element @param {AgentRow} row */

@@ -21,6 +21,7 @@ const TOP = 6;
  * @property {number} [limit]
  * @property {Ahead | null} [ahead]
  * @property {boolean} [zero] the axis begins at zero
+ * @property {number} [top] where the axis ends at the latest
  */
 
 /** One chart with its heading. It is redrawn when its width changes. @param {string} title */
@@ -78,7 +79,7 @@ function reach({ from, to, ahead }) {
 function draw(picture, drawing, width) {
   const { points, from, to, written, limit, ahead } = drawing;
   const end = reach(drawing);
-  const [low, high] = domain(points, limit, drawing.zero ?? false);
+  const [low, high] = domain(points, limit, drawing.zero ?? false, drawing.top);
   const x = scale(from, end, LEFT, width - 4);
   const y = scale(low, high, HEIGHT - BOTTOM, TOP);
   const marks = ticks(low, high);
@@ -156,7 +157,7 @@ function point(/** @type {any} */ picture, /** @type {any} */ tip, /** @type {()
     const place = event.clientX - picture.getBoundingClientRect().left;
     const x = scale(drawing.from, reach(drawing), LEFT, width() - 4);
     const near = drawing.points.reduce((best, one) => (Math.abs(x(one.at) - place) < Math.abs(x(best.at) - place) ? one : best));
-    const [low, high] = domain(drawing.points, drawing.limit, drawing.zero ?? false);
+    const [low, high] = domain(drawing.points, drawing.limit, drawing.zero ?? false, drawing.top);
     const y = scale(low, high, HEIGHT - BOTTOM, TOP);
     put(picture.querySelector(".under"),
       s("line", { class: "cross", x1: x(near.at), x2: x(near.at), y1: TOP, y2: HEIGHT - BOTTOM }),

@@ -9,7 +9,7 @@ import { agentLink, errorLine, incidentLink, keyOf, table } from "./parts.js";
 export function incidentTable(rows, { agent = true } = {}) {
   const columns = [
     { name: "Outcome", cell: (/** @type {any} */ one) => mark(standing(one), `${words(standing(one))}${one.undone ? ", undone" : ""}`) },
-    { name: "Error", class: "any", cell: (/** @type {any} */ one) => incidentLink(one.incident_id, errorLine(one.error, 90)) },
+    { name: "Error", class: "text", cell: (/** @type {any} */ one) => incidentLink(one.incident_id, errorLine(one.error, 90)) },
     { name: "Agent", cell: (/** @type {any} */ one) => agentLink(keyOf(one.agent)) },
     { name: "Category", class: "wide", cell: (/** @type {any} */ one) => (one.relabel ? h("span", { title: `relabelled by ${one.relabel.by}` }, `${words(one.relabel.category)} *`) : words(one.classification?.category) || "–") },
     { name: "Strategy", class: "wide nowrap", cell: (/** @type {any} */ one) => words(one.strategy) || "–" },

@@ -17,7 +17,7 @@ const SHAPES = {
   up: ["M6 11V2M2 5.5L6 1.5l4 4", false],
   hourglass: ["M2.5 1h7M2.5 11h7M3.2 1c0 3 2.8 3.5 2.8 5s-2.8 2-2.8 5M8.8 1C8.8 4 6 4.5 6 6s2.8 2 2.8 5", false],
   pause: ["M3.5 1.5v9M8.5 1.5v9", false],
-  half: ["M6 1a5 5 0 1 0 0 10zM6 1.8a4.2 4.2 0 0 1 0 8.4", true],
+  half: ["M6 .8a5.2 5.2 0 1 0 0 10.4A5.2 5.2 0 1 0 6 .8zm0 1.7a3.5 3.5 0 0 1 0 7z", true],
 };
 
 /** @type {Record<string, [shape: keyof typeof SHAPES, tone: string]>} */

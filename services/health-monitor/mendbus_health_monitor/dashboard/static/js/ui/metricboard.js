@@ -8,7 +8,8 @@ import { card, choice, table } from "./parts.js";
 const SECOND = 1e9;
 const SPANS = { short: { length: 600 * SECOND, step: 5 * SECOND }, long: { length: 86400 * SECOND, step: 150 * SECOND } };
 const LIMITS = { memory_bytes: "memory_bytes", queue_depth: "queue_depth" };
-const FROM_ZERO = new Set(["cpu_percent", "errors_per_s", "queue_depth", "throughput_per_s", "network_bytes_per_s", "response_time_ms"]);
+const TOPS = { availability_ratio: 1, cache_hit_ratio: 1, score: 100, disk_percent: 100 };
+const FROM_ZERO = new Set(["score", "cpu_percent", "errors_per_s", "queue_depth", "throughput_per_s", "network_bytes_per_s", "response_time_ms"]);
 
 /** @param {import("../lib/view.js").View} view @param {string[]} metrics */
 export function metricBoard(view, metrics) {
@@ -42,7 +43,7 @@ export function metricBoard(view, metrics) {
       const resource = (told.capacity?.agents ?? []).find((/** @type {any} */ one) => one.metric === name);
       charts.get(name)?.show(measured(name, name === "score" ? told.score : told.metrics[name]), {
         points, from: to - length, to, step: interval, written: (value) => measured(name, value),
-        limit: resource?.limit ?? limits[LIMITS[name] ?? ""], ahead: foretold(resource), zero: FROM_ZERO.has(name),
+        limit: resource?.limit ?? limits[LIMITS[name] ?? ""], ahead: foretold(resource), zero: FROM_ZERO.has(name), top: TOPS[name],
       });
     }
     const missing = names.filter((name) => !seen.includes(name));

@@ -16,28 +16,26 @@ export function head(title, below = null, aside = null) {
 
 /**
  * @typedef {{name: string, cell: (row: any) => any, right?: boolean, class?: string}} Column
+ * A table. On a narrow screen its rows become blocks, for which its roles are named: display alone would take them away.
  * @param {string} caption for screen readers
  * @param {Column[]} columns
  * @param {any[]} rows
  */
 export function table(caption, columns, rows) {
-  return h("div", { class: "wrap" }, h("table", null, h("caption", { class: "unseen" }, caption), tableHead(columns),
-    h("tbody", null, rows.map((row) => tableRow(columns, row)))));
+  return h("div", { class: "wrap" }, h("table", { class: "rows", role: "table" }, h("caption", { class: "unseen" }, caption), tableHead(columns),
+    h("tbody", { role: "rowgroup" }, rows.map((row) => tableRow(columns, row)))));
 }
 
 /** @param {Column[]} columns */
-export function tableHead(columns) {
-  return h("thead", null, h("tr", null, columns.map((one) =>
-    h("th", { scope: "col", class: classes(one) }, one.name || h("span", { class: "unseen" }, "Actions")))));
+function tableHead(columns) {
+  return h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map((one) =>
+    h("th", { scope: "col", role: "columnheader", class: classes(one) }, one.name || h("span", { class: "unseen" }, "Actions")))));
 }
 
 /** @param {Column[]} columns @param {any} row */
-export function tableRow(columns, row) {
-  return h("tr", null, cells(columns, row));
+function tableRow(columns, row) {
+  return h("tr", { role: "row" }, columns.map((one) => h("td", { role: "cell", class: classes(one), "data-name": one.name || null }, one.cell(row))));
 }
-
-/** @param {Column[]} columns @param {any} row */
-export const cells = (columns, row) => columns.map((one) => h("td", { class: classes(one) }, one.cell(row)));
 
 /** @param {Column} column */
 const classes = (column) => `${column.right ? "right nowrap" : ""} ${column.class ?? ""}`.trim() || null;
@@ -62,7 +60,7 @@ export function choice(label, options, chosen, choose) {
 export const button = (text, act, kind = "") => h("button", { type: "button", class: `button ${kind}`, onclick: act }, text);
 
 /** @param {string} key kind/id */
-export const agentLink = (key) => h("a", { href: `#/agents/${key}`, class: "any" }, key);
+export const agentLink = (key) => h("a", { href: `#/agents/${key}`, class: "agent" }, key);
 
 /** @param {string} id @param {any} [text] */
 export const incidentLink = (id, text) => h("a", { href: `#/incidents/${id}` }, text ?? h("span", { class: "mono nowrap" }, id.slice(-8)));

@@ -19,9 +19,10 @@ function round(size, count) {
  * @param {{value: number, least?: number, most?: number}[]} points
  * @param {number | undefined} limit
  * @param {boolean} zero
+ * @param {number} [top] no value is greater
  * @returns {[number, number]}
  */
-export function domain(points, limit, zero) {
+export function domain(points, limit, zero, top = Infinity) {
   let [low, high] = [Infinity, -Infinity];
   for (const one of points) {
     low = Math.min(low, one.least ?? one.value);
@@ -30,9 +31,10 @@ export function domain(points, limit, zero) {
   if (!Number.isFinite(low)) [low, high] = [0, 1];
   if (limit !== undefined && limit < high * 2.5) high = Math.max(high, limit);
   if (zero || (low >= 0 && low < 0.5 * high)) low = Math.min(0, low);
-  if (high - low < 1e-9 * Math.max(1, Math.abs(high))) high = low + (Math.abs(low) * 0.1 || 1);
+  if (high - low < 1e-9 * Math.max(1, Math.abs(high))) [low, high] = low ? [low - Math.abs(low) * 0.05, high + Math.abs(high) * 0.05] : [0, 1];
+  if (zero && top < Infinity) return [low, top];
   const step = round(high - low, 3);
-  return [Math.floor(low / step + 1e-9) * step, Math.ceil(high / step - 1e-9) * step];
+  return [Math.floor(low / step + 1e-9) * step, Math.min(top, Math.ceil(high / step - 1e-9) * step)];
 }
 
 /** @param {number} low @param {number} high */

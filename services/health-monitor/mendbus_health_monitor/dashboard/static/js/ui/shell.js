@@ -138,7 +138,7 @@ async function pauses(host, store) {
   }
   const scopes = told.pauses.map((/** @type {any} */ one) => one.scope);
   const text = told.latched
-    ? [h("strong", null, "Recovery has switched itself off: "), "its last budget is spent. Errors are decided and recorded, nothing is done."]
+    ? [h("strong", null, "Recovery has switched itself off: "), `${told.latched}. Errors are decided and recorded, nothing is done.`]
     : scopes.length ? [h("strong", null, "Paused: "), `${scopes.slice(0, 3).join(", ")}${scopes.length > 3 ? ` and ${scopes.length - 3} more` : ""}. Errors are decided and recorded, nothing is done.`] : null;
   const aside = told.latched
     ? actButton("Resume", () => ({ verb: "resume", title: "Resume everything", body: { target: "everything" }, go: "Resume" }))

@@ -1,7 +1,7 @@
 // The way of an incident as seven stages that light up as they are passed.
 
 import { h, say } from "../lib/dom.js";
-import { millis, now } from "../lib/format.js";
+import { now, shortly } from "../lib/format.js";
 
 export const STAGES = ["received", "classified", "assessed", "decided", "acting", "verifying", "settled"];
 
@@ -52,7 +52,7 @@ export function light(element, way, { slim = false, timed = false } = {}) {
     else item.removeAttribute("aria-current");
     if (slim) say(/** @type {Element} */ (item.firstElementChild), shown[place] ? `${name}: ${shown[place] === "now" ? told(way) : shown[place]}` : name);
     const at = way.times[name];
-    if (timed) say(/** @type {Element} */ (item.lastElementChild), at && begun ? (place ? `+${millis(Math.max(0, at - begun) / 1e6)}` : "0.0 ms") : "");
+    if (timed) say(/** @type {Element} */ (item.lastElementChild), at && begun ? (place ? `+${shortly(Math.max(0, at - begun) / 1e6)}` : "0 ms") : "");
   });
 }
 
