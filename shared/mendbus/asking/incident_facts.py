@@ -10,14 +10,13 @@ from mendbus.asking.incidents import (
     Noted,
     find_journal,
     find_outcomes,
-    fold,
     incident_of,
     is_open,
+    outcomes_of,
     read_journal,
-    read_outcomes,
+    read_under_way,
     short_ids,
     time_of,
-    under_way,
 )
 from mendbus.bus import Bus
 from mendbus.contracts.canary import is_canary
@@ -43,23 +42,51 @@ async def listed(
 ) -> Listed:
     """The newest incidents of so many seconds. With `only_open` those without an outcome are among them."""
     since = max(0, time.time_ns() - int(since_seconds * 1e9))
-    waiting: list[Opened] = []
-    last = fold(await read_outcomes(bus, subjects, agent, since))
+    newest = Newest(limit, only_open=only_open, canary=agent is not None)
+    async for outcome in outcomes_of(bus, subjects, agent, since):
+        newest.take(outcome)
     written = await read_annotations(bus, subjects, since)
+    waiting: list[Opened] = []
     if only_open:
-        journal = await read_journal(bus, subjects, agent, since)
         waiting = [
             opened
-            for opened in under_way(journal).values()
-            if agent is None or (opened.agent.kind, opened.agent.id) == agent
+            for opened in (await read_under_way(bus, subjects, agent, since)).values()
+            if (opened.agent.kind, opened.agent.id) == agent or (agent is None and not is_canary(opened.agent))
         ]
-    ids = short_ids((*last, *(opened.incident_id for opened in waiting)))
-    told = [outcome for outcome in last.values() if not only_open or is_open(outcome)]
-    if agent is None:
-        told = [outcome for outcome in told if not is_canary(outcome.agent)]
-        waiting = [opened for opened in waiting if not is_canary(opened.agent)]
-    told.sort(key=_reported)
-    return Listed([*told, *waiting][-limit:], ids, written)
+    ids = short_ids((*newest.sequences, *(opened.incident_id for opened in waiting)))
+    return Listed([*newest.told(), *waiting][-limit:], ids, written)
+
+
+class Newest:
+    """The last word on each of the newest incidents; of older ones no more than that there were."""
+
+    def __init__(self, limit: int, *, only_open: bool, canary: bool) -> None:
+        self.sequences: dict[str, int] = {}
+        """Of all incidents, by id: the highest sequence."""
+        self._limit = limit
+        self._only_open = only_open
+        self._canary = canary
+        self._kept: dict[str, RecoveryOutcome] = {}
+
+    def take(self, outcome: RecoveryOutcome) -> None:
+        """An outcome, in whatever order."""
+        incident_id = outcome.incident_id
+        known = self.sequences.get(incident_id, -1)
+        if outcome.sequence <= known or (is_canary(outcome.agent) and not self._canary):
+            self.sequences.setdefault(incident_id, outcome.sequence)
+            return
+        self.sequences[incident_id] = outcome.sequence
+        if self._only_open and not is_open(outcome):
+            self._kept.pop(incident_id, None)
+        elif known < 0 or incident_id in self._kept or self._only_open:
+            self._kept[incident_id] = outcome
+        # One that is open now may be listed when newer ones have closed: of those all are kept.
+        if not self._only_open and len(self._kept) > 2 * self._limit:
+            self._kept = {one.incident_id: one for one in self.told()[-self._limit :]}
+
+    def told(self) -> list[RecoveryOutcome]:
+        """These incidents, the newest last."""
+        return sorted(self._kept.values(), key=_reported)
 
 
 class Explained(NamedTuple):
@@ -95,7 +122,7 @@ async def explained(bus: Bus, subjects: Subjects, prefix: str, *, audit: bool) -
     elif audit:
         last = outcomes[-1]
         since = min(o.times.reported or 0 for o in outcomes)
-        entries = await read_journal(bus, subjects, (last.agent.kind, last.agent.id), since)
+        entries = await read_journal(bus, subjects, (last.agent.kind, last.agent.id), since, last.incident_id)
         journal = [noted for noted in entries if incident_of(noted.entry) == last.incident_id]
     else:
         journal = []

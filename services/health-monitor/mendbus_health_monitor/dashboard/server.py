@@ -18,6 +18,7 @@ from mendbus.http import Request, Response, Unfit
 from mendbus.runtime import Runtime
 from mendbus_health_monitor.agents import Agents
 from mendbus_health_monitor.dashboard.actions import act
+from mendbus_health_monitor.dashboard.breathing import breathing
 from mendbus_health_monitor.dashboard.files import file
 from mendbus_health_monitor.dashboard.guard import HEADERS, Guard
 from mendbus_health_monitor.dashboard.live import Live
@@ -48,7 +49,7 @@ class Dashboard:
 
     def __init__(self, runtime: Runtime, live: Live) -> None:
         settings = runtime.settings
-        self._runtime = runtime
+        self._runtime = replace(runtime, bus=breathing(runtime.bus))
         self._live = live
         self._guard = Guard(settings.dashboard_host, settings.dashboard_names, settings.dashboard_token)
         self._reading = asyncio.Semaphore(_READING)
