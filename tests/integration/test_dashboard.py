@@ -2,24 +2,30 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from tests.integration.test_pipeline import QUICK, Pipeline, pipeline
-from tests.support import memory_runtime
+from tests.support import memory_runtime, tell
 
 import mendbus_health_monitor
 from mendbus import codec
+from mendbus.bus import Bus
+from mendbus.bus.memory import MemoryServer
 from mendbus.contracts.errors import Refused
 from mendbus.contracts.journal import JournalRecord, Operated
+from mendbus.contracts.messages import AgentRef, HealthSample
 from mendbus.contracts.subjects import MAX_SERVICE_BODY
 from mendbus.http import Request, Response
 from mendbus.runtime import store_dead_letter
+from mendbus.settings import Settings
 from mendbus.testing import eventually
+from mendbus_health_monitor.dashboard import server as servers
 from mendbus_health_monitor.dashboard.live import Live
 from mendbus_health_monitor.dashboard.server import Dashboard
 
@@ -263,3 +269,66 @@ async def test_meta_says_who_may_do_what(tmp_path: Path) -> None:
             headers = HOST | {"authorization": f"Bearer {token}"}
             response = await made.server.handle(Request("GET", "/api/meta", {}, headers))
             assert json.loads(response.body)["token_ok"] is right
+
+
+class Unsteady:
+    """A bus that says that its connection was lost and came back, when told to."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self.reconnects = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bus, name)
+
+
+async def test_after_a_lost_connection_everything_is_read_anew(tmp_path: Path) -> None:
+    """What was told meanwhile was not heard: open pages begin anew, with another epoch of ids."""
+    async with pipeline(tmp_path) as run, memory_runtime(mendbus_health_monitor.build(), run.server) as runtime:
+        bus = Unsteady(runtime.bus)
+        live = Live(replace(runtime, bus=cast("Bus", bus)), dict)
+        live.start()
+        first = await live.snapshot()
+        client = await live.join(first["event"], "")
+        bus.reconnects += 1
+        told = b"".join([chunk async for chunk in client.chunks(live.leave)])
+        assert b"event: reset" in told
+        second = await live.snapshot()
+        assert second["event"].partition("-")[0] != first["event"].partition("-")[0]
+
+
+async def test_it_is_served_where_the_settings_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A port that is taken is tried again; then the page and, to who watches an agent, its samples are sent."""
+    monkeypatch.setattr(servers, "_RETRY_SECONDS", 0.01)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = Settings(trace=False, canary_seconds=0, dashboard_port=port)
+        memory = MemoryServer()
+        async with memory_runtime(mendbus_health_monitor.build(), memory, settings=settings) as runtime:
+            await eventually(lambda: "it is tried again" in caplog.text)
+            taken.close()
+
+            async def opened() -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+                try:
+                    return await asyncio.open_connection("127.0.0.1", port)
+                except OSError:
+                    return None
+
+            reader, writer = await eventually(opened)
+            writer.write(b"GET /api/events?watch=runtime/a1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            await reader.readuntil(b"retry: 1000\n\n")
+            sample = HealthSample(
+                agent=AgentRef(kind="runtime", id="a1"),
+                time_unix_nano=runtime.now(),
+                sequence=1,
+                interval_ms=60_000,
+                metrics={"queue_depth": 7.0},
+            )
+            await tell(runtime.bus, runtime.subjects.health("runtime", "a1"), sample)
+            told = await asyncio.wait_for(reader.readuntil(b'"queue_depth":7.0'), 5)
+            assert b'"kind":"sample","agent":"runtime/a1"' in told
+            writer.close()
+            await writer.wait_closed()

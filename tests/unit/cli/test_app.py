@@ -133,6 +133,8 @@ def test_version_is_the_distribution_s(runner: CliRunner) -> None:
         ["approve", "0123", "--nats-url", NOWHERE],
         ["close", "0123", "--nats-url", NOWHERE],
         ["replay", "--policy", "/no/such/file"],
+        ["pauses", "--nats-url", NOWHERE],
+        ["checkpoints", "a/b", "--nats-url", NOWHERE],
     ],
 )
 def test_a_failure_is_one_sentence_and_status_1(runner: CliRunner, words: list[str]) -> None:
@@ -159,6 +161,7 @@ def test_a_failure_is_one_sentence_and_status_1(runner: CliRunner, words: list[s
         ["inject", "flaky", "--agent", "a/b", "-p", "probability"],
         ["inject", "kill", "--agent", "a/b", "--operation", "fetch"],
         ["capacity", "a.b"],
+        ["checkpoints", "nobody"],
         ["incidents", "--since", "yesterday"],
         ["incidents", "--agent", "nobody"],
         ["report", "a.b/c", "--type", "X", "--message", "y"],
