@@ -289,9 +289,10 @@ async def test_after_a_lost_connection_everything_is_read_anew(tmp_path: Path) -
         live = Live(replace(runtime, bus=cast("Bus", bus)), dict)
         live.start()
         first = await live.snapshot()
-        client = await live.join(first["event"], "")
+        stream = await live.follow(first["event"], "")
+        assert await anext(stream) == b"retry: 1000\n\n"
         bus.reconnects += 1
-        told = b"".join([chunk async for chunk in client.chunks(live.leave)])
+        told = b"".join([chunk async for chunk in stream])
         assert b"event: reset" in told
         second = await live.snapshot()
         assert second["event"].partition("-")[0] != first["event"].partition("-")[0]

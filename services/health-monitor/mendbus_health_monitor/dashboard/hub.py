@@ -5,7 +5,7 @@ page. Knows no bus and no HTTP.
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Final
 
 from mendbus.asking.board import LiveIncident, Watched
@@ -46,25 +46,22 @@ class Client:
         self.closed = True
         self._news.set()
 
-    async def chunks(self, left: Callable[["Client"], None], alive: float = ALIVE_SECONDS) -> AsyncIterator[bytes]:
-        """What to send, with a sign of life after each `alive` seconds of silence; `left` is called in the end."""
-        try:
-            yield b"retry: 1000\n\n"
-            while True:
-                while self._waiting:
-                    chunk = self._waiting.popleft()
-                    self._bytes -= len(chunk)
-                    yield chunk
-                if self.closed:
-                    return
-                self._news.clear()
-                try:
-                    async with asyncio.timeout(alive):
-                        _ = await self._news.wait()
-                except TimeoutError:
-                    yield b": alive\n\n"
-        finally:
-            left(self)
+    async def chunks(self, alive: float = ALIVE_SECONDS) -> AsyncGenerator[bytes]:
+        """What to send, with a sign of life after each `alive` seconds of silence, until it is let go."""
+        yield b"retry: 1000\n\n"
+        while True:
+            while self._waiting:
+                chunk = self._waiting.popleft()
+                self._bytes -= len(chunk)
+                yield chunk
+            if self.closed:
+                return
+            self._news.clear()
+            try:
+                async with asyncio.timeout(alive):
+                    _ = await self._news.wait()
+            except TimeoutError:
+                yield b": alive\n\n"
 
 
 class Hub:

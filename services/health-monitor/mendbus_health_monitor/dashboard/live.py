@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any, Final
 
 from mendbus.asking.errors import Unanswered
@@ -13,7 +14,7 @@ from mendbus.contracts.ids import new_id
 from mendbus.contracts.messages import HealthSample
 from mendbus.contracts.subjects import HEADER_CODE, HEADER_REASON, HEADER_SUBJECT
 from mendbus.runtime import Runtime
-from mendbus_health_monitor.dashboard.hub import Client, Hub, agent_of, incident_of
+from mendbus_health_monitor.dashboard.hub import Hub, agent_of, incident_of
 from mendbus_health_monitor.watched import Watched
 
 log = logging.getLogger("mendbus")
@@ -67,16 +68,12 @@ class Live:
             "dead": dead,
         }
 
-    async def join(self, after: str, watch: str) -> Client:
-        """A page that follows. Raises `Unanswered` when there is nothing to follow, or too many do."""
+    async def follow(self, after: str, watch: str) -> AsyncGenerator[bytes]:
+        """What a page is sent that follows. Raises `Unanswered` when there is nothing to follow, or too many do."""
         hub, _ = await self._opened()
         if len(hub.clients) >= MAX_CLIENTS:
             raise Unanswered(f"{MAX_CLIENTS} pages are open, as many as are served: close one")
-        return hub.join(after, watch)
-
-    def leave(self, client: Client) -> None:
-        """A page has gone."""
-        self._hub.clients.discard(client)
+        return _stream(hub, after, watch)
 
     async def _opened(self) -> tuple[Hub, View]:
         self._idle = 0
@@ -172,6 +169,17 @@ class Live:
             "time_unix_nano": self._runtime.now(),
         }
         self._hub.put("dead", new_id(), facts)
+
+
+async def _stream(hub: Hub, after: str, watch: str) -> AsyncGenerator[bytes]:
+    # A page joins when it is first sent something: whoever went before that was never there.
+    client = hub.join(after, watch)
+    try:
+        async with aclosing(client.chunks()) as chunks:
+            async for chunk in chunks:
+                yield chunk
+    finally:
+        hub.clients.discard(client)
 
 
 def _sample(watched: Watched) -> dict[str, Any]:

@@ -92,8 +92,8 @@ class Dashboard:
 
     async def _events(self, request: Request) -> Response:
         after = request.headers.get("last-event-id") or request.query.get("after", "")
-        client = await self._live.join(after[:64], request.query.get("watch", "")[:140])
-        return Response(200, "text/event-stream; charset=utf-8", stream=client.chunks(self._live.leave))
+        stream = await self._live.follow(after[:64], request.query.get("watch", "")[:140])
+        return Response(200, "text/event-stream; charset=utf-8", stream=stream)
 
     def _meta(self, headers: Mapping[str, str]) -> dict[str, Any]:
         guard, settings = self._guard, self._runtime.settings
