@@ -1,5 +1,6 @@
 """A running `mendbus up` and a headless browser, for tests that are asked for with `-m browser`."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -54,13 +55,13 @@ class Up:
     """Address of the page, without the token."""
     subjects: Subjects = field(default_factory=Subjects)
 
-    def tell(self, *words: str) -> Any:
+    async def tell(self, *words: str) -> Any:
         """What a command prints with `--json`."""
-        return json.loads(self._run(*words))
+        return json.loads(await asyncio.to_thread(self._run, *words))
 
-    def lines(self, *words: str) -> list[dict[str, Any]]:
+    async def lines(self, *words: str) -> list[dict[str, Any]]:
         """The same of a command that prints a document a line."""
-        return [json.loads(line) for line in self._run(*words).splitlines()]
+        return [json.loads(line) for line in (await asyncio.to_thread(self._run, *words)).splitlines()]
 
     def _run(self, *words: str) -> str:
         done = subprocess.run(
@@ -80,7 +81,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     find_browser()
     folder = tmp_path_factory.mktemp("up")
     policy = folder / "policy.toml"
-    policy.write_text('require_approval = ["isolate"]\nsettle_seconds = 2.0\n')
+    policy.write_text('require_approval = ["isolate"]\nsettle_seconds = 2.0\nask_timeout_ms = 5000\n')
     names = {
         "MENDBUS_POLICY_FILE": str(policy),
         "MENDBUS_DASHBOARD_PORT": "0",

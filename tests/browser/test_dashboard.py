@@ -52,9 +52,9 @@ async def fill(tab: Tab, **values: str) -> None:
     await tab.page.wait_for_selector("dialog", state="detached")
 
 
-def operated(up: Up, verb: str) -> list[dict[str, Any]]:
+async def operated(up: Up, verb: str) -> list[dict[str, Any]]:
     """What the audit trail holds of a verb, the oldest first, as the command line exports it."""
-    rows = up.lines("export", "audit", "--since", "1h")
+    rows = await up.lines("export", "audit", "--since", "1h")
     return [row for row in rows if row["details"].get("type") == "operated" and row["details"]["verb"] == verb]
 
 
@@ -90,7 +90,6 @@ async def test_a_cut_connection_is_resumed(up: Up, bus: Bus, tab: Tab) -> None:
     one = await member(bus, up, SECURITY.kind)
     await tab.open("incidents")
     await tab.page.context.set_offline(True)
-    await tab.page.evaluate("() => dispatchEvent(new Event('offline'))")
     await tab.page.wait_for_selector("text=Disconnected >> visible=true", timeout=60_000)
     await one.fail(SECURITY)
     await tab.page.context.set_offline(False)
@@ -106,7 +105,7 @@ async def test_approve_is_done_and_audited(up: Up, bus: Bus, tab: Tab) -> None:
     await tab.page.click(f'li:has-text("{one.ref.key}") >> text=Approve')
     await fill(tab, by="kim", reason="the token was rotated")
     await tab.page.wait_for_selector(f'li:has-text("{one.ref.key}")', state="detached")
-    entry = operated(up, "approve")[-1]["details"]
+    entry = (await operated(up, "approve"))[-1]["details"]
     assert (entry["by"], entry["reason"]) == ("kim", "the token was rotated")
 
 
@@ -124,15 +123,14 @@ async def test_acknowledge_and_silence_are_done_and_audited(up: Up, bus: Bus, ta
     await fill(tab, reason="known")
     await tab.page.wait_for_selector(f'section:has(h2:text-is("Silences")) li:has-text("{one.ref.key}")')
     for verb in ("ack", "silence"):
-        rows = await eventually(lambda verb=verb: operated(up, verb), 10.0, every=0.5)
-        assert rows[-1]["details"]["by"] == "kim"
-    assert any(row["agent"]["id"] == one.id for row in up.tell("alerts", "silences"))
+        assert (await operated(up, verb))[-1]["details"]["by"] == "kim"
+    assert any(one.id in str(row.get("agent")) for row in await up.tell("alerts", "silences"))
 
 
 async def test_pause_and_resume_are_done_and_audited(up: Up, tab: Tab) -> None:
     """A kind is paused and resumed on the page; every page says so meanwhile, and the trail afterwards."""
     await tab.open("pauses")
-    await tab.page.click("main >> text=Pause >> nth=-1")
+    await tab.page.click('main button:text-is("Pause")')
     await tab.page.evaluate(
         "() => { const list = document.querySelector('dialog [name=scope]');"
         " list.add(new Option('x', 'target=versioning')); list.value = 'target=versioning'; }"
@@ -140,12 +138,12 @@ async def test_pause_and_resume_are_done_and_audited(up: Up, tab: Tab) -> None:
     await fill(tab, by="kim", **{"for": "10m"})
     await tab.page.wait_for_selector('tbody tr:has-text("versioning")')
     await tab.page.wait_for_selector('.banner:has-text("Paused")')
-    assert [one["scope"] for one in up.tell("pauses")["pauses"]] == ["versioning"]
+    assert [one["scope"] for one in (await up.tell("pauses"))["pauses"]] == ["versioning"]
     await tab.page.click('tbody tr:has-text("versioning") >> text=Resume')
     await fill(tab)
     await tab.page.wait_for_selector("text=Nothing is paused")
     await tab.page.wait_for_selector('.banner:has-text("Paused")', state="detached")
-    assert [operated(up, verb)[-1]["details"]["by"] for verb in ("pause", "resume")] == ["kim", "kim"]
+    assert [(await operated(up, verb))[-1]["details"]["by"] for verb in ("pause", "resume")] == ["kim", "kim"]
 
 
 async def test_a_wrong_token_is_refused(up: Up, tab: Tab) -> None:
@@ -156,8 +154,8 @@ async def test_a_wrong_token_is_refused(up: Up, tab: Tab) -> None:
     await tab.page.fill('dialog [name="by"]', "mallory")
     await tab.page.click("dialog button[type=submit]")
     await tab.page.wait_for_selector('dialog [role=alert]:has-text("token was refused")')
-    assert not up.tell("pauses")["pauses"]
-    assert not [row for row in operated(up, "pause") if row["details"]["by"] == "mallory"]
+    assert not (await up.tell("pauses"))["pauses"]
+    assert not [row for row in await operated(up, "pause") if row["details"]["by"] == "mallory"]
     tab.complaints.clear()  # the browser notes the 401
 
 
@@ -200,7 +198,11 @@ async def test_every_page_in_both_themes_and_on_a_phone(up: Up, bus: Bus, browse
             await next(one for one in members if one.kind == fault.kind).fail(fault)
         await bus.publish(up.subjects.error("error", "runtime", "broken"), b"\xc1 no msgpack")
         await bus.store(up.subjects.error("error", "runtime", "broken"), b"{not msgpack", id=new_id())
-        rows = await eventually(lambda: [row for row in up.tell("incidents") if row.get("settled")], 30.0, every=1.0)
+
+        async def settled() -> list[Any]:
+            return [row for row in await up.tell("incidents") if row.get("settled") and row["attempts"]]
+
+        rows = await eventually(settled, 60.0, every=1.0)
         worth = max(rows, key=lambda row: len(row["attempts"]))
         places = {
             **PAGES,

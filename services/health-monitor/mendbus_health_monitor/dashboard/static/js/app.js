@@ -92,6 +92,8 @@ function run(meta) {
       again();
     } else show(true);
   });
+  // Neither says whether this server is reached: to connect anew does.
+  for (const name of ["online", "offline"]) addEventListener(name, () => store.stream.again());
   announce(store);
   startTimes();
   show(false);

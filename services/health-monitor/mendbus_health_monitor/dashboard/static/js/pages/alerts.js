@@ -2,7 +2,7 @@
 
 import { get } from "../lib/api.js";
 import { h, put } from "../lib/dom.js";
-import { when, words } from "../lib/format.js";
+import { when } from "../lib/format.js";
 import { actButton } from "../ui/acting.js";
 import { alertCards } from "../ui/alertcards.js";
 import { mark } from "../ui/marks.js";
@@ -40,7 +40,7 @@ export function alertsPage(view) {
 function silence(one) {
   const scope = one.key ?? (one.agent ? keyOf(one.agent) : one.kind ? `agents of the kind ${one.kind}` : one.rule ? `the rule ${one.rule}` : "");
   return h("li", null,
-    h("div", { class: "line" }, h("span", { class: "any" }, words(scope)), h("span", { class: "quiet small nowrap" }, when(one.until_unix_nano, { future: true }))),
+    h("div", { class: "line" }, h("span", { class: "any" }, scope), h("span", { class: "quiet small nowrap" }, when(one.until_unix_nano, { future: true }))),
     h("div", { class: "line" }, h("span", { class: "quiet any small" }, `by ${one.by}${one.reason ? `: ${one.reason}` : ""}`),
       actButton("End", () => ({ verb: "unsilence", title: "End the silence", what: scope, body: { id: one.id }, go: "End it" }))));
 }

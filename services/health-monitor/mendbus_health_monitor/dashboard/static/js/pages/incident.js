@@ -31,8 +31,8 @@ export function incidentPage(view, id) {
     view.title = one.error ? one.error.exception.type : "Incident";
     document.title = `${view.title} · Mendbus`;
     put(top, h("div", { class: "stack" }, heading(view, one, told), stages(one, told),
-      h("div", { class: "halves" }, card("Error", error(one)), card("Decision", decision(one, told))),
-      card("Attempts", attempts(one, told)),
+      h("div", { class: "halves" },
+        h("div", { class: "stack" }, card("Error", error(one)), card("Attempts", attempts(one, told))), card("Decision", decision(one, told))),
       (told.notes?.length || told.relabel) && card("What people wrote", written(told)),
       card("Audit trail", told.journal.length ? journalTable(told.journal) : empty("No entry", "The journal does not hold it any more."))));
     if (spans) spans.soon(1000);
@@ -123,11 +123,10 @@ function attempts(one, told) {
   return h("div", { class: "stack" },
     rows.length ? table("Attempts", [
       { name: "", cell: (row) => `#${row.attempt}` },
-      { name: "Strategy", cell: (row) => h("strong", null, words(row.strategy)) },
+      { name: "Strategy", cell: (row) => [h("strong", null, words(row.strategy)), h("div", { class: "quiet small any" }, results.get(row.command_id)?.detail)] },
       { name: "Command", cell: (row) => words(row.status) },
       { name: "Probe", cell: (row) => mark(row.verified ? "verified" : "not_verified", row.verified ? "healthy" : "not healthy") },
       { name: "Undone", cell: (row) => (row.undone ? mark("undone", "yes") : "–") },
-      { name: "What the agent said", class: "text wide", cell: (row) => results.get(row.command_id)?.detail ?? "–" },
       { name: "Took", right: true, cell: (row) => millis((row.ended_unix_nano - row.started_unix_nano) / 1e6) },
     ], rows) : null,
     undone.length ? table("Undone and lifted", [

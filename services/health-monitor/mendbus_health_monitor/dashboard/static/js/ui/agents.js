@@ -7,7 +7,6 @@ import { meter, strip } from "./bars.js";
 import { mark, shape, tone } from "./marks.js";
 import { agentLink, button, card } from "./parts.js";
 import { empty, loading } from "./states.js";
-import { when } from "../lib/format.js";
 
 /** @typedef {import("../lib/store.js").AgentRow} AgentRow */
 
@@ -23,8 +22,7 @@ export function agentList(view) {
   const rows = h("tbody", { role: "rowgroup" });
   const table = h("div", { class: "wrap" }, h("table", { class: "rows", role: "table" },
     h("caption", { class: "unseen" }, "Agents, the worst first"),
-    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ["Status", "Agent", "Score", "Why"].map((name) => h("th", { scope: "col", role: "columnheader" }, name)),
-      h("th", { scope: "col", role: "columnheader", class: "right wide" }, "For"))), rows));
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ["Status", "Agent", "Score", "Why"].map((name) => h("th", { scope: "col", role: "columnheader" }, name)))), rows));
   const blank = h("div");
   const range = h("span", { class: "quiet small", role: "status" });
   const back = button("Back", () => turn(-1), "small");
@@ -107,14 +105,13 @@ function drawKinds(host, all) {
 /** @param {AgentRow} row */
 function make(row) {
   const cell = (/** @type {string | null} */ look, /** @type {any} */ content = null) => h("td", { role: "cell", class: look }, content);
-  return h("tr", { role: "row" }, cell(null), cell(null, agentLink(row.key)), cell(null), cell("quiet text"), cell("right quiet wide"));
+  return h("tr", { role: "row" }, cell(null), cell(null, agentLink(row.key)), cell(null), cell("quiet text"));
 }
 
 /** @param {any} element @param {AgentRow} row */
 function update(element, row) {
-  const [status, , score, why, since] = element.children;
+  const [status, , score, why] = element.children;
   put(status, mark(row.status));
   put(score, h("div", { class: "score" }, h("span", null, row.score.toFixed(1)), meter(row.score / 100, `score ${row.score.toFixed(1)}`, tone(row.status))));
   say(why, row.reason);
-  put(since, when(row.changed_unix_nano, { suffix: "" }));
 }
