@@ -137,5 +137,5 @@ async def test_without_a_health_monitor_nobody_answers(
         with pytest.raises(MendbusError, match="is a health-monitor running"):
             await alerts_showing.open_ones(run.settings, as_json=False)
         for arguments in ({}, {"verb": "pause", "key": "x"}, {"verb": "ack"}):
-            with pytest.raises(MendbusError, match="audit was refused: audit notes one of ack, redrive, silence, unsilence"):
+            with pytest.raises(MendbusError, match="audit was refused: audit notes one of ack, redrive, "):
                 await alerts.ask(run.bus, run.subjects, "audit", arguments)

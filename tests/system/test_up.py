@@ -162,7 +162,7 @@ def test_everything_runs_is_healed_and_stops(tmp_path: Path) -> None:
         assert lines[1] == f"HTTP  {state['http_url']}"
         assert [line.split()[:2] for line in lines[2:-1]] == [[name, "ready"] for name in PARTS]
         assert lines[-1].split()[0] == "dashboard"
-        assert lines[-1].split()[1].startswith(f"{state['dashboard_url']}/#token=")
+        assert lines[-1].split()[1].startswith(f"{state['dashboard_url']}#token=")
         assert running.get("/livez") == (200, {"live": True})
         status, told = running.get("/readyz")
         assert status == 200
