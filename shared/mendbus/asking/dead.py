@@ -8,7 +8,7 @@ from mendbus import codec
 from mendbus.asking.errors import Declined, NotFound
 from mendbus.asking.orders import Order, ask, control_of, done
 from mendbus.bus import Bus, StoredMessage
-from mendbus.contracts.errors import MendbusError, NoResponders, Refused
+from mendbus.contracts.errors import MendbusError, NoResponders, NoStream, Refused
 from mendbus.contracts.journal import AUDIT, REDRIVE
 from mendbus.contracts.subjects import HEADER_CODE, HEADER_REASON, HEADER_SIZE, HEADER_SUBJECT, Subjects
 
@@ -85,6 +85,9 @@ async def send(bus: Bus, subjects: Subjects, letter: Letter, by: str | None = No
         # No stream listens there: it was a plain message.
         await bus.publish(letter.subject, letter.body, letter.headers)
         await bus.barrier()
+        stored = None
+    except NoStream:
+        # A plain message too, and whoever listens has answered it.
         stored = None
     order = Order(AUDIT, (None, None), f"sent again to {letter.subject}", by)
     control = control_of(order)
