@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.harness import Installation, ProtocolAgent, installation
-from tests.system.commands import in_json
+from tests.system.commands import in_json, mendbus
 
 from mendbus import codec
 from mendbus.bus import Bus
@@ -21,6 +21,7 @@ from mendbus.contracts.messages import HealthSample
 from mendbus.runtime import store_dead_letter
 from mendbus.testing import eventually
 
+CHECKPOINT = "018bcfe5-6800-7000-8000-0000000000ff"
 TOKEN = "sixteen-characters-long"
 POLICY = 'settle_seconds = 0.2\nrequire_approval = ["restart"]\n'
 
@@ -62,9 +63,7 @@ async def fill(system: Installation, bus: Bus) -> None:
             agent=agent.ref, time_unix_nano=1, sequence=1, interval_ms=60_000, metrics={"memory_bytes": 8e8}
         )
         await bus.publish(system.subjects.health(agent.kind, agent.id), codec.encode(sample))
-    await bus.put_object(
-        system.subjects.bucket("checkpoints"), "runtime/well/018bcfe5-6800-7000-8000-0000000000ff", b"x"
-    )
+    await bus.put_object(system.subjects.bucket("checkpoints"), f"runtime/well/{CHECKPOINT}", b"x")
     refused = Refused("bad_json", "no JSON")
     await store_dead_letter(bus, system.subjects.dead("classifier"), "a.b", b"\xc1", {"k": "v"}, refused)
 
@@ -134,3 +133,7 @@ async def test_every_number_is_the_command_line_s(tmp_path: Path, monkeypatch: p
                 return asked == await asyncio.to_thread(in_json, *words)
 
             assert await eventually(same, 15.0), (path, get(url + path), in_json(*words))
+        listed = await asyncio.to_thread(mendbus, "pauses")
+        assert listed.stdout.splitlines()[1].split()[0] == "batch"
+        assert (await asyncio.to_thread(mendbus, "checkpoints", "runtime/asking")).stdout == "no checkpoints\n"
+        assert CHECKPOINT in (await asyncio.to_thread(mendbus, "checkpoints", "runtime/well")).stdout
