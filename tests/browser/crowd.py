@@ -265,7 +265,7 @@ async def main(url: str, number: int) -> None:
     print(f"{len(members)} agents", flush=True)
     async with asyncio.TaskGroup() as group:
         group.create_task(health(members))
-        group.create_task(failures(members, 12.0))
+        group.create_task(failures(members, 15.0))
         if number > 8:
             await asyncio.sleep(120)
             members[8].silent = True

@@ -91,10 +91,58 @@ async def test_a_cut_connection_is_resumed(up: Up, bus: Bus, tab: Tab) -> None:
     await tab.open("incidents")
     await tab.page.context.set_offline(True)
     await tab.page.wait_for_selector("text=Disconnected >> visible=true", timeout=60_000)
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    await tab.page.screenshot(path=PICTURES / "disconnected-light.png")
     await one.fail(SECURITY)
     await tab.page.context.set_offline(False)
     await tab.page.wait_for_selector(f'.live li:has-text("{one.ref.key}")')
     tab.complaints.clear()  # a browser complains itself of requests that fail
+
+
+def shared(share: dict[str, Any]) -> str:
+    """A share as the pages write it."""
+    if share["share"] is None:
+        return "\N{EN DASH}"
+    low, high = f"{share['low'] * 100:.0f}", f"{share['high'] * 100:.0f}"
+    return f"{share['share'] * 100:.1f} % ({low} to {high} %, {share['hits']} of {share['of']})"
+
+
+async def test_the_pages_show_what_the_commands_say(up: Up, bus: Bus, tab: Tab) -> None:
+    """Analytics, strategies, capacity, alerts, incidents and agents on the page are those of the command line."""
+    one = await member(bus, up, PASSING.kind)
+    incident = await one.fail(PASSING)
+
+    async def settled() -> bool:
+        return all(
+            row.get("settled") or row["outcome"] not in ("recovered", None) for row in await up.tell("incidents")
+        )
+
+    await tab.open()
+    await tab.page.wait_for_selector(f'text="{one.ref.key}" >> nth=0')
+    assert incident
+    await eventually(settled, 60.0, every=0.5)
+    report, alerts = await up.tell("analytics"), await up.tell("alerts")
+    await tab.open("analytics")
+    text = await tab.page.inner_text(f'main:has-text("{shared(report["success"])}")')
+    assert f"{report['incidents']}, of {report['errors']} errors" in text
+    assert shared(report["needed_person"]) in text
+    assert f"{report['mttr']['mean_ms']:.1f} ms (mean)" in text or report["mttr"]["mean_ms"] >= 10_000
+    for row in report["categories"]:
+        assert shared(row["success"]) in text
+    await tab.open("strategies")
+    text = await tab.page.inner_text('main:has-text("By category")')
+    for row in report["strategies"]:
+        assert f"{row['strategy'].replace('_', ' ').capitalize()}\t{row['attempts']}\t" in text
+        assert shared(row["success"]) in text
+    await tab.open("alerts")
+    await tab.page.wait_for_function(
+        "count => document.querySelectorAll('main .columns > section:first-child li').length === count", arg=len(alerts)
+    )
+    await tab.open()
+    for row in (await up.tell("health"))["agents"]:
+        key = f"{row['agent']['kind']}/{row['agent']['id']}"
+        await tab.page.fill("input.find", key)
+        await tab.page.wait_for_selector(f'tbody tr:has-text("{key}"):has-text("{row["status"]}")')
 
 
 async def test_approve_is_done_and_audited(up: Up, bus: Bus, tab: Tab) -> None:
@@ -154,6 +202,8 @@ async def test_a_wrong_token_is_refused(up: Up, tab: Tab) -> None:
     await tab.page.fill('dialog [name="by"]', "mallory")
     await tab.page.click("dialog button[type=submit]")
     await tab.page.wait_for_selector('dialog [role=alert]:has-text("token was refused")')
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    await tab.page.screenshot(path=PICTURES / "refused-light.png")
     assert not (await up.tell("pauses"))["pauses"]
     assert not [row for row in await operated(up, "pause") if row["details"]["by"] == "mallory"]
     tab.complaints.clear()  # the browser notes the 401

@@ -15,6 +15,8 @@ import { Stream } from "./stream.js";
 
 /** How long an incident that is over is still shown among those under way. */
 const LINGER_MS = 6000;
+/** Incidents that are held, as many as the server holds and those that linger; the oldest give way. */
+const MOST = 2000;
 
 export class Store {
   constructor() {
@@ -145,6 +147,7 @@ export class Store {
         this.changed("incidents", id);
       }, LINGER_MS);
     } else this.incidents.set(id, incident);
+    if (this.incidents.size > MOST) this.incidents.delete(/** @type {string} */ (this.incidents.keys().next().value));
     this.changed("incidents", id);
   }
 

@@ -33,9 +33,17 @@ function approval(one) {
     h("p", { class: "any" }, incidentLink(one.incident_id, errorLine(one.error, 240))),
     facts([
       ["Because", one.decision?.reason], ["Found", one.classification && `${words(one.classification.category)}, ${one.classification.severity}, confidence ${one.classification.confidence.toFixed(2)}`],
-      ["Errors", one.error_count], ["Else", (one.decision?.alternatives ?? []).map((/** @type {any} */ other) => `${words(other.strategy)}: ${other.why_not}`).join("; ")],
+      ["Errors", one.error_count], ["Else", instead(one.decision?.alternatives ?? [])],
     ]),
     h("div", { class: "bar" }, actButton("Approve", () => approveDeed(one), "main"), actButton("Deny", () => rejectDeed(one), ""), agentLink(keyOf(one.agent))));
+}
+
+/** What else there was: strategies by why they were not chosen. @param {{strategy: string, why_not: string}[]} alternatives */
+function instead(alternatives) {
+  /** @type {Map<string, string[]>} */
+  const reasons = new Map();
+  for (const { strategy, why_not } of alternatives) reasons.set(why_not, [...(reasons.get(why_not) ?? []), words(strategy)]);
+  return [...reasons].map(([why, names]) => `${names.join(", ")}: ${why}`).join("; ");
 }
 
 /** @param {any} one */

@@ -83,7 +83,7 @@ function ask(fields, title, what, go, send) {
     } catch (error) {
       const failed = /** @type {any} */ (error);
       if (failed.status === 401) askToken(form, fields);
-      refuse(failed.status === 401 ? `The token was refused. ${failed.message}` : failed.message, failed.status === 401 ? "token" : fields[0]?.name ?? "");
+      refuse(failed.status === 401 ? `The token was refused: ${failed.message}` : failed.message, failed.status === 401 ? "token" : fields[0]?.name ?? "");
     } finally {
       confirm.disabled = false;
     }
@@ -111,10 +111,17 @@ export function perform(deed) {
     { name: "by", label: "Your name", value: operator(), needed: true }];
   if (deed.reason !== "none") fields.push({ name: "reason", label: "Reason", kind: "area", needed: deed.reason === "needed", hint: "It stands in the audit trail." });
   ask(fields, deed.title, deed.what ?? "", deed.go, async ({ token: given, scope, ...values }) => {
+    const before = token();
     if (given) setToken(given);
     setOperator(values.by);
     const sent = Object.fromEntries(Object.entries(values).filter(([, value]) => value));
-    const result = await act(deed.verb, { ...deed.body, ...scoped(scope), ...sent });
+    let result;
+    try {
+      result = await act(deed.verb, { ...deed.body, ...scoped(scope), ...sent });
+    } catch (error) {
+      setToken(before);
+      throw error;
+    }
     if (given) identified();
     toast(`${deed.title}: ${result.detail ?? "done"}`);
     deed.done?.(result);

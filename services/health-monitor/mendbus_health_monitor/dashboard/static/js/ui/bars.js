@@ -25,7 +25,7 @@ export function shareBar(one) {
 /** @param {{hits: number, of: number, share: number | null, low: number | null, high: number | null}} one */
 export function shareText(one) {
   if (one.share === null || one.low === null || one.high === null) return "–";
-  return `${percent(one.share)} (${percent(one.low, 0).replace(" %", "")}–${percent(one.high, 0)}, ${one.hits} of ${one.of})`;
+  return `${percent(one.share)} (${percent(one.low, 0).replace(" %", "")} to ${percent(one.high, 0)}, ${one.hits} of ${one.of})`;
 }
 
 /** How many there are of each, side by side. @param {[word: string, count: number][]} counts @param {string} label */

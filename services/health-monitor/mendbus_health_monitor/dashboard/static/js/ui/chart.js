@@ -2,7 +2,7 @@
 
 import { h, put, s, say } from "../lib/dom.js";
 import { clock } from "../lib/format.js";
-import { domain, scale, ticks } from "./scales.js";
+import { domain, scale, thinned, ticks, together } from "./scales.js";
 
 const HEIGHT = 120;
 const LEFT = 52;
@@ -81,7 +81,8 @@ function draw(picture, drawing, width) {
   const end = reach(drawing);
   const [low, high] = domain(points, limit, drawing.zero ?? false, drawing.top);
   const x = scale(from, end, LEFT, width - 4);
-  const y = scale(low, high, HEIGHT - BOTTOM, TOP);
+  const place = scale(low, high, HEIGHT - BOTTOM, TOP);
+  const y = (/** @type {number} */ value) => place(Math.min(high, Math.max(low, value)));
   const marks = ticks(low, high);
   const parts = [];
   for (const mark of marks) {
@@ -91,8 +92,7 @@ function draw(picture, drawing, width) {
   const names = /** @type {[number, string, string][]} */ ([[from, clock(from).slice(0, 5), "start"], [to, ahead ? "now" : clock(to).slice(0, 5), ahead ? "middle" : "end"]]);
   if (!ahead) names.push([(from + to) / 2, clock((from + to) / 2).slice(0, 5), "middle"]);
   for (const [at, name, anchor] of names) parts.push(s("text", { class: "tick", x: x(at), y: HEIGHT - 3, "text-anchor": anchor }, name));
-  const runs = together(points, drawing.step);
-  for (const run of runs) {
+  for (const run of together(points, drawing.step).map((one) => thinned(one, width / 2))) {
     if (run[0].most !== undefined) parts.push(s("path", { class: "band", d: band(run, x, y) }));
     parts.push(s("path", { class: "line", d: path(run, x, y) }));
   }
@@ -122,18 +122,6 @@ function foretold(/** @type {Drawing} */ { points, to }, /** @type {number} */ l
     s("path", { class: "fan", d: `M${at([to, level])} L${at(soon)}${corner} L${at(late)} Z` }),
     s("path", { class: "ahead", d: `M${at([to, level])} L${at(reached(eta))}` }),
   ];
-}
-
-/** Points without a gap between them. @param {Point[]} points @param {number} step */
-function together(points, step) {
-  /** @type {Point[][]} */
-  const runs = [];
-  for (const one of points) {
-    const run = runs[runs.length - 1];
-    if (run && one.at - run[run.length - 1].at <= step) run.push(one);
-    else runs.push([one]);
-  }
-  return runs;
 }
 
 /** @param {Point[]} run @param {(at: number) => number} x @param {(value: number) => number} y */

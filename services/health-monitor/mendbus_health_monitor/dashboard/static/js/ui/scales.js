@@ -44,3 +44,32 @@ export function ticks(low, high) {
   for (let at = Math.ceil(low / step - 1e-9) * step; at <= high + step * 1e-6; at += step) found.push(Number(at.toPrecision(12)));
   return found;
 }
+
+/** @typedef {import("./chart.js").Point} Point */
+
+/** Points without a gap between them. @param {Point[]} points @param {number} step */
+export function together(points, step) {
+  /** @type {Point[][]} */
+  const runs = [];
+  for (const one of points) {
+    const run = runs[runs.length - 1];
+    if (run && one.at - run[run.length - 1].at <= step) run.push(one);
+    else runs.push([one]);
+  }
+  return runs;
+}
+
+/** Where there are more points with a reach than can be told apart: fewer, each with the reach of those it stands for. @param {Point[]} run @param {number} most */
+export function thinned(run, most) {
+  const size = Math.ceil(run.length / Math.max(1, most));
+  if (size < 2 || run[0].most === undefined) return run;
+  const found = [];
+  for (let from = 0; from < run.length; from += size) {
+    const part = run.slice(from, from + size);
+    found.push({
+      at: part[Math.floor(part.length / 2)].at, value: part.reduce((sum, one) => sum + one.value, 0) / part.length,
+      least: Math.min(...part.map((one) => one.least ?? one.value)), most: Math.max(...part.map((one) => one.most ?? one.value)),
+    });
+  }
+  return found;
+}
