@@ -25,6 +25,7 @@ from mendbus.http import Request, Response
 from mendbus.runtime import store_dead_letter
 from mendbus.settings import Settings
 from mendbus.testing import eventually
+from mendbus_health_monitor.dashboard import live as lives
 from mendbus_health_monitor.dashboard import server as servers
 from mendbus_health_monitor.dashboard.live import Live
 from mendbus_health_monitor.dashboard.server import Dashboard
@@ -333,3 +334,31 @@ async def test_it_is_served_where_the_settings_say(
             assert b'"kind":"sample","agent":"runtime/a1"' in told
             writer.close()
             await writer.wait_closed()
+
+
+async def test_nothing_is_held_for_pages_that_are_not_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the last page has closed and a while is over, the picture is let go; the next page has a fresh one."""
+    monkeypatch.setattr(lives, "LINGER_SECONDS", 0.15)
+    async with pipeline(tmp_path) as run, memory_runtime(mendbus_health_monitor.build(), run.server) as runtime:
+        live = Live(runtime, dict)
+        live.start()
+        first = await live.snapshot()
+        stream = await live.follow(first["event"], "")
+        assert await anext(stream) == b"retry: 1000\n\n"
+        assert live.held
+        await stream.aclose()  # pyright: ignore[reportAttributeAccessIssue]
+        await eventually(lambda: not live.held)
+        second = await live.snapshot()
+        assert second["event"].partition("-")[0] != first["event"].partition("-")[0]
+
+
+async def test_only_so_many_pages_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more is told so, and comes in when another has gone."""
+    monkeypatch.setattr(lives, "MAX_CLIENTS", 1)
+    async with board(tmp_path) as made:
+        page = await made.events()
+        assert await anext(page.stream) == b"retry: 1000\n\n"
+        refused = await made.server.handle(Request("GET", "/api/events", {}, HOST))
+        assert refused.status == 503
+        await page.close()
+        await (await made.events()).close()

@@ -41,6 +41,11 @@ class Live:
         self._view: View | None = None
         self._idle = 0
 
+    @property
+    def held(self) -> bool:
+        """Whether the picture is held and kept current now."""
+        return self._view is not None
+
     def start(self) -> None:
         """Begins to wait for the first page."""
         self._runtime.spawn(self._run(), "dashboard: live picture")
