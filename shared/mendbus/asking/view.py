@@ -10,7 +10,7 @@ from mendbus.asking.board import Board, Told
 from mendbus.asking.orders import Order, ask, control_of
 from mendbus.bus import Bus, Message, StoredMessage, Subscription
 from mendbus.contracts.errors import BusClosed, BusError, MendbusError, Refused
-from mendbus.contracts.messages import Alert, HealthStatus, RecoveryOutcome
+from mendbus.contracts.messages import Alert, HealthStatus
 from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects
 
 _ANSWER_SECONDS: Final = 2.0
@@ -73,7 +73,9 @@ class View:
             async for stored in self._bus.read(
                 subjects.stream("RECOVERIES"), subjects.everyone("outcome"), since_unix_nano=since
             ):
-                self._take(RecoveryOutcome, stored.body, self._outcome)
+                with contextlib.suppress(Refused, KeyError, TypeError):
+                    # As the journal's records: services wrote it, and a day of them may be many thousands.
+                    board.take_outcome(codec.reread(stored.body))
             await self._catch_up()
         except BusClosed:
             raise
@@ -129,9 +131,6 @@ class View:
 
     async def _status(self, message: Message) -> None:
         self._take(HealthStatus, message.body, self.board.take_status)
-
-    def _outcome(self, outcome: RecoveryOutcome) -> None:
-        self.board.take_outcome(outcome.model_dump(exclude_none=True))
 
     def _take(self, model: Any, body: bytes, take: Callable[[Any], None]) -> None:
         with contextlib.suppress(Refused):

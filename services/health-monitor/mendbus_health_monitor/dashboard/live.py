@@ -14,6 +14,7 @@ from mendbus.contracts.ids import new_id
 from mendbus.contracts.messages import HealthSample
 from mendbus.contracts.subjects import HEADER_CODE, HEADER_REASON, HEADER_SUBJECT
 from mendbus.runtime import Runtime
+from mendbus_health_monitor.dashboard.breathing import breathing
 from mendbus_health_monitor.dashboard.hub import Hub, agent_of, incident_of
 from mendbus_health_monitor.watched import Watched
 
@@ -115,7 +116,7 @@ class Live:
 
     async def _follow(self) -> None:
         """Reads what there is and follows what comes, until nobody looks any more or the connection was lost."""
-        runtime, bus = self._runtime, self._runtime.bus
+        runtime, bus = self._runtime, breathing(self._runtime.bus)
         hub = self._hub = Hub(new_id()[-8:], runtime.now)
         loaded = False
 
