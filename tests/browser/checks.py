@@ -4,7 +4,14 @@ from pathlib import Path
 from typing import Final
 
 _HERE: Final = Path(__file__).parent
-LABELS: Final = (_HERE / "labels.js").read_text(encoding="utf-8")
-CONTRAST: Final = (_HERE / "contrast.js").read_text(encoding="utf-8")
-GAPS: Final = (_HERE / "gaps.js").read_text(encoding="utf-8")
-SEEN: Final = (_HERE / "seen.js").read_text(encoding="utf-8")
+
+
+def _function(name: str) -> str:
+    # The semicolon that ends a file has no place in an expression.
+    return (_HERE / name).read_text(encoding="utf-8").rstrip().removesuffix(";")
+
+
+LABELS: Final = _function("labels.js")
+CONTRAST: Final = _function("contrast.js")
+GAPS: Final = _function("gaps.js")
+SEEN: Final = _function("seen.js")

@@ -19,7 +19,10 @@ export function announce(store) {
     if (!fresh.length) return;
     const last = fresh[fresh.length - 1];
     const what = `${last.agent}: ${last.error || "no message"}`;
-    say(region, fresh.length === 1 ? `New incident, ${what}` : `${fresh.length} new incidents, the last one of ${what}`);
+    say(
+      region,
+      fresh.length === 1 ? `New incident, ${what}` : `${fresh.length} new incidents, the last one of ${what}`,
+    );
     fresh = [];
     timer = window.setTimeout(tell, PAUSE_MS);
   };

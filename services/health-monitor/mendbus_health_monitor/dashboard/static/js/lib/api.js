@@ -27,7 +27,11 @@ async function ask(path, options, signal) {
   const late = AbortSignal.timeout(PATIENCE_MS);
   let response;
   try {
-    response = await fetch(path, { ...options, cache: "no-store", signal: signal ? AbortSignal.any([signal, late]) : late });
+    response = await fetch(path, {
+      ...options,
+      cache: "no-store",
+      signal: signal ? AbortSignal.any([signal, late]) : late,
+    });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Failed(late.aborted ? "The server did not answer in time." : "The server is out of reach.", 0);
@@ -52,7 +56,9 @@ async function ask(path, options, signal) {
  */
 export function get(path, query = {}, signal = undefined) {
   const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== "" && value !== false);
-  const text = new URLSearchParams(given.map(([name, value]) => [name, value === true ? "1" : String(value)])).toString();
+  const text = new URLSearchParams(
+    given.map(([name, value]) => [name, value === true ? "1" : String(value)]),
+  ).toString();
   return ask(`api/${path}${text ? `?${text}` : ""}`, { headers: headers() }, signal);
 }
 
@@ -64,7 +70,9 @@ export function get(path, query = {}, signal = undefined) {
  */
 export function act(verb, body) {
   return ask(`api/actions/${verb}`, {
-    method: "POST", headers: headers({ "Content-Type": "application/json" }), body: JSON.stringify(body),
+    method: "POST",
+    headers: headers({ "Content-Type": "application/json" }),
+    body: JSON.stringify(body),
   });
 }
 

@@ -27,12 +27,13 @@ export function s(name, props, ...children) {
   return fill(document.createElementNS(SVG, name), props ?? {}, children);
 }
 
-/** @param {Element} element @param {Record<string, any>} props @param {Child[]} children */
+/** @param {any} element @param {Record<string, any>} props @param {Child[]} children */
 function fill(element, props, children) {
   for (const [name, value] of Object.entries(props)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (name === "style") for (const [key, one] of Object.entries(value)) element.style.setProperty(key, String(one));
+    else if (name === "style")
+      for (const [key, one] of Object.entries(value)) element.style.setProperty(key, String(one));
     else element.setAttribute(name, value === true ? "" : String(value));
   }
   append(element, children);
@@ -68,7 +69,7 @@ export function say(element, text) {
 /**
  * Keeps a list of elements in step with data: makes, updates, moves and removes by key, and touches nothing else.
  * @template T
- * @param {Element} parent
+ * @param {any} parent an element that holds nothing else
  * @param {T[]} rows
  * @param {(row: T) => string} key
  * @param {(row: T) => any} make
@@ -80,7 +81,7 @@ export function keep(parent, rows, key, make, update) {
   const wanted = new Set(rows.map(key));
   for (const [name, element] of known) {
     if (wanted.has(name)) continue;
-    if (element.contains(document.activeElement)) /** @type {any} */ (parent.closest("[tabindex], main") ?? parent).focus?.();
+    if (element.contains(document.activeElement)) (parent.closest("[tabindex], main") ?? parent).focus?.();
     element.remove();
     known.delete(name);
   }

@@ -2,16 +2,35 @@
 
 import { h } from "./dom.js";
 
+/** @type {Record<string, string>} */
 const UNITS = {
-  cpu_percent: " %", disk_percent: " %", memory_bytes: "B", network_bytes_per_s: "B/s", errors_per_s: "/s",
-  throughput_per_s: "/s", response_time_ms: " ms", temperature_celsius: " °C", power_watts: " W",
+  cpu_percent: " %",
+  disk_percent: " %",
+  memory_bytes: "B",
+  network_bytes_per_s: "B/s",
+  errors_per_s: "/s",
+  throughput_per_s: "/s",
+  response_time_ms: " ms",
+  temperature_celsius: " °C",
+  power_watts: " W",
 };
 const RATIOS = new Set(["availability_ratio", "cache_hit_ratio"]);
 const SIZES = ["B", "kB", "MB", "GB", "TB", "PB"];
+/** @type {Record<string, string>} */
 const NAMES = {
-  cpu_percent: "CPU", memory_bytes: "Memory", disk_percent: "Disk", network_bytes_per_s: "Network", errors_per_s: "Errors",
-  response_time_ms: "Response time", throughput_per_s: "Throughput", availability_ratio: "Availability",
-  temperature_celsius: "Temperature", power_watts: "Power", cache_hit_ratio: "Cache hits", queue_depth: "Queue", score: "Score",
+  cpu_percent: "CPU",
+  memory_bytes: "Memory",
+  disk_percent: "Disk",
+  network_bytes_per_s: "Network",
+  errors_per_s: "Errors",
+  response_time_ms: "Response time",
+  throughput_per_s: "Throughput",
+  availability_ratio: "Availability",
+  temperature_celsius: "Temperature",
+  power_watts: "Power",
+  cache_hit_ratio: "Cache hits",
+  queue_depth: "Queue",
+  score: "Score",
 };
 
 /** So many significant digits, without an exponent for everyday numbers. @param {number} value @param {number} digits */
@@ -64,7 +83,8 @@ export function shortly(ms) {
 export const between = (from, to) => (from && to ? millis((to - from) / 1e6) : "–");
 
 /** @param {number | null | undefined} share @param {number} [digits] */
-export const percent = (share, digits = 1) => (share === null || share === undefined ? "–" : `${(share * 100).toFixed(digits)} %`);
+export const percent = (share, digits = 1) =>
+  share === null || share === undefined ? "–" : `${(share * 100).toFixed(digits)} %`;
 
 /** @param {number} seconds */
 export function span(seconds) {
@@ -77,7 +97,11 @@ export function span(seconds) {
 /** @param {number} unixNano @param {number} now in nanoseconds */
 export function ago(unixNano, now) {
   const seconds = Math.max(0, (now - unixNano) / 1e9);
-  for (const [size, unit] of /** @type {[number, string][]} */ ([[86400, "d"], [3600, "h"], [60, "min"]]))
+  for (const [size, unit] of /** @type {[number, string][]} */ ([
+    [86400, "d"],
+    [3600, "h"],
+    [60, "min"],
+  ]))
     if (seconds >= 2 * size) return `${(seconds / size).toFixed(0)} ${unit}`;
   return `${seconds.toFixed(0)} s`;
 }
@@ -113,7 +137,11 @@ export const now = () => Date.now() * 1e6 + ahead;
  */
 export function when(unixNano, { future = false, suffix = " ago" } = {}) {
   if (!unixNano) return h("span", null, "–");
-  const element = h("time", { datetime: new Date(unixNano / 1e6).toISOString(), title: moment(unixNano), class: "nowrap" });
+  const element = h("time", {
+    datetime: new Date(unixNano / 1e6).toISOString(),
+    title: moment(unixNano),
+    class: "nowrap",
+  });
   element.__at = unixNano;
   element.__future = future;
   element.__suffix = suffix;
@@ -123,13 +151,17 @@ export function when(unixNano, { future = false, suffix = " ago" } = {}) {
 
 /** @param {any} element */
 function tell(element) {
-  const text = element.__future ? `in ${ago(2 * now() - element.__at, now())}` : ago(element.__at, now()) + element.__suffix;
+  const text = element.__future
+    ? `in ${ago(2 * now() - element.__at, now())}`
+    : ago(element.__at, now()) + element.__suffix;
   if (element.textContent !== text) element.textContent = text;
 }
 
 /** Lets every relative time on the page go on. */
 export function startTimes() {
   setInterval(() => {
-    if (!document.hidden) for (const element of document.querySelectorAll("time")) if (element.__at) tell(element);
+    if (!document.hidden)
+      for (const element of /** @type {Iterable<any>} */ (document.querySelectorAll("time")))
+        if (element.__at) tell(element);
   }, 1000);
 }

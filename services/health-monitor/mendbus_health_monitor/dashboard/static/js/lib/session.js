@@ -30,7 +30,11 @@ export function takeToken() {
   const found = /(?:^#|[#&])token=([^&]+)&?/.exec(location.hash);
   if (!found) return;
   setToken(decodeURIComponent(found[1]));
-  history.replaceState(null, "", location.pathname + location.search + (location.hash.replace(found[0], "#").replace(/^#$/, "") || "#/"));
+  history.replaceState(
+    null,
+    "",
+    location.pathname + location.search + (location.hash.replace(found[0], "#").replace(/^#$/, "") || "#/"),
+  );
 }
 
 export const token = () => held;

@@ -86,7 +86,15 @@ export class Store {
     this.dead = told.dead ?? null;
     this.problem = told.problem ?? "";
     this.loaded = true;
-    for (const topic of /** @type {Topic[]} */ (["agents", "incidents", "alerts", "rates", "dead", "operated", "connection"]))
+    for (const topic of /** @type {Topic[]} */ ([
+      "agents",
+      "incidents",
+      "alerts",
+      "rates",
+      "dead",
+      "operated",
+      "connection",
+    ]))
       this.changed(topic, null);
     return told.event;
   }

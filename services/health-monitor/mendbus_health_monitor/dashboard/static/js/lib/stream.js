@@ -56,7 +56,10 @@ export class Stream {
       } catch (error) {
         if (!this.changed) {
           const refused = error instanceof Failed && error.status === 401;
-          this.hearer.state(refused ? "refused" : "retrying", error instanceof Failed ? error.message : "The connection was lost.");
+          this.hearer.state(
+            refused ? "refused" : "retrying",
+            error instanceof Failed ? error.message : "The connection was lost.",
+          );
         }
       }
       if (this.changed) continue;
@@ -73,7 +76,9 @@ export class Stream {
   async follow(control, opened) {
     const query = new URLSearchParams(this.watch ? { watch: this.watch } : {});
     const response = await fetch(`api/events?${query}`, {
-      headers: headers({ "Last-Event-ID": this.last, Accept: "text/event-stream" }), cache: "no-store", signal: control.signal,
+      headers: headers({ "Last-Event-ID": this.last, Accept: "text/event-stream" }),
+      cache: "no-store",
+      signal: control.signal,
     });
     if (!response.ok || !response.body) {
       const said = await response.json().catch(() => null);

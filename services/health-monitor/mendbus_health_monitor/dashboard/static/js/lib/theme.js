@@ -10,7 +10,8 @@
   };
   const apply = () => {
     const name = chosen();
-    document.documentElement.dataset.theme = name === "light" || name === "dark" ? name : dark.matches ? "dark" : "light";
+    document.documentElement.dataset.theme =
+      name === "light" || name === "dark" ? name : dark.matches ? "dark" : "light";
   };
   dark.addEventListener("change", apply);
   addEventListener("mendbus-theme", apply);

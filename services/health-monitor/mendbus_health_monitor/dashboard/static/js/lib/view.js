@@ -69,10 +69,13 @@ export class View {
     };
     const soon = (/** @type {number} */ ms) => {
       if (waiting) return;
-      waiting = window.setTimeout(() => {
-        waiting = 0;
-        if (!this.signal.aborted) void again();
-      }, Math.max(50, last + ms - Date.now()));
+      waiting = window.setTimeout(
+        () => {
+          waiting = 0;
+          if (!this.signal.aborted) void again();
+        },
+        Math.max(50, last + ms - Date.now()),
+      );
     };
     this.atEnd(() => clearTimeout(waiting));
     void again();

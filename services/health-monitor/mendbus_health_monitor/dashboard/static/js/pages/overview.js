@@ -17,23 +17,49 @@ const ANALYTICS_MS = 15_000;
 export function overviewPage(view) {
   view.title = "Overview";
   const { store } = view;
-  const tiles = ["Agents that are well", "Incidents under way", "Waiting for a person", "Open alerts", "Errors, last minute", "Recovered, last 24 h"]
-    .map((name, place) => tile(name, ["", "#/incidents", "#/approvals", "#/alerts", "#/incidents", "#/analytics"][place]));
+  const tiles = [
+    "Agents that are well",
+    "Incidents under way",
+    "Waiting for a person",
+    "Open alerts",
+    "Errors, last minute",
+    "Recovered, last 24 h",
+  ].map((name, place) =>
+    tile(name, ["", "#/incidents", "#/approvals", "#/alerts", "#/incidents", "#/analytics"][place]),
+  );
   const agents = agentList(view);
-  put(view.element,
+  put(
+    view.element,
     head("Overview", `${view.meta.root}, version ${view.meta.version}`),
-    h("div", { class: "tiles" }, tiles.map((one) => one.element)),
-    h("div", { class: "columns" }, agents,
-      h("div", { class: "stack" },
+    h(
+      "div",
+      { class: "tiles" },
+      tiles.map((one) => one.element),
+    ),
+    h(
+      "div",
+      { class: "columns" },
+      agents,
+      h(
+        "div",
+        { class: "stack" },
         card("Live incidents", liveList(view, { most: 6 }), h("a", { href: "#/incidents" }, "All")),
-        card("Open alerts", alertLines(view, 5), h("a", { href: "#/alerts" }, "All")))));
+        card("Open alerts", alertLines(view, 5), h("a", { href: "#/alerts" }, "All")),
+      ),
+    ),
+  );
 
   const fleet = () => {
     const counts = counted(store.agents.values(), "status");
     const known = [...store.agents.values()].filter((one) => one.status !== "retired").length;
     const well = STATUSES.filter((name) => WELL.has(name)).reduce((sum, name) => sum + (counts.get(name) ?? 0), 0);
-    const worst = STATUSES.find((name) => !WELL.has(name) && name !== "unknown" && name !== "retired" && counts.get(name));
-    tiles[0].show([well, h("span", { class: "of" }, ` of ${known}`)], worst ? mark(worst, `${counts.get(worst)} ${worst}`) : known ? "all of them" : "none has been heard of");
+    const worst = STATUSES.find(
+      (name) => !WELL.has(name) && name !== "unknown" && name !== "retired" && counts.get(name),
+    );
+    tiles[0].show(
+      [well, h("span", { class: "of" }, ` of ${known}`)],
+      worst ? mark(worst, `${counts.get(worst)} ${worst}`) : known ? "all of them" : "none has been heard of",
+    );
   };
   const incidents = () => {
     const all = [...store.incidents.values()].filter((one) => one.stage !== "settled");
@@ -42,7 +68,14 @@ export function overviewPage(view) {
     const settling = all.filter((one) => one.stage === "settling").length;
     tiles[1].show([acting], settling ? `${settling} recovered and settling` : acting ? "being recovered" : "all quiet");
     const approvals = store.approvals().length;
-    tiles[2].show([waiting.length], approvals ? mark("awaiting_approval", `${approvals} to approve`) : waiting.length ? "escalated or suppressed" : "nobody is needed");
+    tiles[2].show(
+      [waiting.length],
+      approvals
+        ? mark("awaiting_approval", `${approvals} to approve`)
+        : waiting.length
+          ? "escalated or suppressed"
+          : "nobody is needed",
+    );
   };
   const alerts = () => {
     const all = [...store.alerts.values()];
@@ -57,7 +90,12 @@ export function overviewPage(view) {
   const analytics = async () => {
     try {
       const told = await get("analytics", { from: "24h" }, view.signal);
-      tiles[5].show([percent(told.success.share, 1)], told.mttr.n ? `${told.success.hits} of ${told.success.of}, in ${millis(told.mttr.median_ms)}` : "nothing to recover yet");
+      tiles[5].show(
+        [percent(told.success.share, 1)],
+        told.mttr.n
+          ? `${told.success.hits} of ${told.success.of}, in ${millis(told.mttr.median_ms)}`
+          : "nothing to recover yet",
+      );
     } catch (error) {
       if (!view.signal.aborted) tiles[5].show(["–"], /** @type {Error} */ (error).message);
     }

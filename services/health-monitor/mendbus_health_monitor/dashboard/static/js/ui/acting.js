@@ -31,10 +31,17 @@ export function allowActions(meta, onToken) {
 
 /** A button for a deed; off, with the reason, where the server allows none. @param {string} text @param {() => Deed} deed @param {string} [kind] */
 export function actButton(text, deed, kind = "small") {
-  return h("button", {
-    type: "button", class: `button ${kind}`, disabled: !allowed, title: allowed ? null : `Actions are off: ${forbidden}`,
-    onclick: () => perform(deed()),
-  }, text);
+  return h(
+    "button",
+    {
+      type: "button",
+      class: `button ${kind}`,
+      disabled: !allowed,
+      title: allowed ? null : `Actions are off: ${forbidden}`,
+      onclick: () => perform(deed()),
+    },
+    text,
+  );
 }
 
 /** @param {string} text @param {boolean} [bad] */
@@ -48,22 +55,50 @@ export function toast(text, bad = false) {
 /** @param {Field} field */
 function input(field) {
   const shared = { name: field.name, required: field.needed };
-  const control = field.kind === "choice"
-    ? h("select", shared, (field.options ?? []).map(([value, text]) => h("option", { value, selected: value === field.value }, text)))
-    : field.kind === "area"
-      ? h("textarea", { ...shared, maxlength: 1000 }, field.value ?? "")
-      : h("input", { ...shared, type: field.name === "token" ? "password" : "text", value: field.value ?? "", maxlength: field.name === "token" ? 512 : 200, autocomplete: "off", spellcheck: "false" });
-  return h("label", { class: "field" }, h("span", null, field.label, !field.needed && field.kind !== "choice" && h("em", null, " (optional)")),
-    control, field.hint && h("span", null, field.hint));
+  const control =
+    field.kind === "choice"
+      ? h(
+          "select",
+          shared,
+          (field.options ?? []).map(([value, text]) => h("option", { value, selected: value === field.value }, text)),
+        )
+      : field.kind === "area"
+        ? h("textarea", { ...shared, maxlength: 1000 }, field.value ?? "")
+        : h("input", {
+            ...shared,
+            type: field.name === "token" ? "password" : "text",
+            value: field.value ?? "",
+            maxlength: field.name === "token" ? 512 : 200,
+            autocomplete: "off",
+            spellcheck: "false",
+          });
+  return h(
+    "label",
+    { class: "field" },
+    h("span", null, field.label, !field.needed && field.kind !== "choice" && h("em", null, " (optional)")),
+    control,
+    field.hint && h("span", null, field.hint),
+  );
 }
 
 /** @param {Field[]} fields @param {string} title @param {string} what @param {string} go @param {(values: Record<string, string>) => Promise<void>} send */
 function ask(fields, title, what, go, send) {
   const said = h("p", { class: "said", role: "alert", hidden: true });
   const confirm = h("button", { class: "button main", type: "submit" }, go);
-  const form = h("form", { novalidate: true },
-    h("h2", { id: "asking" }, title), what && h("p", { class: "quiet any" }, what), fields.map(input), said,
-    h("div", { class: "bar" }, confirm, h("button", { class: "button plain", type: "button", onclick: () => dialog.close() }, "Cancel")));
+  const form = h(
+    "form",
+    { novalidate: true },
+    h("h2", { id: "asking" }, title),
+    what && h("p", { class: "quiet any" }, what),
+    fields.map(input),
+    said,
+    h(
+      "div",
+      { class: "bar" },
+      confirm,
+      h("button", { class: "button plain", type: "button", onclick: () => dialog.close() }, "Cancel"),
+    ),
+  );
   const dialog = h("dialog", { "aria-labelledby": "asking" }, form);
   const refuse = (/** @type {string} */ text, /** @type {string} */ name) => {
     said.hidden = false;
@@ -72,7 +107,9 @@ function ask(fields, title, what, go, send) {
   };
   form.addEventListener("submit", async (/** @type {Event} */ event) => {
     event.preventDefault();
-    const values = /** @type {Record<string, string>} */ (Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, String(value).trim()])));
+    const values = /** @type {Record<string, string>} */ (
+      Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, String(value).trim()]))
+    );
     const missing = fields.find((one) => one.needed && !values[one.name]);
     if (missing) return refuse(`${missing.label} is needed.`, missing.name);
     confirm.disabled = true;
@@ -83,7 +120,10 @@ function ask(fields, title, what, go, send) {
     } catch (error) {
       const failed = /** @type {any} */ (error);
       if (failed.status === 401) askToken(form, fields);
-      refuse(failed.status === 401 ? `The token was refused: ${failed.message}` : failed.message, failed.status === 401 ? "token" : fields[0]?.name ?? "");
+      refuse(
+        failed.status === 401 ? `The token was refused: ${failed.message}` : failed.message,
+        failed.status === 401 ? "token" : (fields[0]?.name ?? ""),
+      );
     } finally {
       confirm.disabled = false;
     }
@@ -95,7 +135,12 @@ function ask(fields, title, what, go, send) {
   form.elements.namedItem(first?.name ?? "")?.focus();
 }
 
-const TOKEN = /** @type {Field} */ ({ name: "token", label: "Token", needed: true, hint: "It stands in the address that mendbus up prints, after #token=." });
+const TOKEN = /** @type {Field} */ ({
+  name: "token",
+  label: "Token",
+  needed: true,
+  hint: "It stands in the address that mendbus up prints, after #token=.",
+});
 
 /** @param {HTMLFormElement} form @param {Field[]} fields */
 function askToken(form, fields) {
@@ -107,9 +152,19 @@ function askToken(form, fields) {
 /** Asks what is missing, and does it. @param {Deed} deed */
 export function perform(deed) {
   /** @type {Field[]} */
-  const fields = [...(token() ? [] : [TOKEN]), ...(deed.fields ?? []),
-    { name: "by", label: "Your name", value: operator(), needed: true }];
-  if (deed.reason !== "none") fields.push({ name: "reason", label: "Reason", kind: "area", needed: deed.reason === "needed", hint: "It stands in the audit trail." });
+  const fields = [
+    ...(token() ? [] : [TOKEN]),
+    ...(deed.fields ?? []),
+    { name: "by", label: "Your name", value: operator(), needed: true },
+  ];
+  if (deed.reason !== "none")
+    fields.push({
+      name: "reason",
+      label: "Reason",
+      kind: "area",
+      needed: deed.reason === "needed",
+      hint: "It stands in the audit trail.",
+    });
   ask(fields, deed.title, deed.what ?? "", deed.go, async ({ token: given, scope, ...values }) => {
     const before = token();
     if (given) setToken(given);
@@ -136,7 +191,11 @@ function scoped(scope) {
 
 /** Asks for the token alone. @param {() => void} done */
 export function signIn(done) {
-  ask([{ ...TOKEN }, { name: "by", label: "Your name", value: operator(), needed: true }], "Token and name", "Reading needs no token on this machine; acting does.", "Use them",
+  ask(
+    [{ ...TOKEN }, { name: "by", label: "Your name", value: operator(), needed: true }],
+    "Token and name",
+    "Reading needs no token on this machine; acting does.",
+    "Use them",
     async (values) => {
       const before = token();
       setToken(values.token);
@@ -147,5 +206,6 @@ export function signIn(done) {
       }
       setOperator(values.by);
       done();
-    });
+    },
+  );
 }

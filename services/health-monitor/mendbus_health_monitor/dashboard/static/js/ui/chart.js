@@ -30,7 +30,14 @@ export function chart(title) {
   const tip = h("div", { class: "tip", hidden: true });
   const picture = s("svg", { height: HEIGHT, role: "img" });
   const below = h("p", { class: "foretold", hidden: true });
-  const element = h("figure", { class: "chart card" }, h("header", null, h("h3", null, title), value), picture, tip, below);
+  const element = h(
+    "figure",
+    { class: "chart card" },
+    h("header", null, h("h3", null, title), value),
+    picture,
+    tip,
+    below,
+  );
   /** @type {Drawing | null} */
   let drawing = null;
   let width = 0;
@@ -45,7 +52,12 @@ export function chart(title) {
     }
   });
   watching.observe(picture);
-  point(picture, tip, () => drawing, () => width);
+  point(
+    picture,
+    tip,
+    () => drawing,
+    () => width,
+  );
   return {
     element,
     end: () => watching.disconnect(),
@@ -87,26 +99,42 @@ function draw(picture, drawing, width) {
   const parts = [];
   for (const mark of marks) {
     const at = Math.round(y(mark)) + 0.5;
-    parts.push(s("line", { class: "grid", x1: LEFT, x2: width, y1: at, y2: at }), s("text", { class: "tick", x: LEFT - 8, y: at + 4, "text-anchor": "end" }, written(mark)));
+    parts.push(
+      s("line", { class: "grid", x1: LEFT, x2: width, y1: at, y2: at }),
+      s("text", { class: "tick", x: LEFT - 8, y: at + 4, "text-anchor": "end" }, written(mark)),
+    );
   }
-  const names = /** @type {[number, string, string][]} */ ([[from, clock(from).slice(0, 5), "start"], [to, ahead ? "now" : clock(to).slice(0, 5), ahead ? "middle" : "end"]]);
+  const names = /** @type {[number, string, string][]} */ ([
+    [from, clock(from).slice(0, 5), "start"],
+    [to, ahead ? "now" : clock(to).slice(0, 5), ahead ? "middle" : "end"],
+  ]);
   if (!ahead) names.push([(from + to) / 2, clock((from + to) / 2).slice(0, 5), "middle"]);
-  for (const [at, name, anchor] of names) parts.push(s("text", { class: "tick", x: x(at), y: HEIGHT - 3, "text-anchor": anchor }, name));
+  for (const [at, name, anchor] of names)
+    parts.push(s("text", { class: "tick", x: x(at), y: HEIGHT - 3, "text-anchor": anchor }, name));
   for (const run of together(points, drawing.step).map((one) => thinned(one, width / 2))) {
     if (run[0].most !== undefined) parts.push(s("path", { class: "band", d: band(run, x, y) }));
     parts.push(s("path", { class: "line", d: path(run, x, y) }));
   }
   if (limit !== undefined && limit <= high) {
     const at = Math.round(y(limit)) + 0.5;
-    parts.push(s("line", { class: "limit", x1: LEFT, x2: width, y1: at, y2: at }), s("text", { class: "limit-name", x: LEFT + 4, y: at + 12 }, `limit ${written(limit)}`));
+    parts.push(
+      s("line", { class: "limit", x1: LEFT, x2: width, y1: at, y2: at }),
+      s("text", { class: "limit-name", x: LEFT + 4, y: at + 12 }, `limit ${written(limit)}`),
+    );
   }
   if (ahead && limit !== undefined && points.length) parts.push(...foretold(drawing, limit, ahead, end, x, y));
   put(picture, parts, s("g", { class: "under" }));
 }
 
 /** The line that goes on, and the fan between the soonest and the latest time at which the limit is reached. */
-function foretold(/** @type {Drawing} */ { points, to }, /** @type {number} */ limit, /** @type {Ahead} */ ahead, /** @type {number} */ end,
-  /** @type {(value: number) => number} */ x, /** @type {(value: number) => number} */ y) {
+function foretold(
+  /** @type {Drawing} */ { points, to },
+  /** @type {number} */ limit,
+  /** @type {Ahead} */ ahead,
+  /** @type {number} */ end,
+  /** @type {(value: number) => number} */ x,
+  /** @type {(value: number) => number} */ y,
+) {
   const level = points[points.length - 1].value;
   const seconds = (end - to) / 1e9;
   const reached = (/** @type {number | undefined} */ eta) => {
@@ -126,14 +154,23 @@ function foretold(/** @type {Drawing} */ { points, to }, /** @type {number} */ l
 
 /** @param {Point[]} run @param {(at: number) => number} x @param {(value: number) => number} y */
 const path = (run, x, y) =>
-  run.map((one, place) => `${place ? "L" : "M"}${x(one.at).toFixed(1)},${y(one.value).toFixed(1)}`).join("") + (run.length === 1 ? "h1.5" : "");
+  run.map((one, place) => `${place ? "L" : "M"}${x(one.at).toFixed(1)},${y(one.value).toFixed(1)}`).join("") +
+  (run.length === 1 ? "h1.5" : "");
 
 /** @param {Point[]} run @param {(at: number) => number} x @param {(value: number) => number} y */
 const band = (run, x, y) =>
-  `M${run.map((one) => `${x(one.at).toFixed(1)},${y(one.most ?? one.value).toFixed(1)}`).join("L")}L${[...run].reverse().map((one) => `${x(one.at).toFixed(1)},${y(one.least ?? one.value).toFixed(1)}`).join("L")}Z`;
+  `M${run.map((one) => `${x(one.at).toFixed(1)},${y(one.most ?? one.value).toFixed(1)}`).join("L")}L${[...run]
+    .reverse()
+    .map((one) => `${x(one.at).toFixed(1)},${y(one.least ?? one.value).toFixed(1)}`)
+    .join("L")}Z`;
 
 /** Shows the value under the pointer. */
-function point(/** @type {any} */ picture, /** @type {any} */ tip, /** @type {() => Drawing | null} */ drawn, /** @type {() => number} */ width) {
+function point(
+  /** @type {any} */ picture,
+  /** @type {any} */ tip,
+  /** @type {() => Drawing | null} */ drawn,
+  /** @type {() => number} */ width,
+) {
   const leave = () => {
     tip.hidden = true;
     picture.querySelector(".under")?.replaceChildren();
@@ -144,13 +181,20 @@ function point(/** @type {any} */ picture, /** @type {any} */ tip, /** @type {()
     if (!drawing?.points.length) return;
     const place = event.clientX - picture.getBoundingClientRect().left;
     const x = scale(drawing.from, reach(drawing), LEFT, width() - 4);
-    const near = drawing.points.reduce((best, one) => (Math.abs(x(one.at) - place) < Math.abs(x(best.at) - place) ? one : best));
+    const near = drawing.points.reduce((best, one) =>
+      Math.abs(x(one.at) - place) < Math.abs(x(best.at) - place) ? one : best,
+    );
     const [low, high] = domain(drawing.points, drawing.limit, drawing.zero ?? false, drawing.top);
     const y = scale(low, high, HEIGHT - BOTTOM, TOP);
-    put(picture.querySelector(".under"),
+    put(
+      picture.querySelector(".under"),
       s("line", { class: "cross", x1: x(near.at), x2: x(near.at), y1: TOP, y2: HEIGHT - BOTTOM }),
-      s("circle", { class: "dot", cx: x(near.at), cy: y(near.value), r: 4 }));
-    const reached = near.least === undefined ? "" : ` (${drawing.written(near.least)} to ${drawing.written(near.most ?? near.value)})`;
+      s("circle", { class: "dot", cx: x(near.at), cy: y(near.value), r: 4 }),
+    );
+    const reached =
+      near.least === undefined
+        ? ""
+        : ` (${drawing.written(near.least)} to ${drawing.written(near.most ?? near.value)})`;
     say(tip, `${clock(near.at)}  ${drawing.written(near.value)}${reached}`);
     tip.hidden = false;
     tip.style.left = `${Math.max(0, Math.min(width() - tip.offsetWidth, x(near.at) - tip.offsetWidth / 2))}px`;

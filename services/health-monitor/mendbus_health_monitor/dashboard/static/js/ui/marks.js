@@ -6,7 +6,10 @@ import { titled, words } from "../lib/format.js";
 /** Shapes on a field of 12 by 12; an outline where the fill is "none". */
 const SHAPES = {
   ring: ["M6 1.5a4.5 4.5 0 1 0 0 9a4.5 4.5 0 1 0 0-9z", false],
-  target: ["M6 .8a5.2 5.2 0 1 0 0 10.4A5.2 5.2 0 1 0 6 .8zm0 1.6a3.6 3.6 0 1 1 0 7.2a3.6 3.6 0 1 1 0-7.2zm0 1.6a2 2 0 1 0 0 4a2 2 0 1 0 0-4z", true],
+  target: [
+    "M6 .8a5.2 5.2 0 1 0 0 10.4A5.2 5.2 0 1 0 6 .8zm0 1.6a3.6 3.6 0 1 1 0 7.2a3.6 3.6 0 1 1 0-7.2zm0 1.6a2 2 0 1 0 0 4a2 2 0 1 0 0-4z",
+    true,
+  ],
   disc: ["M6 1a5 5 0 1 0 0 10A5 5 0 1 0 6 1z", true],
   diamond: ["M6 .5L11.5 6L6 11.5L.5 6z", true],
   triangle: ["M6 .8L11.6 11H.4z", true],
@@ -22,22 +25,59 @@ const SHAPES = {
 
 /** @type {Record<string, [shape: keyof typeof SHAPES, tone: string]>} */
 const LOOKS = {
-  excellent: ["target", "well"], good: ["disc", "well"], fair: ["diamond", "fair"], poor: ["triangle", "poor"],
-  critical: ["square", "bad"], failed: ["cross", "dead"], unknown: ["ring", "none"], retired: ["dash", "none"],
-  recovered: ["check", "well"], settling: ["half", "accent"], no_action: ["dash", "none"], escalated: ["up", "bad"],
-  awaiting_approval: ["hourglass", "fair"], suppressed: ["pause", "fair"], rejected: ["cross", "none"], under_way: ["half", "accent"],
-  warning: ["diamond", "fair"], error: ["triangle", "poor"], fatal: ["cross", "dead"],
-  info: ["ring", "none"], minor: ["triangle", "fair"], major: ["triangle", "poor"],
-  raised: ["up", "bad"], acknowledged: ["check", "accent"], resolved: ["check", "well"], muted: ["pause", "none"],
-  verified: ["check", "well"], not_verified: ["cross", "bad"], undone: ["dash", "fair"], done: ["check", "well"],
+  excellent: ["target", "well"],
+  good: ["disc", "well"],
+  fair: ["diamond", "fair"],
+  poor: ["triangle", "poor"],
+  critical: ["square", "bad"],
+  failed: ["cross", "dead"],
+  unknown: ["ring", "none"],
+  retired: ["dash", "none"],
+  recovered: ["check", "well"],
+  settling: ["half", "accent"],
+  no_action: ["dash", "none"],
+  escalated: ["up", "bad"],
+  awaiting_approval: ["hourglass", "fair"],
+  suppressed: ["pause", "fair"],
+  rejected: ["cross", "none"],
+  under_way: ["half", "accent"],
+  warning: ["diamond", "fair"],
+  error: ["triangle", "poor"],
+  fatal: ["cross", "dead"],
+  info: ["ring", "none"],
+  minor: ["triangle", "fair"],
+  major: ["triangle", "poor"],
+  raised: ["up", "bad"],
+  acknowledged: ["check", "accent"],
+  resolved: ["check", "well"],
+  muted: ["pause", "none"],
+  verified: ["check", "well"],
+  not_verified: ["cross", "bad"],
+  undone: ["dash", "fair"],
+  done: ["check", "well"],
 };
 
 /** The drawing alone. @param {string} word */
 export function shape(word) {
   const [name] = LOOKS[word] ?? ["ring", "none"];
   const [path, filled] = SHAPES[name];
-  return s("svg", { viewBox: "0 0 12 12", "aria-hidden": "true" },
-    s("path", filled ? { d: path, fill: "currentColor", "fill-rule": "evenodd" } : { d: path, fill: "none", stroke: "currentColor", "stroke-width": 1.8, "stroke-linecap": "round", "stroke-linejoin": "round" }));
+  return s(
+    "svg",
+    { viewBox: "0 0 12 12", "aria-hidden": "true" },
+    s(
+      "path",
+      filled
+        ? { d: path, fill: "currentColor", "fill-rule": "evenodd" }
+        : {
+            d: path,
+            fill: "none",
+            stroke: "currentColor",
+            "stroke-width": 1.8,
+            "stroke-linecap": "round",
+            "stroke-linejoin": "round",
+          },
+    ),
+  );
 }
 
 /** @param {string} word */
@@ -64,6 +104,7 @@ export function standing(outcome) {
 /** The tag of an incident. @param {any} outcome */
 export function standingTag(outcome) {
   const word = standing(outcome);
-  const text = word === "settling" ? "Recovered, settling" : word === "awaiting_approval" ? "Awaiting approval" : titled(word);
+  const text =
+    word === "settling" ? "Recovered, settling" : word === "awaiting_approval" ? "Awaiting approval" : titled(word);
   return tag(word, outcome?.undone ? `${text}, undone` : text);
 }

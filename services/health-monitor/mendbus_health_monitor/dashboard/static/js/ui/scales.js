@@ -31,7 +31,8 @@ export function domain(points, limit, zero, top = Infinity) {
   if (!Number.isFinite(low)) [low, high] = [0, 1];
   if (limit !== undefined && limit < high * 2.5) high = Math.max(high, limit);
   if (zero || (low >= 0 && low < 0.5 * high)) low = Math.min(0, low);
-  if (high - low < 1e-9 * Math.max(1, Math.abs(high))) [low, high] = low ? [low - Math.abs(low) * 0.05, high + Math.abs(high) * 0.05] : [0, 1];
+  if (high - low < 1e-9 * Math.max(1, Math.abs(high)))
+    [low, high] = low ? [low - Math.abs(low) * 0.05, high + Math.abs(high) * 0.05] : [0, 1];
   if (zero && top < Infinity) return [low, top];
   const step = round(high - low, 3);
   return [Math.floor(low / step + 1e-9) * step, Math.min(top, Math.ceil(high / step - 1e-9) * step)];
@@ -41,7 +42,8 @@ export function domain(points, limit, zero, top = Infinity) {
 export function ticks(low, high) {
   const step = round(high - low, 3);
   const found = [];
-  for (let at = Math.ceil(low / step - 1e-9) * step; at <= high + step * 1e-6; at += step) found.push(Number(at.toPrecision(12)));
+  for (let at = Math.ceil(low / step - 1e-9) * step; at <= high + step * 1e-6; at += step)
+    found.push(Number(at.toPrecision(12)));
   return found;
 }
 
@@ -67,8 +69,10 @@ export function thinned(run, most) {
   for (let from = 0; from < run.length; from += size) {
     const part = run.slice(from, from + size);
     found.push({
-      at: part[Math.floor(part.length / 2)].at, value: part.reduce((sum, one) => sum + one.value, 0) / part.length,
-      least: Math.min(...part.map((one) => one.least ?? one.value)), most: Math.max(...part.map((one) => one.most ?? one.value)),
+      at: part[Math.floor(part.length / 2)].at,
+      value: part.reduce((sum, one) => sum + one.value, 0) / part.length,
+      least: Math.min(...part.map((one) => one.least ?? one.value)),
+      most: Math.max(...part.map((one) => one.most ?? one.value)),
     });
   }
   return found;

@@ -1,18 +1,12 @@
 // What stands around every page: navigation with counts, connection, theme, name and token, banners.
 
 import { get } from "../lib/api.js";
-import { h, put, say } from "../lib/dom.js";
+import { h, put } from "../lib/dom.js";
 import { when } from "../lib/format.js";
-import { operator, setTheme, theme, token } from "../lib/session.js";
 import { actButton, signIn } from "./acting.js";
 import { shape } from "./marks.js";
+import { badge, navigation, themes, who } from "./nav.js";
 import { button } from "./parts.js";
-
-/** @type {[string, [string, string][]][]} */
-const GROUPS = [
-  ["Now", [["", "Overview"], ["incidents", "Incidents"], ["approvals", "Approvals"], ["alerts", "Alerts"], ["pauses", "Pause and resume"]]],
-  ["Looking back", [["strategies", "Strategies"], ["analytics", "Analytics"], ["capacity", "Capacity"], ["dead", "Dead letters"]]],
-];
 
 /** @param {import("../lib/store.js").Store} store @param {any} meta @param {() => void} again after another token */
 export function shell(store, meta, again) {
@@ -22,8 +16,24 @@ export function shell(store, meta, again) {
   const main = h("main", { id: "main", tabindex: "-1" }, banners, host);
   const { nav, links, counts } = navigation();
   const state = h("div", { class: "mark" });
-  const side = h("div", { class: "side", id: "side" }, brand(), nav, h("div", { class: "foot" }, state, who(meta, again), themes()));
-  const menu = h("button", { class: "button", type: "button", "aria-expanded": "false", "aria-controls": "side", onclick: () => open(menu.getAttribute("aria-expanded") !== "true") }, "Menu");
+  const side = h(
+    "div",
+    { class: "side", id: "side" },
+    brand(),
+    nav,
+    h("div", { class: "foot" }, state, who(meta, again), themes()),
+  );
+  const menu = h(
+    "button",
+    {
+      class: "button",
+      type: "button",
+      "aria-expanded": "false",
+      "aria-controls": "side",
+      onclick: () => open(menu.getAttribute("aria-expanded") !== "true"),
+    },
+    "Menu",
+  );
   const small = h("span", { class: "mark" });
   const open = (/** @type {boolean} */ wanted) => {
     side.classList.toggle("open", wanted);
@@ -44,15 +54,30 @@ export function shell(store, meta, again) {
     badge(counts, "incidents", [...store.incidents.values()].filter((one) => one.stage !== "settled").length, "");
     badge(counts, "approvals", store.approvals().length, "warm");
     const alerts = [...store.alerts.values()];
-    badge(counts, "alerts", alerts.length, alerts.some((one) => one.state === "raised" && (one.severity === "critical" || one.severity === "major")) ? "hot" : "warm");
+    badge(
+      counts,
+      "alerts",
+      alerts.length,
+      alerts.some((one) => one.state === "raised" && (one.severity === "critical" || one.severity === "major"))
+        ? "hot"
+        : "warm",
+    );
     badge(counts, "dead", store.dead ?? 0, "");
   };
   for (const topic of /** @type {const} */ (["incidents", "alerts", "dead"])) store.on(topic, count);
   const connection = () => {
     connected(state, store, true);
     connected(small, store, false);
-    banner(banners, "lost", store.connection.state === "live" || store.connection.state === "connecting" ? null : lost(store, again));
-    banner(banners, "problem", store.connection.state === "live" && store.problem ? notice("fair", store.problem) : null);
+    banner(
+      banners,
+      "lost",
+      store.connection.state === "live" || store.connection.state === "connecting" ? null : lost(store, again),
+    );
+    banner(
+      banners,
+      "problem",
+      store.connection.state === "live" && store.problem ? notice("fair", store.problem) : null,
+    );
   };
   store.on("connection", connection);
   connection();
@@ -61,7 +86,8 @@ export function shell(store, meta, again) {
     if (entries.some((one) => one === null || ["pause", "resume", "latch"].includes(one.verb))) paused();
   });
   return {
-    host, main,
+    host,
+    main,
     /** @param {string} page */
     current(page) {
       open(false);
@@ -73,38 +99,18 @@ export function shell(store, meta, again) {
   };
 }
 
-const brand = () => h("a", { class: "brand", href: "#/" }, h("img", { src: "favicon.svg", alt: "", width: 24, height: 24 }), "Mendbus");
-
-function navigation() {
-  /** @type {Map<string, any>} */
-  const links = new Map();
-  /** @type {Map<string, any>} */
-  const counts = new Map();
-  const nav = h("nav", { class: "nav", "aria-label": "Pages" }, GROUPS.map(([title, pages]) => [
-    h("h2", null, title),
-    h("ul", null, pages.map(([name, text]) => {
-      const number = h("span", { class: "count", hidden: true });
-      const link = h("a", { href: `#/${name}` }, h("span", null, text), number);
-      links.set(name, link);
-      counts.set(name, number);
-      return h("li", null, link);
-    })),
-  ]));
-  return { nav, links, counts };
-}
-
-/** @param {Map<string, any>} counts @param {string} name @param {number} number @param {string} look */
-function badge(counts, name, number, look) {
-  const element = counts.get(name);
-  element.hidden = !number;
-  element.className = `count ${look}`.trim();
-  say(element, number > 999 ? "999+" : String(number));
-}
+const brand = () =>
+  h("a", { class: "brand", href: "#/" }, h("img", { src: "favicon.svg", alt: "", width: 24, height: 24 }), "Mendbus");
 
 /** @param {Element} element @param {import("../lib/store.js").Store} store @param {boolean} whole */
 function connected(element, store, whole) {
   const { state } = store.connection;
-  const [look, text] = { connecting: ["settling", "Connecting"], live: ["good", "Live"], retrying: ["failed", "Disconnected"], refused: ["failed", "Token refused"] }[state];
+  const [look, text] = {
+    connecting: ["settling", "Connecting"],
+    live: ["good", "Live"],
+    retrying: ["failed", "Disconnected"],
+    refused: ["failed", "Token refused"],
+  }[state];
   element.className = `mark ${state === "live" ? "t-well" : state === "connecting" ? "t-accent" : "t-bad"}`;
   put(element, shape(look), h("span", { class: whole ? null : "small" }, text));
 }
@@ -123,9 +129,20 @@ const notice = (look, ...content) => h("div", { class: `banner ${look}`, role: "
 /** @param {import("../lib/store.js").Store} store @param {() => void} again */
 function lost(store, again) {
   const refused = store.connection.state === "refused";
-  const text = h("span", null, h("strong", null, refused ? "A token is needed. " : "Disconnected. "), store.connection.why,
-    store.loaded && " What is shown is from ", store.loaded && when(store.connection.since * 1e6), store.loaded && ".");
-  return notice("bad", text, refused ? button("Enter the token", () => signIn(again), "small") : button("Try now", again, "small"));
+  const text = h(
+    "span",
+    null,
+    h("strong", null, refused ? "A token is needed. " : "Disconnected. "),
+    store.connection.why,
+    store.loaded && " What is shown is from ",
+    store.loaded && when(store.connection.since * 1e6),
+    store.loaded && ".",
+  );
+  return notice(
+    "bad",
+    text,
+    refused ? button("Enter the token", () => signIn(again), "small") : button("Try now", again, "small"),
+  );
 }
 
 /** Says on every page that something is paused. @param {Element} host @param {import("../lib/store.js").Store} store */
@@ -138,33 +155,24 @@ async function pauses(host, store) {
   }
   const scopes = told.pauses.map((/** @type {any} */ one) => one.scope);
   const text = told.latched
-    ? [h("strong", null, "Recovery has switched itself off: "), `${told.latched}. Errors are decided and recorded, nothing is done.`]
-    : scopes.length ? [h("strong", null, "Paused: "), `${scopes.slice(0, 3).join(", ")}${scopes.length > 3 ? ` and ${scopes.length - 3} more` : ""}. Errors are decided and recorded, nothing is done.`] : null;
+    ? [
+        h("strong", null, "Recovery has switched itself off: "),
+        `${told.latched}. Errors are decided and recorded, nothing is done.`,
+      ]
+    : scopes.length
+      ? [
+          h("strong", null, "Paused: "),
+          `${scopes.slice(0, 3).join(", ")}${scopes.length > 3 ? ` and ${scopes.length - 3} more` : ""}. Errors are decided and recorded, nothing is done.`,
+        ]
+      : null;
   const aside = told.latched
-    ? actButton("Resume", () => ({ verb: "resume", title: "Resume everything", body: { target: "everything" }, go: "Resume" }))
+    ? actButton("Resume", () => ({
+        verb: "resume",
+        title: "Resume everything",
+        body: { target: "everything" },
+        go: "Resume",
+      }))
     : h("a", { class: "button small", href: "#/pauses" }, "Show");
   banner(host, "paused", text && notice(told.latched ? "bad" : "fair", h("span", null, text), aside));
   store.changed("rates", null);
-}
-
-/** @param {any} meta @param {() => void} again */
-function who(meta, again) {
-  const text = h("span", { class: "small quiet clip" });
-  const change = button("Token", () => signIn(() => {
-    tell();
-    again();
-  }), "small");
-  const tell = () => say(text, !meta.actions ? "Read only" : token() ? operator() || "With a token" : "Without a token");
-  text.title = meta.actions ? "" : `Actions are off: ${meta.actions_why ?? ""}`;
-  change.hidden = !meta.actions && !meta.reading_needs_token;
-  tell();
-  return h("div", { class: "row" }, text, change);
-}
-
-function themes() {
-  const names = /** @type {["system" | "light" | "dark", string][]} */ ([["system", "System"], ["light", "Light"], ["dark", "Dark"]]);
-  const chosen = theme();
-  return h("label", { class: "row" }, h("span", { class: "small quiet" }, "Theme"),
-    h("select", { class: "button small", onchange: (/** @type {any} */ event) => setTheme(event.target.value) },
-      names.map(([value, text]) => h("option", { value, selected: value === chosen }, text))));
 }

@@ -15,10 +15,13 @@ export const STAGES = ["received", "classified", "assessed", "decided", "acting"
 /** @param {Way} way @returns {string[]} of each stage: passed, now, stuck, over, lost or nothing */
 export function lights(way) {
   const { times } = way;
-  const good = way.outcome === null || way.outcome === undefined || way.outcome === "recovered" || way.outcome === "no_action";
-  if (way.stage === "settled") return STAGES.map((name) => (good ? "over" : times[name] ? "passed" : name === "settled" ? "lost" : ""));
+  const good =
+    way.outcome === null || way.outcome === undefined || way.outcome === "recovered" || way.outcome === "no_action";
+  if (way.stage === "settled")
+    return STAGES.map((name) => (good ? "over" : times[name] ? "passed" : name === "settled" ? "lost" : ""));
   const at = way.stage === "settling" ? 6 : STAGES.indexOf(way.stage);
-  const last = way.stage === "waiting" ? Math.max(0, ...STAGES.map((name, place) => (times[name] && place < 6 ? place : 0))) : at;
+  const last =
+    way.stage === "waiting" ? Math.max(0, ...STAGES.map((name, place) => (times[name] && place < 6 ? place : 0))) : at;
   return STAGES.map((_, place) => {
     if (place < last) return "passed";
     if (place > last) return "";
@@ -34,9 +37,17 @@ const told = (way) => (way.stage === "waiting" ? `waits: ${way.told ?? ""}` : wa
  * @param {{slim?: boolean, timed?: boolean}} [options] slim: without words; timed: with the time from the first stage
  */
 export function track(way, { slim = false, timed = false } = {}) {
-  const element = h("ol", { class: `track${slim ? " slim" : ""}${timed ? " timed" : ""}`, "aria-label": "Stages" },
-    STAGES.map((name) => h("li", null,
-      slim ? h("span", { class: "unseen" }) : [name, timed && h("br"), timed && h("span", { class: "at quiet" })])));
+  const element = h(
+    "ol",
+    { class: `track${slim ? " slim" : ""}${timed ? " timed" : ""}`, "aria-label": "Stages" },
+    STAGES.map((name) =>
+      h(
+        "li",
+        null,
+        slim ? h("span", { class: "unseen" }) : [name, timed && h("br"), timed && h("span", { class: "at quiet" })],
+      ),
+    ),
+  );
   light(element, way, { slim, timed });
   return element;
 }
@@ -50,9 +61,17 @@ export function light(element, way, { slim = false, timed = false } = {}) {
     if (item.className !== shown[place]) item.className = shown[place];
     if (shown[place] === "now" || shown[place] === "stuck") item.setAttribute("aria-current", "step");
     else item.removeAttribute("aria-current");
-    if (slim) say(/** @type {Element} */ (item.firstElementChild), shown[place] ? `${name}: ${shown[place] === "now" ? told(way) : shown[place]}` : name);
+    if (slim)
+      say(
+        /** @type {Element} */ (item.firstElementChild),
+        shown[place] ? `${name}: ${shown[place] === "now" ? told(way) : shown[place]}` : name,
+      );
     const at = way.times[name];
-    if (timed) say(/** @type {Element} */ (item.lastElementChild), at && begun ? (place ? `+${shortly(Math.max(0, at - begun) / 1e6)}` : "0 ms") : "");
+    if (timed)
+      say(
+        /** @type {Element} */ (item.lastElementChild),
+        at && begun ? (place ? `+${shortly(Math.max(0, at - begun) / 1e6)}` : "0 ms") : "",
+      );
   });
 }
 
@@ -60,7 +79,14 @@ export function light(element, way, { slim = false, timed = false } = {}) {
 export function wayOf(outcome, outcomes, journal) {
   const seen = outcome?.times ?? {};
   /** @type {Record<string, number>} */
-  const times = { received: seen.reported, classified: seen.classified, assessed: seen.assessed, decided: seen.selected, acting: seen.commanded, verifying: seen.acted };
+  const times = {
+    received: seen.reported,
+    classified: seen.classified,
+    assessed: seen.assessed,
+    decided: seen.selected,
+    acting: seen.commanded,
+    verifying: seen.acted,
+  };
   const settled = outcomes.some((one) => one.settled);
   if (settled) {
     const entry = journal.find((one) => one.type === "concluded" && one.outcome?.settled);
