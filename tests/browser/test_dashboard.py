@@ -121,7 +121,7 @@ async def test_the_pages_show_what_the_commands_say(up: Up, bus: Bus, tab: Tab) 
     await tab.page.wait_for_selector(f'text="{one.ref.key}" >> nth=0')
     assert incident
     await eventually(settled, 60.0, every=0.5)
-    report, alerts = await up.tell("analytics"), await up.tell("alerts")
+    report = await up.tell("analytics")
     await tab.open("analytics")
     text = await tab.page.inner_text(f'main:has-text("{shared(report["success"])}")')
     assert f"{report['incidents']}, of {report['errors']} errors" in text
@@ -135,9 +135,12 @@ async def test_the_pages_show_what_the_commands_say(up: Up, bus: Bus, tab: Tab) 
         assert f"{row['strategy'].replace('_', ' ').capitalize()}\t{row['attempts']}\t" in text
         assert shared(row["success"]) in text
     await tab.open("alerts")
-    await tab.page.wait_for_function(
-        "count => document.querySelectorAll('main .columns > section:first-child li').length === count", arg=len(alerts)
-    )
+
+    async def same() -> bool:
+        keys = {row["summary"] for row in await up.tell("alerts")}
+        return keys == set(await tab.page.locator(".live li > p:first-of-type").all_inner_texts())
+
+    await eventually(same, 30.0)
     await tab.open()
     for row in (await up.tell("health"))["agents"]:
         key = f"{row['agent']['kind']}/{row['agent']['id']}"

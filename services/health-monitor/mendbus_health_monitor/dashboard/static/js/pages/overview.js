@@ -66,14 +66,14 @@ export function overviewPage(view) {
     const waiting = all.filter((one) => one.stage === "waiting");
     const acting = all.length - waiting.length;
     const settling = all.filter((one) => one.stage === "settling").length;
-    tiles[1].show([acting], settling ? `${settling} recovered and settling` : acting ? "being recovered" : "all quiet");
+    tiles[1].show([acting], settling ? `${settling} settling` : acting ? "being recovered" : "all quiet");
     const approvals = store.approvals().length;
     tiles[2].show(
       [waiting.length],
       approvals
         ? mark("awaiting_approval", `${approvals} to approve`)
         : waiting.length
-          ? "escalated or suppressed"
+          ? "nothing to approve"
           : "nobody is needed",
     );
   };
@@ -93,7 +93,11 @@ export function overviewPage(view) {
       tiles[5].show(
         [percent(told.success.share, 1)],
         told.mttr.n
-          ? `${told.success.hits} of ${told.success.of}, in ${millis(told.mttr.median_ms)}`
+          ? h(
+              "span",
+              { title: "How many, and the median time to recovery" },
+              `${told.success.hits} of ${told.success.of}, ${millis(told.mttr.median_ms)}`,
+            )
           : "nothing to recover yet",
       );
     } catch (error) {
