@@ -240,6 +240,18 @@ async def test_everything_is_reached_by_keyboard(up: Up, bus: Bus, tab: Tab) -> 
     assert await page.evaluate("() => document.activeElement.textContent") == "Pause"
 
 
+async def test_the_theme_that_was_chosen_stays(up: Up, tab: Tab) -> None:
+    """The theme follows the system until one is chosen, which then outlives a reload."""
+    theme = "() => document.documentElement.dataset.theme"
+    await tab.open()
+    assert await tab.page.evaluate(theme) == "light"
+    await tab.page.emulate_media(color_scheme="dark")
+    await tab.page.wait_for_function("() => document.documentElement.dataset.theme === 'dark'")
+    await tab.page.select_option(".foot select", "light")
+    await tab.page.reload()
+    assert await tab.page.evaluate(theme) == "light"
+
+
 @pytest.mark.timeout(600)
 async def test_every_page_in_both_themes_and_on_a_phone(up: Up, bus: Bus, browser: Any) -> None:
     """Each page has its labels, its contrasts and its width, in both themes and at 390 pixels; pictures are kept."""

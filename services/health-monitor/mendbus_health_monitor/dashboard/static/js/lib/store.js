@@ -1,7 +1,7 @@
 // The live picture: a snapshot, then every change. Whoever shows it is told once a frame what has changed.
 
 import { get } from "./api.js";
-import { setClock } from "./format.js";
+import { now, setClock } from "./format.js";
 import { Stream } from "./stream.js";
 
 /**
@@ -35,7 +35,7 @@ export class Store {
     this.problem = "";
     this.loaded = false;
     /** @type {{state: "connecting" | "live" | "retrying" | "refused", why: string, since: number}} */
-    this.connection = { state: "connecting", why: "", since: Date.now() };
+    this.connection = { state: "connecting", why: "", since: now() };
     /** @type {Set<{topic: Topic, hear: (keys: any[]) => void}>} */
     this.hearers = new Set();
     /** @type {Map<Topic, Set<any>>} */
@@ -169,7 +169,7 @@ export class Store {
   /** @param {"live" | "retrying" | "refused"} state @param {string} why */
   connected(state, why) {
     if (this.connection.state !== state || this.connection.why !== why)
-      this.connection = { state, why, since: state === this.connection.state ? this.connection.since : Date.now() };
+      this.connection = { state, why, since: state === this.connection.state ? this.connection.since : now() };
     this.changed("connection", null);
   }
 

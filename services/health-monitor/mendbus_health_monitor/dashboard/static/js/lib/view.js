@@ -6,6 +6,9 @@ import { Failed } from "./api.js";
 
 /** @typedef {import("./store.js").Topic} Topic */
 
+/** What takes long to read is read again only after so many times as long: a page must not keep the server busy. */
+const SHARE = 10;
+
 export class View {
   /** @param {import("./store.js").Store} store @param {any} meta */
   constructor(store, meta) {
@@ -46,18 +49,24 @@ export class View {
   part(host, read, show, { lines = 4 } = {}) {
     let shown = false;
     let waiting = 0;
-    let last = 0;
+    let turns = 0;
+    let running = 0;
+    let ended = 0;
+    let took = 0;
     const again = async () => {
       if (!shown) put(host, loading(lines));
-      last = Date.now();
+      const turn = ++turns;
+      const begun = Date.now();
+      running += 1;
       try {
         const value = await read(this.signal);
-        if (this.signal.aborted) return;
+        // Somebody may have asked for something else meanwhile.
+        if (this.signal.aborted || turn !== turns) return;
         shown = true;
         host.removeAttribute("data-stale");
         show(value);
       } catch (error) {
-        if (this.signal.aborted) return;
+        if (this.signal.aborted || turn !== turns) return;
         if (!(error instanceof Failed)) console.error(error);
         // What was shown stays: the connection's state says that it may be old.
         if (shown && error instanceof Failed && error.status !== 404) host.setAttribute("data-stale", "");
@@ -65,16 +74,22 @@ export class View {
           shown = false;
           put(host, failure(error, again));
         }
+      } finally {
+        running -= 1;
+        ended = Date.now();
+        took = ended - begun;
       }
     };
     const soon = (/** @type {number} */ ms) => {
-      if (waiting) return;
+      if (waiting || this.signal.aborted) return;
+      const pause = Math.max(ms, SHARE * took);
       waiting = window.setTimeout(
         () => {
           waiting = 0;
-          if (!this.signal.aborted) void again();
+          if (running) soon(ms);
+          else if (!this.signal.aborted) void again();
         },
-        Math.max(50, last + ms - Date.now()),
+        Math.max(50, ended + pause - Date.now()),
       );
     };
     this.atEnd(() => clearTimeout(waiting));

@@ -12,6 +12,8 @@ import { card, head } from "../ui/parts.js";
 
 const WELL = new Set(["excellent", "good"]);
 const ANALYTICS_MS = 15_000;
+/** What takes long is asked for only after so many times as long. */
+const SHARE = 20;
 
 /** @param {import("../lib/view.js").View} view */
 export function overviewPage(view) {
@@ -87,9 +89,12 @@ export function overviewPage(view) {
     const { errors = 0, incidents: opened = 0 } = store.rates;
     tiles[4].show([errors], opened ? `${opened} new incident${opened === 1 ? "" : "s"}` : "no new incident");
   };
+  let took = 0;
   const analytics = async () => {
+    const begun = Date.now();
     try {
       const told = await get("analytics", { from: "24h" }, view.signal);
+      took = Date.now() - begun;
       tiles[5].show(
         [percent(told.success.share, 1)],
         told.mttr.n
@@ -107,10 +112,13 @@ export function overviewPage(view) {
   let next = 0;
   const later = () => {
     if (next) return;
-    next = window.setTimeout(() => {
-      next = 0;
-      void analytics();
-    }, ANALYTICS_MS);
+    next = window.setTimeout(
+      () => {
+        next = 0;
+        void analytics();
+      },
+      Math.max(ANALYTICS_MS, SHARE * took),
+    );
   };
   view.atEnd(() => clearTimeout(next));
   view.on("agents", fleet);

@@ -2,7 +2,7 @@
 
 import { get } from "../lib/api.js";
 import { h, put } from "../lib/dom.js";
-import { when } from "../lib/format.js";
+import { now, when } from "../lib/format.js";
 import { actButton, signIn } from "./acting.js";
 import { shape } from "./marks.js";
 import { badge, navigation, themes, who } from "./nav.js";
@@ -135,7 +135,7 @@ function lost(store, again) {
     h("strong", null, refused ? "A token is needed. " : "Disconnected. "),
     store.connection.why,
     store.loaded && " What is shown is from ",
-    store.loaded && when(store.connection.since * 1e6),
+    store.loaded && when(store.connection.since),
     store.loaded && ".",
   );
   return notice(
@@ -144,6 +144,9 @@ function lost(store, again) {
     refused ? button("Enter the token", () => signIn(again), "small") : button("Try now", again, "small"),
   );
 }
+
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+let ending = 0;
 
 /** Says on every page that something is paused. @param {Element} host @param {import("../lib/store.js").Store} store */
 async function pauses(host, store) {
@@ -174,5 +177,9 @@ async function pauses(host, store) {
       }))
     : h("a", { class: "button small", href: "#/pauses" }, "Show");
   banner(host, "paused", text && notice(told.latched ? "bad" : "fair", h("span", null, text), aside));
-  store.changed("rates", null);
+  // Nobody tells of a pause that ends by itself.
+  clearTimeout(ending);
+  const first = Math.min(...told.pauses.map((/** @type {any} */ one) => one.until_unix_nano));
+  const left = (first - now()) / 1e6 + 1000;
+  if (left > 0 && left < LONGEST_TIMER_MS) ending = window.setTimeout(() => store.changed("operated", null), left);
 }
