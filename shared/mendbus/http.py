@@ -1,10 +1,19 @@
-"""The smallest HTTP server that answers health questions: `/livez`, `/readyz` and `/metrics`."""
+"""The smallest HTTP server that does: health questions (`/livez`, `/readyz`, `/metrics`), and pages with live streams.
+
+One request a connection. Every wait has a deadline, and head and body of a request have a bound.
+"""
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+log = logging.getLogger("mendbus")
 
 
 class Page(NamedTuple):
@@ -17,26 +26,104 @@ class Page(NamedTuple):
 Answer = tuple[bool, Mapping[str, Any] | Page]
 """Whether all is well (200 or 503), and the JSON, or the page, to say with it."""
 
-_JSON: Final = "application/json"
+JSON: Final = "application/json"
 
 _REQUEST_SECONDS = 5.0
+_STALL_SECONDS = 10.0
+"""How long a client may take nothing of what it is sent."""
+_TURNED_AWAY_SECONDS = 1.0
+_HEAD_BYTES: Final = 8192
+_FIELDS: Final = 64
+_ONCE: Final = frozenset(("host", "content-length", "authorization", "origin", "content-type"))
+"""Headers of which a second one would leave open which counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asks. Header names are in small letters, the path is decoded; of a repeated query name the last."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What it is answered; `stream` follows the body, for as long as the client stays."""
+
+    status: int = 200
+    content_type: str = JSON
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    stream: AsyncIterator[bytes] | None = None
+
+
+class Unfit(Exception):
+    """A request that is answered with an error. Attributes: `status`, `reason` (a sentence)."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        self.status = status
+        self.reason = reason
+        super().__init__(reason)
+
+
+def as_json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A response in JSON."""
+    return Response(status, JSON, (json.dumps(value) + "\n").encode(), headers or {})
+
+
+async def serve(
+    host: str,
+    port: int,
+    handle: Callable[[Request], Awaitable[Response]],
+    *,
+    methods: Sequence[str] = ("GET", "HEAD"),
+    max_body: int = 0,
+    at_once: int = 1000,
+) -> asyncio.Server:
+    """Answers each request by `handle`, which may raise `Unfit`. `port` 0 takes any free one; see `port_of`.
+
+    `max_body` in bytes; beyond `at_once` connections more are turned away. Raises `OSError` if the port is taken.
+    """
+    open_now = 0
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal open_now
+        open_now += 1
+        try:
+            with suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
+                if open_now <= at_once:
+                    await _answer(reader, writer, handle, methods, max_body)
+                    return
+                async with asyncio.timeout(_TURNED_AWAY_SECONDS):
+                    # Unread, the request would have the connection reset, and the answer lost.
+                    _ = await reader.read(_HEAD_BYTES)
+                await _write(writer, as_json({"error": f"{at_once} connections are open, try again later"}, 503))
+        finally:
+            open_now -= 1
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    return await asyncio.start_server(converse, host, port, limit=_HEAD_BYTES)
 
 
 async def serve_health(host: str, port: int, routes: Mapping[str, Callable[[], Answer]]) -> asyncio.Server:
     """Serves GET for the given paths. `port` 0 takes any free one; see `port_of`. Raises `OSError` if it is taken."""
 
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
-            async with asyncio.timeout(_REQUEST_SECONDS):
-                head = await reader.readuntil(b"\r\n\r\n")
-                method, path, *_ = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
-                writer.write(_respond(method, path.split("?")[0], routes))
-                await writer.drain()
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
+    async def handle(request: Request) -> Response:
+        route = routes.get(request.path)
+        if route is None:
+            return as_json({"error": f"there is no {request.path}", "paths": sorted(routes)}, 404)
+        well, body = route()
+        status = 200 if well else 503
+        if isinstance(body, Page):
+            return Response(status, body.content_type, body.text.encode())
+        return as_json(body, status)
 
-    return await asyncio.start_server(handle, host, port, limit=8192)
+    return await serve(host, port, handle)
 
 
 def port_of(server: asyncio.Server) -> int:
@@ -44,20 +131,108 @@ def port_of(server: asyncio.Server) -> int:
     return int(server.sockets[0].getsockname()[1])
 
 
-def _respond(method: str, path: str, routes: Mapping[str, Callable[[], Answer]]) -> bytes:
-    route = routes.get(path)
-    body: Mapping[str, Any] | Page
-    if method not in ("GET", "HEAD"):
-        status, body = "405 Method Not Allowed", {"error": f"{method} is not answered here, only GET"}
-    elif route is None:
-        status, body = "404 Not Found", {"error": f"there is no {path}", "paths": sorted(routes)}
-    else:
-        well, body = route()
-        status = "200 OK" if well else "503 Service Unavailable"
-    page = body if isinstance(body, Page) else Page(_JSON, json.dumps(body) + "\n")
-    content = page.text.encode()
-    head = (
-        f"HTTP/1.1 {status}\r\nContent-Type: {page.content_type}\r\nContent-Length: {len(content)}\r\n"
-        "Connection: close\r\nCache-Control: no-store\r\n\r\n"
-    )
-    return head.encode() + (b"" if method == "HEAD" else content)
+async def _answer(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    handle: Callable[[Request], Awaitable[Response]],
+    methods: Sequence[str],
+    max_body: int,
+) -> None:
+    method = ""
+    try:
+        async with asyncio.timeout(_REQUEST_SECONDS):
+            request = await _read(reader, methods, max_body)
+        method = request.method
+        response = await handle(request)
+    except Unfit as unfit:
+        headers = {"Allow": ", ".join(methods)} if unfit.status == HTTPStatus.METHOD_NOT_ALLOWED else {}
+        response = as_json({"error": unfit.reason}, unfit.status, headers)
+    except (TimeoutError, OSError, asyncio.IncompleteReadError):
+        raise
+    except Exception:
+        log.exception("a request could not be answered")
+        response = as_json({"error": "this could not be answered: the service's log says why"}, 500)
+    await _write(writer, response, head_only=method == "HEAD")
+    if response.stream is not None and method != "HEAD":
+        await _stream(reader, writer, response.stream)
+
+
+async def _read(reader: asyncio.StreamReader, methods: Sequence[str], max_body: int) -> Request:
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.LimitOverrunError:
+        raise Unfit(431, f"the head of a request may have {_HEAD_BYTES} bytes") from None
+    lines = head[:-4].decode("latin-1").split("\r\n")
+    words = lines[0].split(" ")
+    if len(words) != 3 or not words[2].startswith("HTTP/1."):
+        raise Unfit(400, "this is no HTTP/1 request")
+    method, target, _ = words
+    if method not in methods:
+        raise Unfit(405, f"{method[:16]} is not answered here, only {', '.join(methods)}")
+    headers = _headers(lines[1:])
+    if "transfer-encoding" in headers:
+        raise Unfit(411, "a body needs a Content-Length")
+    length = headers.get("content-length", "0")
+    if not length.isascii() or not length.isdigit() or len(length) > 12:
+        raise Unfit(400, "Content-Length is no number")
+    if int(length) > max_body:
+        raise Unfit(413, f"a body of {length} bytes is too large: {max_body} are taken")
+    try:
+        parts = urlsplit(target)
+        query = dict(parse_qsl(parts.query, keep_blank_values=True, max_num_fields=_FIELDS, errors="strict"))
+        path = unquote(parts.path, errors="strict")
+    except ValueError:
+        raise Unfit(400, "the address of the request cannot be read") from None
+    if not path.startswith("/") or parts.netloc:
+        raise Unfit(400, "the path of a request begins with /")
+    return Request(method, path, query, headers, await reader.readexactly(int(length)))
+
+
+def _headers(lines: Sequence[str]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        name = name.lower()
+        if not colon or not name or name != name.strip() or (name in _ONCE and name in headers):
+            raise Unfit(400, "a header of the request is malformed, or stands there twice")
+        headers[name] = value.strip()
+    return headers
+
+
+async def _write(writer: asyncio.StreamWriter, response: Response, *, head_only: bool = False) -> None:
+    phrase = HTTPStatus(response.status).phrase
+    lines = [f"HTTP/1.1 {response.status} {phrase}", f"Content-Type: {response.content_type}"]
+    if response.stream is None:
+        lines.append(f"Content-Length: {len(response.body)}")
+    lines += ["Connection: close", *(f"{name}: {value}" for name, value in response.headers.items())]
+    if "Cache-Control" not in response.headers:
+        lines.append("Cache-Control: no-store")
+    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + (b"" if head_only else response.body))
+    async with asyncio.timeout(_STALL_SECONDS):
+        await writer.drain()
+
+
+async def _stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chunks: AsyncIterator[bytes]) -> None:
+    """Sends what comes until there is no more, or the client has gone, or takes nothing for a while."""
+    gone = asyncio.ensure_future(reader.read(1))
+    coming: asyncio.Future[bytes] | None = None
+    try:
+        while True:
+            coming = asyncio.ensure_future(anext(chunks, b""))
+            await asyncio.wait((gone, coming), return_when=asyncio.FIRST_COMPLETED)
+            if gone.done() or not (chunk := await coming):
+                return
+            writer.write(chunk)
+            async with asyncio.timeout(_STALL_SECONDS):
+                await writer.drain()
+    finally:
+        for waiting in (gone, coming):
+            if waiting is not None and not waiting.done():
+                waiting.cancel()
+                with suppress(asyncio.CancelledError):
+                    await waiting
+        if gone.done() and not gone.cancelled():
+            _ = gone.exception()
+        close = getattr(chunks, "aclose", None)
+        if close is not None:
+            await close()

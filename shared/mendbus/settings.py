@@ -55,6 +55,18 @@ class Settings(BaseModel):
     """Largest size of ERRORS and of JOURNAL, each."""
     sustainable_recoveries: Annotated[float, Field(gt=0)] = 278.0
     """Recoveries a second that this machine sustains, as `make bench` finds it; capacity is reckoned against it."""
+    dashboard_host: str = "127.0.0.1"
+    """Address on which the health-monitor serves the dashboard; beyond loopback it is shown to those with the token
+    alone, and should stand behind TLS."""
+    dashboard_port: Annotated[int, Field(ge=-1, le=65535)] = -1
+    """Port of the dashboard; 0: any free one, -1: not served."""
+    dashboard_token: Annotated[str, Field(repr=False)] = ""
+    """What must be sent to acknowledge, approve, pause and so on in the dashboard, 16 characters at least; empty: no
+    such action is taken there."""
+    dashboard_names: str = ""
+    """Names, comma separated, by which the dashboard may be addressed beside its host, `localhost` and IP addresses."""
+    jaeger_url: str = ""
+    """Address of Jaeger's pages, to which the dashboard links traces; empty: no links."""
 
     @property
     def subjects(self) -> Subjects:

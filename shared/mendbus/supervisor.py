@@ -25,6 +25,8 @@ _POLL_SECONDS = 1.0
 _ASK_SECONDS = 2.0
 _AFTER_DRAIN_SECONDS = 5.0
 _WRONG_SETTINGS = 2
+_DASHBOARD = "health-monitor"
+"""The service that serves the dashboard."""
 
 State = Literal["starting", "ready", "not ready", "restarting", "stopped"]
 
@@ -194,8 +196,11 @@ class Children:
             "MENDBUS_DATA_DIR": str(settings.data_dir),
             "MENDBUS_HTTP_HOST": "127.0.0.1",
             "MENDBUS_HTTP_PORT": "0",
+            "MENDBUS_DASHBOARD_PORT": str(settings.dashboard_port),
             "MENDBUS_READY_FD": str(writer),
         }
+        if settings.dashboard_token and name == _DASHBOARD:
+            environment["MENDBUS_DASHBOARD_TOKEN"] = settings.dashboard_token
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "mendbus.service", name),

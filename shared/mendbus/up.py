@@ -9,12 +9,15 @@ import fcntl
 import json
 import logging
 import os
+import secrets
 import signal
+import socket
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
+from urllib.parse import quote
 
 import mendbus.bus.nats as nats_bus
 from mendbus import http, streams
@@ -33,7 +36,14 @@ NATS: Final = "nats-server"
 STATE_FILE: Final = "up.json"
 """Below the data folder: where a running `mendbus up` says how it is reached."""
 
+DASHBOARD_PORT: Final = 7701
+"""Where the dashboard is, unless that is taken and no other port was asked for: then on any free one."""
+DASHBOARD_FILE: Final = "dashboard.token"
+"""Below the data folder: the token for actions in the dashboard, kept so that an open page goes on working."""
+
 _CONNECT_SECONDS = 5.0
+_TOKEN_BYTES: Final = 24
+_TOKEN_CHARACTERS: Final = 16
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -46,6 +56,8 @@ class Options:
     data_dir: str
     single_process: bool = False
     json: bool = False
+    dashboard_port: int = -1
+    """-1: no dashboard."""
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -63,6 +75,8 @@ class Voice:
         self._file = folder / STATE_FILE
         self._json = as_json
         self._addresses: dict[str, Any] = {}
+        self.dashboard = ""
+        """Where the dashboard is, with the token behind `#`; empty: nowhere."""
         self._pids: dict[str, int] = {}
         self._started = False
         self._ended = False
@@ -72,10 +86,12 @@ class Voice:
         self._addresses = {
             "url": server.url,
             "monitor_url": server.monitor_url,
-            "http_url": f"http://{f'[{host}]' if ':' in host else host}:{port}",
+            "http_url": _url(host, port),
             "http_port": port,
             "pid": os.getpid(),
         }
+        if self.dashboard:
+            self._addresses["dashboard_url"] = self.dashboard.partition("#")[0]
         self._keep()
 
     def ready(self, parts: Sequence[Part]) -> None:
@@ -88,6 +104,8 @@ class Voice:
         self._say({"event": "http", "url": http_url}, f"HTTP  {http_url}")
         for part in parts:
             self.changed(part)
+        if self.dashboard:
+            self._say({"event": "dashboard", "url": self.dashboard}, f"dashboard          {self.dashboard}")
         self._say({"event": "ready"}, "")
 
     def changed(self, part: Part) -> None:
@@ -167,6 +185,13 @@ async def up(options: Options, folder: Path, settings: Settings) -> None:
         server = await _launch(folder, options.nats_port)
         reach = {"nats_url": server.url, "monitor_url": server.monitor_url, "data_dir": folder}
         settings = settings.model_copy(update=reach | {"http_port": options.http_port})
+        if options.dashboard_port >= 0:
+            port = _free_port(settings.dashboard_host, options.dashboard_port)
+            token = settings.dashboard_token or _kept_token(folder / DASHBOARD_FILE)
+            settings = settings.model_copy(update={"dashboard_port": port, "dashboard_token": token})
+            voice.dashboard = f"{_url(settings.dashboard_host, port)}/#token={quote(token, safe='')}"
+        else:
+            settings = settings.model_copy(update={"dashboard_port": -1})
         try:
             await _ensure_streams(settings)
             async with asyncio.TaskGroup() as group:
@@ -299,6 +324,39 @@ def _port_taken(settings: Settings) -> Generator[None]:
     except OSError as error:
         where = f"{settings.http_host}:{settings.http_port}"
         raise MendbusError(f"cannot listen on {where} ({error}): choose another port with --http-port") from None
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _free_port(host: str, port: int) -> int:
+    """A port that is free now: this one, or any where it is 0 or the usual one is taken. Raises `MendbusError`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.bind((host, port))
+            return int(one.getsockname()[1])
+    except OSError as error:
+        if port == DASHBOARD_PORT:
+            return _free_port(host, 0)
+        raise MendbusError(
+            f"the dashboard cannot listen on {host}:{port} ({error}): choose another port with --dashboard-port"
+        ) from None
+
+
+def _kept_token(file: Path) -> str:
+    """The token that is kept in a file which its owner alone may read; a new one where there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        token = file.read_text("ascii").strip()
+        if len(token) >= _TOKEN_CHARACTERS:
+            return token
+        file.unlink()
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as kept:
+        kept.write(f"{token}\n")
+    return token
 
 
 async def _ensure_streams(settings: Settings) -> None:

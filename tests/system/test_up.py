@@ -28,6 +28,7 @@ STOP_SECONDS = 10.0
 COMMAND_SECONDS = 30.0
 POLICY = "recovery_timeout_ms = 300\n"
 PARTS = ("nats-server", *SERVICES)
+ANY_PORTS = ("--nats-port", "0", "--http-port", "0", "--dashboard-port", "0")
 
 
 @dataclass
@@ -116,7 +117,19 @@ def up(folder: Path, *words: str, **environment: str) -> Generator[Up]:
     policy.write_text(POLICY)  # agents that nobody runs are not waited for as long
     with said.open("wb") as out, logged.open("wb") as err:
         process = subprocess.Popen(
-            [str(MENDBUS), "up", "--nats-port", "0", "--http-port", "0", "--data-dir", str(folder / "data"), *words],
+            [
+                str(MENDBUS),
+                "up",
+                "--nats-port",
+                "0",
+                "--http-port",
+                "0",
+                "--dashboard-port",
+                "0",
+                "--data-dir",
+                str(folder / "data"),
+                *words,
+            ],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
@@ -125,7 +138,7 @@ def up(folder: Path, *words: str, **environment: str) -> Generator[Up]:
         )
     running = Up(process, folder / "data", said, logged)
     try:
-        until(lambda: process.poll() is not None or len(running.lines()) >= 2 + len(PARTS))
+        until(lambda: process.poll() is not None or len(running.lines()) >= 3 + len(PARTS))
         assert process.poll() is None, logged.read_text()
         running.state()
         yield running
@@ -147,7 +160,9 @@ def test_everything_runs_is_healed_and_stops(tmp_path: Path) -> None:
         lines, state = running.lines(), running.state()
         assert lines[0] == f"NATS  {state['url']}"
         assert lines[1] == f"HTTP  {state['http_url']}"
-        assert [line.split()[:2] for line in lines[2:]] == [[name, "ready"] for name in PARTS]
+        assert [line.split()[:2] for line in lines[2:-1]] == [[name, "ready"] for name in PARTS]
+        assert lines[-1].split()[0] == "dashboard"
+        assert lines[-1].split()[1].startswith(f"{state['dashboard_url']}#token=")
         assert running.get("/livez") == (200, {"live": True})
         status, told = running.get("/readyz")
         assert status == 200
@@ -235,8 +250,14 @@ def test_all_services_run_in_one_process(tmp_path: Path) -> None:
         other = str(tmp_path / "other")
         nats_port, http_port = state["url"].rsplit(":", 1)[1], str(state["http_port"])
         for words, said in (
-            (("--nats-port", "0", "--http-port", "0", "--data-dir", str(running.folder)), "choose another --data-dir"),
-            (("--nats-port", nats_port, "--http-port", "0", "--data-dir", other), "choose another with --nats-port"),
+            (
+                ("--nats-port", "0", "--http-port", "0", "--data-dir", str(running.folder)),
+                "choose another --data-dir",
+            ),
+            (
+                ("--nats-port", nats_port, "--http-port", "0", "--data-dir", other),
+                "choose another with --nats-port",
+            ),
             (("--nats-port", "0", "--http-port", http_port, "--data-dir", other), "another port with --http-port"),
             (
                 ("--nats-port", "0", "--http-port", http_port, "--data-dir", other, "--single-process"),
@@ -254,7 +275,17 @@ def test_all_services_run_in_one_process(tmp_path: Path) -> None:
 
 def test_an_end_while_it_starts_is_a_good_end(tmp_path: Path) -> None:
     """Ctrl-C before anything is ready, even before it has loaded, ends with status 0 and leaves nothing."""
-    words = ("up", "--nats-port", "0", "--http-port", "0", "--data-dir", str(tmp_path / "data"))
+    words = (
+        "up",
+        "--nats-port",
+        "0",
+        "--http-port",
+        "0",
+        "--dashboard-port",
+        "0",
+        "--data-dir",
+        str(tmp_path / "data"),
+    )
     # As a shell starts what ends in `&`: SIGINT is ignored, until somebody wants it.
     shell = ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", str(MENDBUS), *words]
     with subprocess.Popen(shell, stdout=-1, stderr=-1, env=_environment()) as process:

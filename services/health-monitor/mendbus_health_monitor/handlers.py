@@ -85,6 +85,11 @@ class Monitor:
         await self._hearsay.start()
         await self._keeping.start()
         await Canary(runtime, self._alerting.notify).start()
+        if runtime.settings.dashboard_port >= 0:
+            # Who serves none shall not hold it in memory.
+            from mendbus_health_monitor.dashboard.server import offer
+
+            offer(runtime, self._agents, self._signals)
 
     async def drain(self) -> None:
         """Returns when every alert is stored, and of the history what can be."""

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 from mendbus.bus import Stored, StoredMessage, ToStore, Usage
 from mendbus.bus.wire import Arrival, Wire, status_of
-from mendbus.contracts.errors import BatchDuplicate, BusError, StoreRefused, WrongSequence
+from mendbus.contracts.errors import BatchDuplicate, BusError, NoStream, StoreRefused, WrongSequence
 from mendbus.contracts.subjects import HEADER_ID
 
 API: Final = "$JS.API."
@@ -102,7 +102,7 @@ def _stored(subject: str, answer: Arrival) -> Stored:
         if error is None:
             return Stored(said["seq"], said.get("duplicate", False))
     except (ValueError, KeyError, AttributeError):
-        raise BusError(f"what answers on {subject!r} is no stream: {answer.data[:80]!r}") from None
+        raise NoStream(subject, answer.data) from None
     code, description = error.get("err_code", 0), error.get("description", "")
     if code in _WRONG_SEQUENCE:
         raise WrongSequence(subject, code, description)

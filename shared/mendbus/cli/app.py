@@ -22,6 +22,7 @@ from mendbus.cli import (
     export,
     health,
     inject,
+    kept,
     models,
     notes,
     pipeline,
@@ -83,11 +84,12 @@ def build() -> typer.Typer:
     for command in (pipeline.incidents, pipeline.explain, analytics.analytics, notes.note, notes.relabel):
         app.command()(command)
     app.command()(health.health)
+    app.command()(kept.checkpoints)
     app.command()(inject.inject)
     app.command()(trace.trace)
     app.command()(profile.profile)
     app.command()(capacity.capacity)
-    for command in (control.pause, control.resume, control.approve, control.close, control.replay):
+    for command in (control.pause, control.resume, kept.pauses, control.approve, control.close, control.replay):
         app.command()(command)
     for group in (alerts, dead, audit, export, models, train, score):
         app.add_typer(group.build(), name=group.__name__.rpartition(".")[2])

@@ -11,7 +11,6 @@ from mendbus.contracts.ids import is_token
 if TYPE_CHECKING:
     from mendbus.settings import Settings
 
-ANSWER_SECONDS = 5.0
 _TIGHT = 0.7
 """Share of its limit from which a resource is shown without --every."""
 
@@ -34,10 +33,12 @@ def capacity(
 
 
 async def show(settings: "Settings", kind: str | None, agent: str | None, *, every: bool, as_json: bool) -> None:
-    """Prints what `ask` tells; without `every` only agents' resources that are tight."""
+    """Prints what runs out; without `every` only agents' resources that are tight."""
+    from mendbus.asking import health
     from mendbus.cli.output import clean, document, say, table
 
-    told = await ask(settings, kind, agent)
+    async with connected(settings) as bus:
+        told = await health.capacity(bus, settings.subjects, kind, agent)
     if as_json:
         document(told)
         return
@@ -56,45 +57,6 @@ async def show(settings: "Settings", kind: str | None, agent: str | None, *, eve
         if "sentence" in row:
             say(clean(f"{row['sentence']}: {row['scale']}"))
     _say_own(told["mendbus"])
-
-
-async def ask(settings: "Settings", kind: str | None = None, agent: str | None = None) -> dict[str, Any]:
-    """All pages of `control.capacity` as one. Raises `MendbusError` when nobody answers."""
-    import time
-
-    from mendbus import codec
-    from mendbus.cli.ordering import user
-    from mendbus.contracts.errors import BusTimeout, MendbusError, NoResponders
-    from mendbus.contracts.ids import new_id
-    from mendbus.contracts.messages import AgentRef, Control, ControlResult
-    from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_SERVICE_BODY
-
-    told: dict[str, Any] = {"agents": [], "kinds": [], "mendbus": {}}
-    after = ""
-    async with connected(settings) as bus:
-        while True:
-            question = Control(
-                id=new_id(),
-                time_unix_nano=time.time_ns(),
-                verb="capacity",
-                by=user(),
-                agent=AgentRef(kind=kind, id=agent) if kind and agent else None,
-                kind=kind,
-                arguments={"after": after},
-            )
-            body, headers = codec.encode(question), {HEADER_CONTENT_TYPE: CONTENT_TYPE}
-            try:
-                reply = await bus.request(settings.subjects.control("capacity"), body, headers, timeout=ANSWER_SECONDS)
-            except NoResponders:
-                raise MendbusError("nobody knows about capacity: is a health-monitor running?") from None
-            except BusTimeout:
-                raise MendbusError(f"no health-monitor answered within {ANSWER_SECONDS:g} s: ask again") from None
-            page = codec.decode(ControlResult, reply.body, MAX_SERVICE_BODY).data
-            told["agents"] += page["agents"]
-            told |= {name: page[name] for name in ("kinds", "mendbus") if name in page}
-            if "next" not in page:
-                return told
-            after = page["next"]
 
 
 def _say_own(own: dict[str, Any]) -> None:

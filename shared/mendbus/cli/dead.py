@@ -1,45 +1,21 @@
 """`mendbus dead`: what services had to refuse, why, and how to send it again."""
 
-import contextlib
 import json
 import sys
-import time
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mendbus.cli.connect import connected, run
 from mendbus.cli.options import AsJson, with_settings
 from mendbus.cli.output import ago, clean, document, moment, say, table
-from mendbus.contracts.errors import MendbusError, NoResponders, Refused
-from mendbus.contracts.subjects import HEADER_CODE, HEADER_REASON, HEADER_SIZE, HEADER_SUBJECT
 
 if TYPE_CHECKING:
-    from mendbus.bus import StoredMessage
+    from mendbus.asking.dead import Letter
     from mendbus.settings import Settings
 
 Sequence = Annotated[int, typer.Argument(metavar="SEQ", min=1, help="Its number in `mendbus dead list`.")]
 _DUMP_BYTES = 1024
-_OURS = frozenset((HEADER_CODE, HEADER_REASON, HEADER_SIZE, HEADER_SUBJECT, "Mendbus-Original-Id"))
-
-
-class Letter(NamedTuple):
-    """A dead letter: why it is one, and what the sender had sent."""
-
-    sequence: int
-    time_unix_nano: int
-    service: str
-    code: str
-    reason: str
-    subject: str
-    size: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def cut(self) -> bool:
-        """Whether the service kept only the beginning of the body."""
-        return self.size > len(self.body)
 
 
 def build() -> typer.Typer:
@@ -60,7 +36,7 @@ def list_(
     """List refused messages, the newest last."""
     letters = run(_read_all(settings))[-limit:]
     if as_json:
-        document([_facts(letter) for letter in letters])
+        document([letter.facts() for letter in letters])
     elif letters:
         rows = [(str(x.sequence), ago(x.time_unix_nano), x.service, x.code, x.subject, x.reason) for x in letters]
         table(("seq>", "age>", "service", "code", "subject", "reason"), rows)
@@ -72,9 +48,8 @@ def list_(
 def show(settings: "Settings", seq: Sequence, as_json: AsJson = False) -> None:
     """Show one refused message: why, its headers, and its body as far as it can be read."""
     letter = run(_read_one(settings, seq))
-    body = _readable(letter.body)
     if as_json:
-        document(_facts(letter) | {"headers": letter.headers, "body_hex": letter.body.hex(), "body": body})
+        document(letter.whole())
         return
     say(f"dead letter {letter.sequence} of {letter.service}, {moment(letter.time_unix_nano)}")
     say(f"  refused  {letter.code}: {clean(letter.reason)}")
@@ -82,7 +57,7 @@ def show(settings: "Settings", seq: Sequence, as_json: AsJson = False) -> None:
     for name, value in letter.headers.items():
         say(f"  header   {clean(name)}: {clean(value)}")
     say(f"  body     {letter.size} bytes{f', the first {len(letter.body)} are kept' if letter.cut else ''}")
-    if body is not None:
+    if (body := letter.readable) is not None:
         say(json.dumps(body, indent=2, ensure_ascii=True))
         return
     for start in range(0, min(len(letter.body), _DUMP_BYTES), 16):
@@ -104,75 +79,40 @@ def replay(
 
     It gets no message id, so that the server does not take it for the repeat that it is.
     """
-    letter = run(_read_one(settings, seq))
-    if letter.cut:
-        raise MendbusError(f"dead letter {seq} has {letter.size} bytes, of which {len(letter.body)} were kept")
-    if not letter.subject:
-        raise MendbusError(f"dead letter {seq} does not say to which subject it was sent")
+    from mendbus.asking import dead
+
+    letter = dead.sendable(run(_read_one(settings, seq)))
     if not yes:
         if not sys.stdin.isatty():
             raise typer.BadParameter("there is no terminal to ask on: confirm with --yes")
         say(f"{letter.code}: {clean(letter.reason)}")
         typer.confirm(f"Send {len(letter.body)} bytes to {clean(letter.subject)} again?", abort=True)
-    stored = run(_send(settings, letter))
+    sent = run(_send(settings, letter))
+    stored = sent["sequence"]
     if as_json:
-        document({"subject": letter.subject, "bytes": len(letter.body), "sequence": stored})
+        document(sent)
     else:
         say(f"sent to {clean(letter.subject)}{f', stored as {stored}' if stored else ''}")
+        if "unnoted" in sent:
+            say(clean(f"it does not stand in the audit trail: {sent['unnoted']}"))
 
 
-async def _send(settings: "Settings", letter: Letter) -> int | None:
+async def _send(settings: "Settings", letter: "Letter") -> dict[str, Any]:
+    from mendbus.asking import dead
+
     async with connected(settings) as bus:
-        try:
-            return (await bus.store(letter.subject, letter.body, letter.headers)).sequence
-        except NoResponders:
-            # No stream listens there: it was a plain message.
-            await bus.publish(letter.subject, letter.body, letter.headers)
-            await bus.barrier()
-            return None
+        return await dead.send(bus, settings.subjects, letter)
 
 
-async def _read_all(settings: "Settings", start: int = 1) -> list[Letter]:
-    subjects = settings.subjects
+async def _read_all(settings: "Settings") -> "list[Letter]":
+    from mendbus.asking import dead
+
     async with connected(settings) as bus:
-        found = bus.read(subjects.stream("DEAD"), subjects.everyone("dead"), start=start)
-        return [letter_of(stored) async for stored in found]
+        return await dead.read_all(bus, settings.subjects)
 
 
-async def _read_one(settings: "Settings", sequence: int) -> Letter:
-    subjects = settings.subjects
+async def _read_one(settings: "Settings", sequence: int) -> "Letter":
+    from mendbus.asking import dead
+
     async with connected(settings) as bus:
-        async for stored in bus.read(subjects.stream("DEAD"), subjects.everyone("dead"), start=sequence):
-            if stored.sequence == sequence:
-                return letter_of(stored)
-            break
-    raise MendbusError(f"there is no dead letter {sequence}: see `mendbus dead list`")
-
-
-def letter_of(stored: "StoredMessage") -> Letter:
-    """A dead letter from the message in which a service keeps it."""
-    said = stored.headers
-    size = said.get(HEADER_SIZE, "")
-    return Letter(
-        sequence=stored.sequence,
-        time_unix_nano=stored.time_unix_nano or time.time_ns(),
-        service=stored.subject.rsplit(".", 1)[-1],
-        code=said.get(HEADER_CODE, ""),
-        reason=said.get(HEADER_REASON, ""),
-        subject=said.get(HEADER_SUBJECT, ""),
-        size=int(size) if size.isdigit() else len(stored.body),
-        headers={name: value for name, value in said.items() if name not in _OURS and not name.startswith("Nats-")},
-        body=stored.body,
-    )
-
-
-def _readable(body: bytes) -> Any:
-    from mendbus import codec
-
-    with contextlib.suppress(Refused):
-        return codec.unpack(body)
-    return None
-
-
-def _facts(letter: Letter) -> dict[str, Any]:
-    return {name: value for name, value in letter._asdict().items() if name not in ("headers", "body")}
+        return await dead.read_one(bus, settings.subjects, sequence)

@@ -7,7 +7,7 @@ from typing import Final
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from mendbus.cli.board import RATE_SECONDS, STAGES, Board, LiveIncident
+from mendbus.asking.board import RATE_SECONDS, STAGES, Board, LiveIncident
 from mendbus.cli.output import ago, clean
 from mendbus.contracts.vocabulary import AlertSeverity
 

@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
-from mendbus.annotations import Annotations, read_annotations
+from mendbus.annotations import Annotations
+from mendbus.asking.incident_facts import explained
+from mendbus.asking.incidents import Noted, incident_of
 from mendbus.cli.connect import connected
-from mendbus.cli.incidents import Noted, find_journal, find_outcomes, incident_of, read_journal, time_of
 from mendbus.cli.listing import standing
 from mendbus.cli.output import ago, clean, document, moment, ms, say
-from mendbus.contracts.errors import MendbusError
 from mendbus.contracts.journal import Opened
 from mendbus.contracts.messages import ErrorReported, RecoveryOutcome, Times
 from mendbus.settings import Settings
@@ -20,32 +19,12 @@ _ENTRY_WIDTH = 160
 
 async def tell(settings: Settings, prefix: str, *, audit: bool, as_json: bool) -> None:
     """Prints what is known of the incident whose id begins so. Raises `MendbusError` when there is none, or several."""
-    subjects = settings.subjects
     async with connected(settings) as bus:
-        outcomes = await find_outcomes(bus, subjects, prefix)
-        if not outcomes:
-            journal = await find_journal(bus, subjects, prefix)
-        elif audit:
-            last = outcomes[-1]
-            since = min(o.times.reported or 0 for o in outcomes)
-            entries = await read_journal(bus, subjects, (last.agent.kind, last.agent.id), since)
-            journal = [noted for noted in entries if incident_of(noted.entry) == last.incident_id]
-        else:
-            journal = []
-        written = await read_annotations(bus, subjects, time_of(prefix))
-    if not outcomes and not journal:
-        raise MendbusError(f"there is no incident that begins with {prefix!r}: see `mendbus incidents`")
+        found = await explained(bus, settings.subjects, prefix, audit=audit)
     if as_json:
-        document(
-            {
-                "incident": outcomes[-1].model_dump(exclude_none=True) if outcomes else None,
-                "outcomes": [outcome.model_dump(exclude_none=True) for outcome in outcomes],
-                "journal": [_entry(noted) for noted in journal],
-                **written.facts(_incident(outcomes, journal)),
-            }
-        )
+        document(found.facts())
         return
-    for line in lines_of(outcomes, journal, written):
+    for line in lines_of(found.outcomes, found.journal, found.written):
         say(line)
 
 
@@ -162,16 +141,6 @@ def _written(written: Annotations, incident: str) -> Iterator[str]:
         yield f"  relabelled      {what} (by {clean(relabel.by)}, {when}): {clean(relabel.reason)}"
     for note in written.notes.get(incident, ()):
         yield f"  note            {clean(note.text)} (by {clean(note.by)}, {ago(note.time_unix_nano)} ago)"
-
-
-def _entry(noted: Noted) -> dict[str, Any]:
-    head = {
-        "partition": noted.partition,
-        "number": noted.number,
-        "time_unix_nano": noted.time_unix_nano,
-        "owner": noted.owner,
-    }
-    return head | noted.entry.model_dump(exclude_none=True)
 
 
 def _audit(journal: Iterable[Noted]) -> Iterator[str]:

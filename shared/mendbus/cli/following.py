@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mendbus import codec
+from mendbus.asking.incidents import fold, read_outcomes
 from mendbus.bus import Message
-from mendbus.cli.incidents import fold, read_outcomes
 from mendbus.cli.listing import standing
 from mendbus.cli.output import clean, ms
 from mendbus.contracts.messages import HealthStatus, RecoveryOutcome

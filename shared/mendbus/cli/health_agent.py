@@ -4,20 +4,18 @@ import shutil
 import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from mendbus.asking import health
+from mendbus.asking.health import FURTHER, Data
 from mendbus.cli.connect import connected
-from mendbus.cli.health_asking import Data, ask, ask_all, counted, written
+from mendbus.cli.health_words import counted, written
 from mendbus.cli.output import ago, clean, document, say, table
 from mendbus.cli.sparkline import sparkline
-from mendbus.contracts.errors import MendbusError
 from mendbus.contracts.vocabulary import METRICS
 
 if TYPE_CHECKING:
-    from mendbus.bus import Bus
     from mendbus.settings import Settings
 
 COLUMNS: Final = ("metric", "now>", "ten minutes", "24 hours", "least>", "mean>", "most>")
-FURTHER: Final = ("signals", "capacity")
-"""Verbs whose answers are shown too, where somebody gives them: what was found out about the metrics."""
 
 _SCORE: Final = "score"
 _WIDTHS: Final = ((130, 30, 48), (105, 20, 24), (0, 10, 12))
@@ -31,33 +29,15 @@ _SENTENCE: Final = ("sentence", "summary", "detail")
 
 async def show(settings: "Settings", agent: tuple[str, str], *, as_json: bool) -> None:
     """Prints one agent. Raises `MendbusError` when the health-monitor does not know it."""
-    subjects, key = settings.subjects, "/".join(agent)
     async with connected(settings) as bus:
-        rows, _ = await ask_all(bus, subjects, "agents", "agents", agent)
-        seconds, _ = await ask_all(bus, subjects, "history", "rows", agent, resolution="1s")
-        minutes, _ = await ask_all(bus, subjects, "history", "rows", agent, resolution="1m")
-        if not (rows or seconds or minutes):
-            raise MendbusError(f"no agent {key} was heard of: `mendbus health` lists those that were")
-        found = {verb: told for verb in FURTHER if (told := await _further(bus, settings, verb, agent)) is not None}
-    row = rows[0] if rows else _unheard(agent)
+        row = await health.agent(bus, settings.subjects, agent)
     if as_json:
-        document({**row, "seconds": seconds, "minutes": minutes, **found})
+        document(row)
         return
-    _print(row, seconds, minutes, time.time_ns())
-    for verb, told in found.items():
-        _print_further(verb, told)
-
-
-def _unheard(agent: tuple[str, str]) -> Data:
-    reason = "not heard since the health-monitor was started"
-    return {"agent": {"kind": agent[0], "id": agent[1]}, "status": "unknown", "reason": reason, "metrics": {}}
-
-
-async def _further(bus: "Bus", settings: "Settings", verb: str, agent: tuple[str, str]) -> Data | None:
-    try:
-        return await ask(bus, settings.subjects, verb, agent)
-    except MendbusError:
-        return None
+    _print(row, row["seconds"], row["minutes"], time.time_ns())
+    for verb in FURTHER:
+        if verb in row:
+            _print_further(verb, row[verb])
 
 
 def _print(row: Data, seconds: list[Data], minutes: list[Data], now: int) -> None:

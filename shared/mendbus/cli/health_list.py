@@ -2,15 +2,14 @@
 
 from typing import Any, Final
 
+from mendbus.asking import health
+from mendbus.asking.health import key_of
 from mendbus.cli.connect import connected
-from mendbus.cli.health_asking import ask_all, counted, written
+from mendbus.cli.health_words import counted, written
 from mendbus.cli.output import ago, clean, document, say, table
 from mendbus.settings import Settings
 
 COLUMNS: Final = ("agent", "status", "score>", "heard>", "reason", "metrics")
-ORDER: Final = ("failed", "critical", "poor", "fair", "good", "excellent", "unknown", "retired")
-"""The worst first."""
-
 _REASON: Final = 60
 _SHORT: Final = {
     "cpu_percent": "cpu",
@@ -28,28 +27,18 @@ _SHORT: Final = {
 async def show(settings: Settings, *, as_json: bool) -> None:
     """Prints every agent that the health-monitor knows."""
     async with connected(settings) as bus:
-        agents, rest = await ask_all(bus, settings.subjects, "agents", "agents")
-    agents.sort(key=_rank)
+        told = await health.agents(bus, settings.subjects)
     if as_json:
-        document({"agents": agents, **rest})
+        document(told)
         return
+    agents = told["agents"]
     if not agents:
         say("no agents")
         return
     table(COLUMNS, [_row(agent) for agent in agents])
-    samples = counted(rest.get("samples", {}))
+    samples = counted(told.get("samples", {}))
     if samples:
         say(f"\nsamples: {samples}")
-
-
-def key_of(row: dict[str, Any]) -> str:
-    """`kind/id` of an agent's row."""
-    return f"{row['agent']['kind']}/{row['agent']['id']}"
-
-
-def _rank(row: dict[str, Any]) -> tuple[int, float, str]:
-    status = row["status"]
-    return ORDER.index(status) if status in ORDER else len(ORDER), row.get("score", 0.0), key_of(row)
 
 
 def _row(row: dict[str, Any]) -> tuple[str, ...]:

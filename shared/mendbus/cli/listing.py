@@ -1,14 +1,11 @@
 """The list of incidents."""
 
-import time
 from collections.abc import Sequence
-from typing import Any
 
-from mendbus.annotations import Annotations, read_annotations
+from mendbus.annotations import Annotations
+from mendbus.asking.incident_facts import listed
 from mendbus.cli.connect import connected
-from mendbus.cli.incidents import fold, is_open, read_journal, read_outcomes, short_ids, under_way
 from mendbus.cli.output import ago, document, ms, say, table
-from mendbus.contracts.canary import is_canary
 from mendbus.contracts.journal import Opened
 from mendbus.contracts.messages import RecoveryOutcome
 from mendbus.settings import Settings
@@ -37,42 +34,14 @@ async def show(
     as_json: bool,
 ) -> None:
     """Prints the newest incidents, the newest last. With `only_open` those without an outcome are among them."""
-    since = max(0, time.time_ns() - int(since_seconds * 1e9))
-    subjects = settings.subjects
-    waiting: list[Opened] = []
     async with connected(settings) as bus:
-        last = fold(await read_outcomes(bus, subjects, agent, since))
-        written = await read_annotations(bus, subjects, since)
-        if only_open:
-            journal = await read_journal(bus, subjects, agent, since)
-            waiting = [
-                opened
-                for opened in under_way(journal).values()
-                if agent is None or (opened.agent.kind, opened.agent.id) == agent
-            ]
-    ids = short_ids((*last, *(opened.incident_id for opened in waiting)))
-    told = [outcome for outcome in last.values() if not only_open or is_open(outcome)]
-    if agent is None:
-        told = [outcome for outcome in told if not is_canary(outcome.agent)]
-        waiting = [opened for opened in waiting if not is_canary(opened.agent)]
-    told.sort(key=_reported)
-    listed: list[RecoveryOutcome | Opened] = [*told, *waiting][-limit:]
+        found = await listed(bus, settings.subjects, limit, since_seconds, agent, only_open=only_open)
     if as_json:
-        document([_facts(one) | written.facts(one.incident_id) for one in listed])
-    elif listed:
-        table(COLUMNS, [_row(one, ids[one.incident_id], written) for one in listed])
+        document(found.facts())
+    elif found.incidents:
+        table(COLUMNS, [_row(one, found.ids[one.incident_id], found.written) for one in found.incidents])
     else:
         say("no incidents")
-
-
-def _reported(outcome: RecoveryOutcome) -> int:
-    return outcome.times.reported or 0
-
-
-def _facts(one: RecoveryOutcome | Opened) -> dict[str, Any]:
-    if isinstance(one, Opened):
-        return {"outcome": None} | one.model_dump(exclude_none=True, exclude={"type", "tried", "stale"})
-    return one.model_dump(exclude_none=True)
 
 
 def _row(one: RecoveryOutcome | Opened, short: str, written: Annotations) -> Sequence[str]:

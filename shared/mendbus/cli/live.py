@@ -5,136 +5,22 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console, Group
 from rich.live import Live
 
-from mendbus import codec
-from mendbus.bus import Bus, Message, StoredMessage
-from mendbus.cli.board import Board
+from mendbus.asking.view import View
+from mendbus.bus import Bus
 from mendbus.cli.connect import connected
 from mendbus.cli.drawing import draw
-from mendbus.cli.ordering import Order, ask, control_of
-from mendbus.contracts.errors import BusClosed, BusError, MendbusError, Refused
-from mendbus.contracts.messages import Alert, HealthStatus, RecoveryOutcome
-from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects
+from mendbus.contracts.errors import BusClosed, BusError
 from mendbus.settings import Settings
 
 _REDRAW_SECONDS: Final = 0.5
 _QUICK_SECONDS: Final = 0.1
 """How soon what has come is drawn: not each message on its own."""
-_ANSWER_SECONDS: Final = 2.0
-_BACK_NANO: Final = 24 * 3600 * 1_000_000_000
-"""How far back incidents are looked for that are not done with."""
-_JOURNAL_NANO: Final = 600 * 1_000_000_000
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM)
-
-
-class View:
-    """Joins the board to the bus."""
-
-    def __init__(self, bus: Bus, subjects: Subjects, now: Callable[[], int]) -> None:
-        self.board = Board(now)
-        self.news = asyncio.Event()
-        """There is something to draw."""
-        self._bus = bus
-        self._subjects = subjects
-        self._waiting: list[StoredMessage] | None = []
-        self._seen = 0
-
-    async def listen(self) -> None:
-        """Returns when nothing can be missed any more."""
-        subjects = self._subjects
-        await self._bus.subscribe(subjects.everyone("alert"), self._alert)
-        await self._bus.subscribe(subjects.everyone("status"), self._status)
-        await self._bus.follow(
-            subjects.stream("JOURNAL"), subjects.everyone("journal"), self._record, last_per_subject=False
-        )
-        await self._bus.barrier()
-
-    async def load(self) -> None:
-        """Reads what there is already; what cannot be read is said on the board. Raises `BusClosed`."""
-        board, subjects = self.board, self._subjects
-        self._waiting, self._seen = [], 0
-        board.forget_incidents()
-        board.problem, told = "reading what there is", ""
-        try:
-            for verb in ("agents", "alerts"):
-                await self._ask(verb)
-        except BusClosed:
-            raise
-        except MendbusError as error:
-            told = f"the health-monitor does not answer: {error}"
-        try:
-            since = max(0, board.now() - _BACK_NANO)
-            async for stored in self._bus.read(
-                subjects.stream("RECOVERIES"), subjects.everyone("outcome"), since_unix_nano=since
-            ):
-                self._take(RecoveryOutcome, stored.body, self._outcome)
-            await self._catch_up()
-        except BusClosed:
-            raise
-        except BusError as error:
-            told = f"not everything could be read: {error}"
-        board.problem = told
-        self.news.set()
-
-    async def _ask(self, verb: str) -> None:
-        after = ""
-        while True:
-            control = control_of(Order(verb, (None, None))).model_copy(update={"arguments": {"after": after}})
-            data = (await ask(self._bus, self._subjects, control, _ANSWER_SECONDS)).data
-            with contextlib.suppress(KeyError, TypeError, ValueError):
-                if verb == "agents":
-                    self.board.take_listing(data["agents"])
-                else:
-                    for row in data["alerts"]:
-                        self.board.take_alert(codec.validate(Alert, row))
-            following = data.get("next")
-            if not isinstance(following, str) or following <= after:
-                return
-            after = following
-
-    async def _catch_up(self) -> None:
-        since = max(0, self.board.now() - _JOURNAL_NANO)
-        stream, subjects = self._subjects.stream("JOURNAL"), self._subjects.everyone("journal")
-        async for stored in self._bus.read(stream, subjects, since_unix_nano=since):
-            self._apply(stored)
-        held, self._waiting = self._waiting or [], None
-        for stored in held:
-            self._apply(stored)
-
-    async def _record(self, stored: StoredMessage) -> None:
-        if self._waiting is None:
-            self._apply(stored)
-        else:
-            self._waiting.append(stored)
-
-    def _apply(self, stored: StoredMessage) -> None:
-        if stored.sequence <= self._seen:
-            return
-        self._seen = stored.sequence
-        with contextlib.suppress(Refused, KeyError, TypeError):
-            # Not validated: services wrote it, and there may be hundreds a second.
-            record = codec.reread(stored.body)
-            for entry in record["entries"]:
-                self.board.take_entry(entry, record["time_unix_nano"])
-        self.news.set()
-
-    async def _alert(self, message: Message) -> None:
-        self._take(Alert, message.body, self.board.take_alert)
-
-    async def _status(self, message: Message) -> None:
-        self._take(HealthStatus, message.body, self.board.take_status)
-
-    def _outcome(self, outcome: RecoveryOutcome) -> None:
-        self.board.take_outcome(outcome.model_dump(exclude_none=True))
-
-    def _take(self, model: Any, body: bytes, take: Callable[[Any], None]) -> None:
-        with contextlib.suppress(Refused):
-            take(codec.decode(model, body, MAX_SERVICE_BODY))
-            self.news.set()
 
 
 async def show(settings: Settings, console: Console | None = None, now: Callable[[], int] = time.time_ns) -> None:

@@ -68,12 +68,9 @@ async def send(
     as_json: bool,
 ) -> None:
     """Writes on the incident whose id begins so. Raises `MendbusError` when it was refused, or there is none such."""
-    from mendbus.cli.incidents import find_incident
-    from mendbus.cli.ordering import Order, ask, control_of, tell
+    from mendbus.asking.orders import annotate
+    from mendbus.cli.ordering import tell
 
     async with connected(settings) as bus:
-        incident, agent = await find_incident(bus, settings.subjects, prefix)
-        control = control_of(Order(verb, (agent.kind, agent.id), reason, by, incident=incident))
-        control = control.model_copy(update={"arguments": control.arguments | labels})
-        result = await ask(bus, settings.subjects, control)
+        incident, result = await annotate(bus, settings.subjects, verb, prefix, reason, by, labels)
     tell(verb, incident, result, as_json=as_json)

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from mendbus.asking.text import clean as clean
+
 _WIDTH_WITHOUT_TERMINAL = 200
 _STYLES = {
     **dict.fromkeys(("recovered", "no_action", "ok", "done", "pass", "ready"), "green"),
@@ -38,13 +40,6 @@ def line(value: Any) -> None:
 
 def _plain(value: object) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def clean(text: str, limit: int = 0) -> str:
-    """Text on one line, without control characters, cut at `limit` characters (0: not)."""
-    flat = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
-    flat = " ".join(flat.split())
-    return flat if not limit or len(flat) <= limit else flat[: limit - 1] + "…"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -114,7 +114,7 @@ async def _running(bus: "Bus", service: str) -> None:
 
 
 async def _incident(settings: "Settings", prefix: str) -> "tuple[dict[str, Any], dict[tuple[str, ...], float]]":
-    from mendbus.cli.incidents import find_outcomes
+    from mendbus.asking.incidents import find_outcomes
     from mendbus.profiling import incidents
     from mendbus.traces import durations, read_trace
 

@@ -14,9 +14,9 @@ import psutil
 import typer
 
 from mendbus import codec
+from mendbus.asking.orders import Order, ask, control_of, user
 from mendbus.cli.connect import connected
 from mendbus.cli.following import Recovery
-from mendbus.cli.ordering import Order, ask, control_of, user
 from mendbus.cli.output import clean, document, say, table
 from mendbus.contracts.errors import BusTimeout, MendbusError, NoResponders
 from mendbus.contracts.ids import new_id

@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mendbus.asking.orders import Order, ask, control_of
 from mendbus.cli.connect import connected
-from mendbus.cli.ordering import Order, ask, control_of
 from mendbus.cli.output import clean, document, say, table
 from mendbus.contracts.errors import MendbusError
 from mendbus.settings import Settings

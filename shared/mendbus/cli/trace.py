@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from mendbus.traces import SpanRow
 
 _LISTED = 20
-_ALL = 1_000_000
 _WIDTH_WITHOUT_TERMINAL = 160
 
 
@@ -37,7 +36,8 @@ def trace(
 
     Reads the local trace store. Where spans go to a collector (OTEL_EXPORTER_OTLP_ENDPOINT), look there.
     """
-    from mendbus.traces import read_trace, recent_traces
+    from mendbus.asking.tracing import spans, where
+    from mendbus.traces import recent_traces
 
     if incident is not None:
         wanted = [_trace_of(settings, incident)]
@@ -46,19 +46,14 @@ def trace(
     else:
         newest = recent_traces(settings.traces, last or _LISTED)
         if not newest:
-            raise MendbusError(_nothing(settings))
+            raise MendbusError(where(settings))
         if not last:
             _list(newest, as_json=as_json)
             return
         wanted = [one.trace_id for one in reversed(newest)]
     found: list[SpanRow] = []
     for one in wanted:
-        rows = read_trace(settings.traces, one)
-        if not rows:
-            raise MendbusError(f"no trace begins with {one!r}. {_nothing(settings)}")
-        ids = sorted({row.trace_id for row in rows})
-        if len(ids) > 1:
-            raise MendbusError(f"{len(ids)} traces begin with {one!r}: {', '.join(ids[:4])}")
+        rows = spans(settings, one)
         found += rows
         if not as_json:
             _draw(rows)
@@ -96,27 +91,12 @@ def _list(newest: "list[Any]", *, as_json: bool) -> None:
     table(columns, rows)
 
 
-def _nothing(settings: "Settings") -> str:
-    if settings.otlp_endpoint:
-        return f"Spans go to the collector at {settings.otlp_endpoint}: look there, such as in Jaeger."
-    return f"The local trace store is {settings.traces}; another --data-dir may be meant."
-
-
 def _trace_of(settings: "Settings", prefix: str) -> str:
     """The trace of an incident: from the local store, else from its outcome."""
-    from mendbus.cli.incidents import find_outcomes, match
-    from mendbus.traces import recent_traces
-
-    local = {one.incident_id: one.trace_id for one in recent_traces(settings.traces, _ALL) if one.incident_id}
-    found = match(prefix, local)
-    if found is not None:
-        return local[found]
+    from mendbus.asking.tracing import local_trace, told_trace
 
     async def ask() -> str:
         async with connected(settings) as bus:
-            outcomes = await find_outcomes(bus, settings.subjects, prefix)
-        if not outcomes:
-            raise MendbusError(f"there is no incident that begins with {prefix!r}: see `mendbus incidents`")
-        return outcomes[-1].trace_id
+            return await told_trace(bus, settings.subjects, prefix)
 
-    return run(ask())
+    return local_trace(settings, prefix) or run(ask())

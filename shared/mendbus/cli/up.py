@@ -13,6 +13,7 @@ from mendbus.contracts.vocabulary import ServiceName
 
 NATS_PORT = 4222
 HTTP_PORT = 7700
+DASHBOARD_PORT = 7701
 
 
 def up(
@@ -25,6 +26,16 @@ def up(
             "--http-port", metavar="PORT", min=0, max=65535, help=f"Port of /livez and /readyz; 0: any. [{HTTP_PORT}]"
         ),
     ] = None,
+    dashboard_port: Annotated[
+        int | None,
+        typer.Option(
+            "--dashboard-port",
+            metavar="PORT",
+            min=-1,
+            max=65535,
+            help=f"Port of the dashboard; 0: any, -1: none. [{DASHBOARD_PORT}, or any if taken]",
+        ),
+    ] = None,
     data_dir: DataDir = None,
     single_process: Annotated[
         bool, typer.Option("--single-process", help="All services in one process, for small hosts.")
@@ -34,20 +45,28 @@ def up(
     """Run everything on this machine, supervised.
 
     A NATS server and the five services: what dies is started again. Prints the addresses and the state of each service
-    once all are ready, and every change after that. Ctrl-C ends it; a second one does not wait for work under way.
+    once all are ready, then the address of the dashboard (behind # the token with which it may act), and every change
+    after that. Ctrl-C ends it; a second one does not wait for work under way.
     """
     settings = settings_of(data_dir=data_dir)
-    chosen = settings.http_port if http_port is None and settings.http_port >= 0 else http_port
     options = {
         "nats_port": nats_port,
-        "http_port": HTTP_PORT if chosen is None else chosen,
+        "http_port": _chosen(http_port, settings.http_port, HTTP_PORT),
         "data_dir": str(settings.data_dir),
         "single_process": single_process,
         "json": as_json,
+        "dashboard_port": _chosen(dashboard_port, settings.dashboard_port, DASHBOARD_PORT),
     }
     # Held back until it can end well: whoever presses Ctrl-C while it loads must get no traceback.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     become("mendbus.up", json.dumps(options))
+
+
+def _chosen(asked: int | None, set_: int, usual: int) -> int:
+    """A port: as an option asks for, else as the environment sets it, else the usual one."""
+    if asked is not None:
+        return asked
+    return set_ if set_ >= 0 else usual
 
 
 def run(service: Annotated[ServiceName, typer.Argument(help="Which one.")]) -> None:

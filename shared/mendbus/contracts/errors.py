@@ -69,6 +69,14 @@ class StoreRefused(BusError):
         super().__init__(f"the server refused to store on {subject!r}: {description} ({code})")
 
 
+class NoStream(BusError):
+    """What was to be stored was taken, and answered, by somebody who is no stream. Attribute: `subject`."""
+
+    def __init__(self, subject: str, answer: bytes) -> None:
+        self.subject = subject
+        super().__init__(f"what answers on {subject!r} is no stream: {answer[:80]!r}")
+
+
 class WrongSequence(StoreRefused):
     """Somebody else wrote to the subject first (JetStream error 10071): the fence of the journal."""
 

@@ -140,8 +140,10 @@ RELABEL: Final = "relabel"
 """The verb with which a person says what an incident really was: `category`, `severity` and why."""
 AUDIT: Final = "audit"
 """The order by which another service has an operator's action noted; the entry's verb is the action's own."""
-AUDITED: Final = frozenset(("ack", "silence", "unsilence"))
-"""Actions of operators that the health-monitor does, and the strategy-selector only notes."""
+REDRIVE: Final = "redrive"
+"""The verb of the entry that says who had a dead letter (`key`: `dead:` and its number) sent again."""
+AUDITED: Final = frozenset(("ack", "silence", "unsilence", REDRIVE))
+"""Actions of operators that others do, and the strategy-selector only notes."""
 
 
 class Operated(WireModel):

@@ -34,6 +34,8 @@ COMMANDS += [
     "relabel",
     "alerts",
     "capacity",
+    "checkpoints",
+    "pauses",
 ]
 NOWHERE = "nats://127.0.0.1:1"
 
@@ -131,6 +133,8 @@ def test_version_is_the_distribution_s(runner: CliRunner) -> None:
         ["approve", "0123", "--nats-url", NOWHERE],
         ["close", "0123", "--nats-url", NOWHERE],
         ["replay", "--policy", "/no/such/file"],
+        ["pauses", "--nats-url", NOWHERE],
+        ["checkpoints", "a/b", "--nats-url", NOWHERE],
     ],
 )
 def test_a_failure_is_one_sentence_and_status_1(runner: CliRunner, words: list[str]) -> None:
@@ -157,6 +161,7 @@ def test_a_failure_is_one_sentence_and_status_1(runner: CliRunner, words: list[s
         ["inject", "flaky", "--agent", "a/b", "-p", "probability"],
         ["inject", "kill", "--agent", "a/b", "--operation", "fetch"],
         ["capacity", "a.b"],
+        ["checkpoints", "nobody"],
         ["incidents", "--since", "yesterday"],
         ["incidents", "--agent", "nobody"],
         ["report", "a.b/c", "--type", "X", "--message", "y"],
@@ -239,17 +244,26 @@ def test_up_becomes_the_supervisor(
     assert became[0][:3] == [sys.executable, "-m", "mendbus.up"]
     options = Options.from_json(became[0][3])
     assert options == Options(
-        nats_port=up.NATS_PORT, http_port=port, data_dir=str(tmp_path), single_process=True, json=False
+        nats_port=up.NATS_PORT,
+        http_port=port,
+        data_dir=str(tmp_path),
+        single_process=True,
+        json=False,
+        dashboard_port=up.DASHBOARD_PORT,
     )
 
 
-def test_up_takes_its_http_port_from_the_settings(
+def test_up_takes_its_ports_from_the_settings(
     runner: CliRunner, became: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MENDBUS_HTTP_PORT counts where no option is given."""
+    """MENDBUS_HTTP_PORT and MENDBUS_DASHBOARD_PORT count where no option is given, and not where one is."""
     monkeypatch.setenv("MENDBUS_HTTP_PORT", "9001")
+    monkeypatch.setenv("MENDBUS_DASHBOARD_PORT", "9002")
     runner.invoke(app.build(), ["up"])
     assert '"http_port": 9001' in became[0][3]
+    assert '"dashboard_port": 9002' in became[0][3]
+    runner.invoke(app.build(), ["up", "--dashboard-port", "-1"])
+    assert '"dashboard_port": -1' in became[1][3]
 
 
 def test_bench_becomes_the_checkout_s_bench(

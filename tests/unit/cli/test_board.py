@@ -10,11 +10,11 @@ from tests.support import Clock
 from tests.unit.cli.samples import AGENT, INCIDENT, REPORTED, classification, opened, outcome
 from tests.unit.shared.test_export import attempted, command
 
-from mendbus.cli import board as boards
-from mendbus.cli.board import Board
+from mendbus.asking import board as boards
+from mendbus.asking.board import Board
 from mendbus.cli.drawing import draw
 from mendbus.contracts.canary import KEY
-from mendbus.contracts.journal import Commanded, Concluded, Counted, Decided, Entry
+from mendbus.contracts.journal import Commanded, Concluded, Counted, Decided, Entry, Operated
 from mendbus.contracts.messages import AgentRef, Alert, DecisionSummary, HealthStatus, RecoveryOutcome
 from mendbus.contracts.vocabulary import AlertState, Health
 
@@ -136,6 +136,29 @@ def test_agents_are_counted_and_the_worst_come_first(board: Board) -> None:
     board.take_status(status("retired", AgentRef(kind="a", id="2")))
     assert board.statuses() == [("failed", 1), ("good", 1), ("retired", 1)]
     assert [agent.key for agent in board.worst()] == ["runtime/r1", "a/1"]
+
+
+def test_every_change_is_told_with_the_times_of_its_stages() -> None:
+    """Who follows hears of each agent, alert, incident and order; the end of an incident is told with its outcome."""
+    heard: list[tuple[str, str, Any]] = []
+    board = Board(Clock(REPORTED), lambda what, key, value: heard.append((what, key, value)))
+    board.take_status(status("good"))
+    board.take_alert(alert("raised"))
+    take(board, opened(), decided(), at=REPORTED + 5)
+    take(board, Concluded(outcome=outcome()), Operated(verb="pause", by="kim", kind="runtime"), at=REPORTED + 9)
+    assert [(what, key) for what, key, _ in heard] == [
+        ("agent", "runtime/r1"),
+        ("alert", "k"),
+        *(("incident", INCIDENT),) * 3,
+        ("operated", f"{REPORTED + 9}.pause.None"),
+    ]
+    ended = heard[-2][2]
+    assert (ended.stage, ended.outcome, ended.strategy) == ("settled", "recovered", "retry")
+    assert ended.times["acting"] > ended.times["received"]
+    assert ended.times["settled"] == REPORTED + 9
+    assert heard[-1][2]["by"] == "kim"
+    assert board.rates() == {"errors": 0, "incidents": 1, "recovered": 1}
+    assert not board.incidents
 
 
 def test_alerts_come_and_go(board: Board) -> None:

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.cli.samples import AGENT, INCIDENT, REPORTED, classification, opened, outcome
 
+from mendbus.asking.incidents import Noted
 from mendbus.cli.explaining import lines_of, waterfall
-from mendbus.cli.incidents import Noted
 from mendbus.cli.listing import standing
 from mendbus.cli.watching import sentence
 from mendbus.contracts.journal import Decided

@@ -14,7 +14,7 @@ from mendbus import codec
 from mendbus.bus import Bus
 from mendbus.bus.memory import MemoryServer
 from mendbus.cli import health_agent, health_list
-from mendbus.cli.health_asking import written
+from mendbus.cli.health_words import written
 from mendbus.cli.sparkline import BARS, sparkline
 from mendbus.contracts.errors import MendbusError
 from mendbus.contracts.messages import AgentHello, Control, ControlResult, HealthSample

@@ -7,10 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.cli.samples import INCIDENT, opened, outcome
 
-from mendbus.cli.incidents import Noted, fold, incident_of, is_open, match, short_ids, time_of, under_way
+from mendbus.asking.incident_facts import Newest
+from mendbus.asking.incidents import Noted, fold, incident_of, is_open, match, short_ids, time_of, under_way
+from mendbus.contracts import canary
 from mendbus.contracts.errors import MendbusError
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.journal import Claimed, Concluded, Counted, Entry
+from mendbus.contracts.messages import AgentRef, RecoveryOutcome, Times
 
 TIMES = st.integers(0, 2**48 * 1_000_000 - 1)
 
@@ -95,3 +98,34 @@ def test_entries_name_their_incident() -> None:
     assert incident_of(Claimed(owner="x")) is None
     counted = Counted(incident_id="a", lane="normal", sequences=[1], event_ids=["e"], error_count=1)
     assert incident_of(counted) == "a"
+
+
+def _told(incident: str, reported: int, sequence: int = 0, **changes: object) -> RecoveryOutcome:
+    return outcome(incident_id=incident, sequence=sequence, times=Times(reported=reported), **changes)
+
+
+def test_the_newest_incidents_are_kept_and_no_others() -> None:
+    """The last word on each, in whatever order outcomes come; older ones are only counted."""
+    newest = Newest(2, only_open=False, canary=False)
+    for number in range(20):
+        newest.take(_told(f"i{number}", number, 1))
+        newest.take(_told(f"i{number}", number, 0, strategy="restart"))
+    newest.take(_told("i3", 3, 9))
+    newest.take(_told("i18", 18, 2, strategy="rollback"))
+    told = newest.told()
+    assert [one.incident_id for one in told[-2:]] == ["i18", "i19"]
+    assert [one.strategy for one in told[-2:]] == ["rollback", "retry"]
+    assert len(told) <= 4
+    assert len(newest.sequences) == 20
+
+
+def test_an_open_incident_is_kept_however_many_newer_ones_close() -> None:
+    """With only the open ones wanted, those that close go; the canary's are none."""
+    newest = Newest(1, only_open=True, canary=False)
+    waiting = {"outcome": "escalated", "settled": None}
+    newest.take(_told("old", 1, **waiting))
+    for number in range(2, 9):
+        newest.take(_told(f"i{number}", number, 0, **waiting))
+        newest.take(_told(f"i{number}", number, 1))
+    newest.take(_told("own", 10, agent=AgentRef(kind=canary.KIND, id=canary.ID), **waiting))
+    assert [one.incident_id for one in newest.told()] == ["old"]

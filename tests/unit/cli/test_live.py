@@ -12,10 +12,10 @@ from tests.unit.cli.samples import INCIDENT, opened, outcome
 from tests.unit.cli.test_board import alert, status
 
 from mendbus import codec, streams
+from mendbus.asking.view import View
 from mendbus.bus import Bus, Message
 from mendbus.bus.memory import MemoryServer
 from mendbus.cli import live
-from mendbus.cli.live import View
 from mendbus.contracts.errors import BusError
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.journal import JournalRecord

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,3 +108,24 @@ async def test_services_that_cannot_start_together_are_not_tried_again(
         await up._in_this_process(
             Settings(http_port=0), NatsServer(tmp_path), board, up.Voice(tmp_path, as_json=False), asyncio.Event()
         )
+
+
+def test_the_dashboard_s_token_is_made_once_and_kept_to_its_owner(tmp_path: Path) -> None:
+    """The next start has the same one, for pages that are open; a file that was spoilt is made anew."""
+    file = tmp_path / up.DASHBOARD_FILE
+    token = up._kept_token(file)  # pyright: ignore[reportPrivateUsage]
+    assert len(token) >= 32
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert up._kept_token(file) == token  # pyright: ignore[reportPrivateUsage]
+    file.write_text("short\n")
+    assert up._kept_token(file) not in ("short", token)  # pyright: ignore[reportPrivateUsage]
+
+
+def test_a_port_that_is_taken_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was asked for is an error that names the option; instead of the usual one any other does."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(MendbusError, match=f":{port} .*--dashboard-port"):
+            up._free_port("127.0.0.1", port)  # pyright: ignore[reportPrivateUsage]
+        monkeypatch.setattr(up, "DASHBOARD_PORT", port)
+        assert up._free_port("127.0.0.1", port) not in (0, port)  # pyright: ignore[reportPrivateUsage]

@@ -2,17 +2,16 @@
 
 import itertools
 import time
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import NamedTuple
 
 from mendbus import codec
-from mendbus.contracts.errors import MendbusError, Refused
+from mendbus.asking.errors import NotFound
+from mendbus.bus import Bus
+from mendbus.contracts.errors import Refused
 from mendbus.contracts.journal import Concluded, Entry, JournalRecord, Opened
 from mendbus.contracts.messages import AgentRef, RecoveryOutcome
 from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects, partition_of
-
-if TYPE_CHECKING:
-    from mendbus.bus import Bus
 
 _SHORTEST_PREFIX = 8
 _SLACK_NANO = 600 * 1_000_000_000
@@ -31,34 +30,73 @@ class Noted(NamedTuple):
     entry: Entry
 
 
-async def read_outcomes(
-    bus: "Bus", subjects: Subjects, agent: tuple[str, str] | None = None, since_unix_nano: int | None = None
-) -> list[RecoveryOutcome]:
-    """All stored outcomes since then, of one agent or of all, oldest first; what is none is left out."""
+async def outcomes_of(
+    bus: Bus,
+    subjects: Subjects,
+    agent: tuple[str, str] | None = None,
+    since_unix_nano: int | None = None,
+    begins: str = "",
+) -> AsyncIterator[RecoveryOutcome]:
+    """Stored outcomes since then, of one agent or of all, of incidents whose id begins so, oldest first.
+
+    What is none is left out.
+    """
     filter_ = subjects.outcome(*agent) if agent else subjects.everyone("outcome")
-    outcomes: list[RecoveryOutcome] = []
     async for stored in bus.read(subjects.stream("RECOVERIES"), filter_, since_unix_nano=since_unix_nano):
         try:
-            outcomes.append(codec.decode(RecoveryOutcome, stored.body, MAX_SERVICE_BODY))
+            if begins and not _begins(str(codec.reread(stored.body).get("incident_id", "")), begins):
+                continue
+            outcome = codec.decode(RecoveryOutcome, stored.body, MAX_SERVICE_BODY)
         except Refused:
             continue
-    return outcomes
+        yield outcome
 
 
-async def read_journal(
-    bus: "Bus", subjects: Subjects, agent: tuple[str, str] | None = None, since_unix_nano: int | None = None
-) -> list[Noted]:
-    """All entries of the journal since then, of an agent's partition or of all, oldest first."""
+async def read_outcomes(
+    bus: Bus,
+    subjects: Subjects,
+    agent: tuple[str, str] | None = None,
+    since_unix_nano: int | None = None,
+    begins: str = "",
+) -> list[RecoveryOutcome]:
+    """All of these at once."""
+    return [outcome async for outcome in outcomes_of(bus, subjects, agent, since_unix_nano, begins)]
+
+
+async def entries_of(
+    bus: Bus, subjects: Subjects, agent: tuple[str, str] | None = None, since_unix_nano: int | None = None
+) -> AsyncIterator[Noted]:
+    """Entries of the journal since then, of an agent's partition or of all, oldest first."""
     filter_ = subjects.journal(partition_of(*agent)) if agent else subjects.everyone("journal")
-    noted: list[Noted] = []
     async for stored in bus.read(subjects.stream("JOURNAL"), filter_, since_unix_nano=since_unix_nano):
         try:
             record = codec.decode(JournalRecord, stored.body, MAX_SERVICE_BODY)
         except Refused:
             continue
-        head = record.partition, record.number, record.time_unix_nano, record.owner
-        noted += [Noted(*head, entry) for entry in record.entries]
-    return noted
+        for entry in record.entries:
+            yield Noted(record.partition, record.number, record.time_unix_nano, record.owner, entry)
+
+
+async def read_journal(
+    bus: Bus,
+    subjects: Subjects,
+    agent: tuple[str, str] | None = None,
+    since_unix_nano: int | None = None,
+    begins: str = "",
+) -> list[Noted]:
+    """All of these on incidents whose id begins so."""
+    found = entries_of(bus, subjects, agent, since_unix_nano)
+    return [noted async for noted in found if _begins(incident_of(noted.entry) or "", begins)]
+
+
+async def read_under_way(
+    bus: Bus, subjects: Subjects, agent: tuple[str, str] | None = None, since_unix_nano: int | None = None
+) -> dict[str, Opened]:
+    """Incidents that have been opened since then and have no outcome yet."""
+    waiting: dict[str, Opened] = {}
+    async for noted in entries_of(bus, subjects, agent, since_unix_nano):
+        _follow(waiting, noted.entry)
+    return waiting
 
 
 def fold(outcomes: Iterable[RecoveryOutcome]) -> dict[str, RecoveryOutcome]:
@@ -75,11 +113,19 @@ def under_way(journal: Iterable[Noted]) -> dict[str, Opened]:
     """Incidents that have been opened and have no outcome yet."""
     waiting: dict[str, Opened] = {}
     for noted in journal:
-        if isinstance(noted.entry, Opened):
-            waiting[noted.entry.incident_id] = noted.entry
-        elif isinstance(noted.entry, Concluded):
-            waiting.pop(noted.entry.outcome.incident_id, None)
+        _follow(waiting, noted.entry)
     return waiting
+
+
+def _follow(waiting: dict[str, Opened], entry: Entry) -> None:
+    if isinstance(entry, Opened):
+        waiting[entry.incident_id] = entry
+    elif isinstance(entry, Concluded):
+        waiting.pop(entry.outcome.incident_id, None)
+
+
+def _begins(incident_id: str, prefix: str) -> bool:
+    return incident_id.startswith((prefix, prefix.lower()))
 
 
 def is_open(outcome: RecoveryOutcome) -> bool:
@@ -128,44 +174,44 @@ def time_of(prefix: str) -> int | None:
 
 
 def match(prefix: str, ids: Iterable[str]) -> str | None:
-    """The one id that begins so, or None. Raises `MendbusError` when there are several."""
-    found = sorted({one for one in ids if one.startswith((prefix, prefix.lower()))})
+    """The one id that begins so, or None. Raises `NotFound` when there are several."""
+    found = sorted({one for one in ids if _begins(one, prefix)})
     if prefix in found:
         return prefix
     if len(found) > 1:
         named = ", ".join(found[:4]) + (" ..." if len(found) > 4 else "")
-        raise MendbusError(f"{len(found)} incidents begin with {prefix!r}: {named}")
+        raise NotFound(f"{len(found)} incidents begin with {prefix!r}: {named}")
     return found[0] if found else None
 
 
-async def find_outcomes(bus: "Bus", subjects: Subjects, prefix: str) -> Sequence[RecoveryOutcome]:
+async def find_outcomes(bus: Bus, subjects: Subjects, prefix: str) -> Sequence[RecoveryOutcome]:
     """All outcomes of the one incident whose id begins so, by sequence; none when it has none.
 
-    Raises `MendbusError` when several begin so.
+    Raises `NotFound` when several begin so.
     """
     since = time_of(prefix)
-    outcomes = await read_outcomes(bus, subjects, since_unix_nano=since)
+    outcomes = await read_outcomes(bus, subjects, since_unix_nano=since, begins=prefix)
     found = match(prefix, (outcome.incident_id for outcome in outcomes))
     if found is None and since is not None:
         # An id that somebody else chose only looks as if it held a time.
-        outcomes = await read_outcomes(bus, subjects)
+        outcomes = await read_outcomes(bus, subjects, begins=prefix)
         found = match(prefix, (outcome.incident_id for outcome in outcomes))
     return sorted((o for o in outcomes if o.incident_id == found), key=lambda outcome: outcome.sequence)
 
 
-async def find_incident(bus: "Bus", subjects: Subjects, prefix: str) -> tuple[str, AgentRef]:
-    """Id and agent of the one incident whose id begins so. Raises `MendbusError` when there is none, or several."""
+async def find_incident(bus: Bus, subjects: Subjects, prefix: str) -> tuple[str, AgentRef]:
+    """Id and agent of the one incident whose id begins so. Raises `NotFound` when there is none, or several."""
     outcomes = await find_outcomes(bus, subjects, prefix)
     if outcomes:
         return outcomes[-1].incident_id, outcomes[-1].agent
     for noted in await find_journal(bus, subjects, prefix):
         if isinstance(noted.entry, Opened):
             return noted.entry.incident_id, noted.entry.agent
-    raise MendbusError(f"there is no incident that begins with {prefix!r}: see `mendbus incidents`")
+    raise NotFound(f"there is no incident that begins with {prefix!r}: see `mendbus incidents`")
 
 
-async def find_journal(bus: "Bus", subjects: Subjects, prefix: str) -> Sequence[Noted]:
-    """The entries of the journal on the one incident whose id begins so. Raises `MendbusError` when several do."""
-    journal = await read_journal(bus, subjects, since_unix_nano=time_of(prefix))
+async def find_journal(bus: Bus, subjects: Subjects, prefix: str) -> Sequence[Noted]:
+    """The entries of the journal on the one incident whose id begins so. Raises `NotFound` when several do."""
+    journal = await read_journal(bus, subjects, since_unix_nano=time_of(prefix), begins=prefix)
     found = match(prefix, (one for noted in journal if (one := incident_of(noted.entry))))
     return [noted for noted in journal if found and incident_of(noted.entry) == found]

@@ -1,0 +1,118 @@
+"""Dead letters: what services had to refuse, and how to send it again."""
+
+import contextlib
+import time
+from typing import Any, NamedTuple
+
+from mendbus import codec
+from mendbus.asking.errors import Declined, NotFound
+from mendbus.asking.orders import Order, ask, control_of, done
+from mendbus.bus import Bus, StoredMessage
+from mendbus.contracts.errors import MendbusError, NoResponders, NoStream, Refused
+from mendbus.contracts.journal import AUDIT, REDRIVE
+from mendbus.contracts.subjects import HEADER_CODE, HEADER_REASON, HEADER_SIZE, HEADER_SUBJECT, Subjects
+
+_NOTE_SECONDS = 3.0
+_OURS = frozenset((HEADER_CODE, HEADER_REASON, HEADER_SIZE, HEADER_SUBJECT, "Mendbus-Original-Id"))
+
+
+class Letter(NamedTuple):
+    """A dead letter: why it is one, and what the sender had sent."""
+
+    sequence: int
+    time_unix_nano: int
+    service: str
+    code: str
+    reason: str
+    subject: str
+    size: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def cut(self) -> bool:
+        """Whether the service kept only the beginning of the body."""
+        return self.size > len(self.body)
+
+    @property
+    def readable(self) -> Any:
+        """The body as plain values, or None where it is none."""
+        with contextlib.suppress(Refused):
+            return codec.unpack(self.body)
+        return None
+
+    def facts(self) -> dict[str, Any]:
+        """For programs, without headers and body."""
+        return {name: value for name, value in self._asdict().items() if name not in ("headers", "body")}
+
+    def whole(self) -> dict[str, Any]:
+        """For programs."""
+        return self.facts() | {"headers": self.headers, "body_hex": self.body.hex(), "body": self.readable}
+
+
+async def read_all(bus: Bus, subjects: Subjects) -> list[Letter]:
+    """All that are kept, the newest last."""
+    found = bus.read(subjects.stream("DEAD"), subjects.everyone("dead"))
+    return [letter_of(stored) async for stored in found]
+
+
+async def read_one(bus: Bus, subjects: Subjects, sequence: int) -> Letter:
+    """The one with this number. Raises `NotFound`."""
+    async for stored in bus.read(subjects.stream("DEAD"), subjects.everyone("dead"), start=sequence):
+        if stored.sequence == sequence:
+            return letter_of(stored)
+        break
+    raise NotFound(f"there is no dead letter {sequence}: see `mendbus dead list`")
+
+
+def sendable(letter: Letter) -> Letter:
+    """The letter, when it can be sent again as it was. Raises `Declined` when it cannot, with the reason."""
+    if letter.cut:
+        raise Declined(f"dead letter {letter.sequence} has {letter.size} bytes, of which {len(letter.body)} were kept")
+    if not letter.subject:
+        raise Declined(f"dead letter {letter.sequence} does not say to which subject it was sent")
+    return letter
+
+
+async def send(bus: Bus, subjects: Subjects, letter: Letter, by: str | None = None) -> dict[str, Any]:
+    """Sends a letter again, as it was, and has that noted; what was done, for programs.
+
+    `sequence`: None where no stream took it. `unnoted`: why it does not stand in the audit trail, if it does not.
+    """
+    try:
+        stored = (await bus.store(letter.subject, letter.body, letter.headers)).sequence
+    except NoResponders:
+        # No stream listens there: it was a plain message.
+        await bus.publish(letter.subject, letter.body, letter.headers)
+        await bus.barrier()
+        stored = None
+    except NoStream:
+        # A plain message too, and whoever listens has answered it.
+        stored = None
+    order = Order(AUDIT, (None, None), f"sent again to {letter.subject}", by)
+    control = control_of(order)
+    noted = {"verb": REDRIVE, "key": f"dead:{letter.sequence}"}
+    facts: dict[str, Any] = {"subject": letter.subject, "bytes": len(letter.body), "sequence": stored}
+    try:
+        _ = done(order, await ask(bus, subjects, control.model_copy(update={"arguments": noted}), _NOTE_SECONDS))
+    except MendbusError as error:
+        # It is sent all the same: that nobody notes it may be why there are dead letters.
+        facts["unnoted"] = str(error)
+    return facts
+
+
+def letter_of(stored: StoredMessage) -> Letter:
+    """A dead letter from the message in which a service keeps it."""
+    said = stored.headers
+    size = said.get(HEADER_SIZE, "")
+    return Letter(
+        sequence=stored.sequence,
+        time_unix_nano=stored.time_unix_nano or time.time_ns(),
+        service=stored.subject.rsplit(".", 1)[-1],
+        code=said.get(HEADER_CODE, ""),
+        reason=said.get(HEADER_REASON, ""),
+        subject=said.get(HEADER_SUBJECT, ""),
+        size=int(size) if size.isdigit() else len(stored.body),
+        headers={name: value for name, value in said.items() if name not in _OURS and not name.startswith("Nats-")},
+        body=stored.body,
+    )
