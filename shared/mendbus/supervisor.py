@@ -196,6 +196,9 @@ class Children:
             "MENDBUS_HTTP_PORT": "0",
             "MENDBUS_READY_FD": str(writer),
         }
+        for setting in ("nats_credentials", "nats_ca", "trusted_keys"):
+            if (file := getattr(settings, setting)) is not None:
+                environment[f"MENDBUS_{setting.upper()}"] = str(file)
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "mendbus.service", name),

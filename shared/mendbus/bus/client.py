@@ -50,11 +50,31 @@ class Connection(Wire, Protocol):
         ...
 
 
-class BusClient:
-    """Implements `Bus` on a connection."""
+class Signs(Protocol):
+    """Signs what must be signed."""
 
-    def __init__(self, link: Connection) -> None:
+    def headers(self, subject: str, body: bytes, headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
+        """The headers of a message, with its signature where it is to have one."""
+        ...
+
+
+class Guards(Protocol):
+    """Lets through only what is signed, where that is asked for."""
+
+    def before(
+        self, subject: str, handler: Handler, answer: Callable[[str, bytes, Mapping[str, str]], Awaitable[None]]
+    ) -> Handler:
+        """What is to be called instead of the handler of a subject; `answer` publishes a refusal."""
+        ...
+
+
+class BusClient:
+    """Implements `Bus` on a connection. `signer`, `guard`: none where signatures are not switched on."""
+
+    def __init__(self, link: Connection, signer: Signs | None = None, guard: Guards | None = None) -> None:
         self._link = link
+        self._signer = signer
+        self._guard = guard
         self._subscriptions: set[Served] = set()
         self._restoring = topology.Restoring(link)
 
@@ -66,6 +86,8 @@ class BusClient:
         self, subject: str, body: bytes, headers: Mapping[str, str] | None = None, *, timeout: float
     ) -> Message:
         """See `Bus`. Raises `ServiceFailed` when the answer says so."""
+        if self._signer is not None:
+            headers = self._signer.headers(subject, body, headers)
         answer = await self._link.ask(subject, body, headers, timeout=timeout)
         answered = answer.headers or {}
         if HEADER_SERVICE_ERROR in answered or HEADER_SERVICE_ERROR_CODE in answered:
@@ -77,6 +99,8 @@ class BusClient:
 
     async def subscribe(self, subject: str, handler: Handler, *, queue: str = "", concurrency: int = 1) -> Subscription:
         """See `Bus`."""
+        if self._guard is not None:
+            handler = self._guard.before(subject, handler, self.publish)
         served = Served(handler, concurrency)
         await served.start(self._link, subject, queue, self._subscriptions)
         return served
