@@ -101,6 +101,8 @@ class BusClient:
         """See `Bus`."""
         if self._guard is not None:
             handler = self._guard.before(subject, handler, self.publish)
+        if self._signer is not None:
+            handler = _sent_on_purpose(handler)
         served = Served(handler, concurrency)
         await served.start(self._link, subject, queue, self._subscriptions)
         return served
@@ -233,3 +235,18 @@ class BusClient:
         except (TimeoutError, BusError) as error:
             _log.warning("what was sent last may not have left: %r", error)
         await self._link.close()
+
+
+def _sent_on_purpose(handler: Handler) -> Handler:
+    """A handler that hears nothing of what the server read from a stream for somebody.
+
+    Whoever asks for it names where it goes to, and could so have anything sent to others of its account.
+    """
+
+    async def heard(message: Message) -> None:
+        if "Nats-Stream" in message.headers:
+            _log.warning("what was read from a stream came to %s: somebody sent it there, it is ignored", message.subject)
+            return
+        await handler(message)
+
+    return heard

@@ -16,6 +16,7 @@ from mendbus.contracts.ids import is_token
 from mendbus.contracts.subjects import Subjects
 from mendbus.contracts.vocabulary import SERVICES
 from mendbus.security import credentials, keys
+from mendbus.security.accounts import configuration
 from mendbus.security.authority import make_authority, make_certificate
 from mendbus.security.credentials import Identity, file_of
 from mendbus.security.rights import rights_of
@@ -162,15 +163,16 @@ class Installation:
     def server_conf(self, certificates: Path) -> str:
         """What a server's configuration includes; `certificates`: where it finds its own."""
         subjects = Subjects(self.root)
-        users = [
-            {"nkey": key.nkey, "permissions": rights_of(name, subjects, user.level, standby=user.standby).permissions()}
-            for name, user in self.users.items()
-            for key in user.keys
-        ]
+        users: dict[str, list[dict[str, Any]]] = {}
+        for name, user in self.users.items():
+            rights = rights_of(name, subjects, user.level, standby=user.standby).permissions()
+            users[name] = [{"nkey": key.nkey, "permissions": rights} for key in user.keys]
+        standby = any(user.standby for user in self.users.values())
+        accounts = configuration(users, subjects, standby=standby)
         tls = {"cert_file": str(certificates / "server.pem"), "key_file": str(certificates / "server.key"), "timeout": 5}
         return (
             "# Written by `mendbus nats-config`: changes here are lost.\n"
-            f"{_LIMITS}tls: {_json(tls)}\nauthorization: {_json({'timeout': 5, 'users': users})}\n"
+            f"{_LIMITS}tls: {_json(tls)}\naccounts: {_json(accounts)}\n"
         )
 
     def _next(self, user: str) -> Path:

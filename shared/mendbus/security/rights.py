@@ -55,6 +55,8 @@ _WRITES: Final[dict[str, tuple[str, ...]]] = {
 }
 _ALL_AGENTS: Final = frozenset(("notice",))
 """Families that agents hear of each other."""
+BATCHED: Final = (".DIRECT.GET.",)
+"""What marks requests that are answered by many messages."""
 ANSWER_SECONDS: Final = 60
 """How long an agent may take to answer what it was asked."""
 
@@ -91,6 +93,19 @@ def rights_of(user: str, subjects: Subjects, level: Level = "viewer", *, standby
     return _operator(level, subjects, inbox)
 
 
+def subject_of(family: Family, subjects: Subjects) -> str:
+    """All subjects of a family."""
+    return _subject(family, subjects, None)
+
+
+def used_by_agents(subjects: Subjects, *, standby: bool) -> tuple[str, ...]:
+    """What agents need beside their families: their checkpoints, and what they share while one stands by."""
+    found = _stored("agent", subjects)
+    if standby:
+        found += [subjects.key("leases", "pair", ">"), *_used(subjects, "leases", ("read", "follow"))]
+    return _tidy(found)
+
+
 def _agent(kind: str, agent: str, subjects: Subjects, inbox: str, standby: str = "") -> Rights:
     publish, subscribe = _of_families("agent", subjects, (kind, agent))
     publish += _stored("agent", subjects)
@@ -98,7 +113,7 @@ def _agent(kind: str, agent: str, subjects: Subjects, inbox: str, standby: str =
         pair = subjects.key("leases", "pair", *standby.split("/"))
         publish += [f"{pair}.lease", f"{pair}.wanted", f"{pair}.member.{kind}.{agent}"]
         publish += _used(subjects, "leases", ("read", "follow"))
-    return Rights(_tidy(publish), _tidy([*subscribe, inbox]), answers=True)
+    return Rights(_tidy([*publish, inbox]), _tidy([*subscribe, inbox]), answers=True)
 
 
 def _service(name: str, subjects: Subjects, inbox: str) -> Rights:
@@ -129,8 +144,9 @@ def _operator(level: Level, subjects: Subjects, inbox: str) -> Rights:
     if level == "admin":
         stores = [f"$KV.{subjects.prefix}_{bucket}.>" for bucket in _KEY_VALUE]
         stores += [f"$O.{subjects.prefix}_{bucket}.>" for bucket in _OBJECTS]
-        return Rights(_tidy([f"{root}.>", "$JS.API.>", "$SRV.>", *stores]), hears)
-    publish = [f"$SRV.{verb}.>" for verb in ("PING", "INFO", "STATS")]
+        return Rights(_tidy([f"{root}.>", "$JS.API.>", "$SRV.>", *stores, inbox]), hears)
+    # To its own inbox a user also writes: so a connection is seen to be alive.
+    publish = [inbox, *(f"$SRV.{verb}.>" for verb in ("PING", "INFO", "STATS"))]
     publish += ["$JS.API.INFO", "$JS.API.STREAM.NAMES", f"$JS.API.CONSUMER.INFO.{subjects.stream('ERRORS')}.*"]
     publish += [f"$JS.API.STREAM.INFO.{stream}" for stream in _all_streams(subjects)]
     for name, uses in _USES["operator"].items():
