@@ -32,7 +32,7 @@ class Secured:
     def settings(self) -> Settings:
         """As of whoever lives on this machine."""
         files = installation.settings_of(self.users.folder)
-        return Settings(nats_url=self.server.url, trace=False, canary_seconds=0, **files)
+        return Settings(nats_url=self.server.url, trace=False, canary_seconds=0).model_copy(update=files)
 
     def access(self, user: str) -> Access:
         """What a user shows."""

@@ -245,7 +245,9 @@ def _sent_on_purpose(handler: Handler) -> Handler:
 
     async def heard(message: Message) -> None:
         if "Nats-Stream" in message.headers:
-            _log.warning("what was read from a stream came to %s: somebody sent it there, it is ignored", message.subject)
+            _log.warning(
+                "what was read from a stream came to %s: somebody sent it there, it is ignored", message.subject
+            )
             return
         await handler(message)
 

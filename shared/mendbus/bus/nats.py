@@ -325,7 +325,7 @@ class Link:
         cast("Any", self._client)._inbox_prefix = bytearray(prefix_inbox.encode())
         self._inbox = self._client.new_inbox()
         self._requests = Requests(f"{self._inbox}.answer", self.send)
-        cast("_ToughClient", self._client).on_forbidden = self._requests.forbidden
+        self._client.on_forbidden = self._requests.forbidden
         _ = await self.listen(f"{self._inbox}.answer.*", self._requests.answered)
         _ = await self.listen(f"{self._inbox}.echo", self._echo)
         self._watchdog = asyncio.create_task(self._watch(), name="nats-watchdog")
@@ -461,7 +461,7 @@ class Link:
         elif "authorization" in str(error).lower() or "authentication" in str(error).lower():
             refusal = (
                 "the server does not accept this user (wrong, expired or revoked credentials): see "
-                "MENDBUS_NATS_CREDENTIALS, `mendbus nats-config rotate` makes new ones; they are read again at every try"
+                "MENDBUS_NATS_CREDENTIALS; `mendbus nats-config` makes new ones, which are read at the next try"
             )
         if refusal and refusal != self.unwelcome:
             self.unwelcome = refusal

@@ -42,7 +42,10 @@ def settings_of(nats_url: str | None = None, root: str | None = None, data_dir: 
     if nats_url is None and "NATS_URL" not in os.environ:
         state = running(settings.data_dir)
         if state is not None:
-            reach: dict[str, Any] = {"nats_url": state["url"], "monitor_url": settings.monitor_url or state["monitor_url"]}
+            reach: dict[str, Any] = {
+                "nats_url": state["url"],
+                "monitor_url": settings.monitor_url or state["monitor_url"],
+            }
             secured = cast("dict[str, str] | None", state.get("secured"))
             if secured is not None and settings.nats_credentials is None:
                 reach |= {name: Path(file) for name, file in secured.items()}

@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -14,6 +14,7 @@ from mendbus.cli.output import document, say, table
 
 if TYPE_CHECKING:
     from mendbus.security.installation import Installation
+    from mendbus.security.roles import Level
 
 Folder = Annotated[
     Path | None, typer.Option("--folder", metavar="DIR", help="Where users and keys are kept. [DATA_DIR/secure]")
@@ -58,10 +59,9 @@ def add(
     from mendbus.security.roles import LEVELS
 
     found = _load(folder, data_dir)
-    known = next((one for one in LEVELS if one == level), None)
-    if known is None:
+    if level not in LEVELS:
         raise typer.BadParameter(f"{level!r} is no level: one of {', '.join(LEVELS)}")
-    file = found.add(user, known, standby_for)
+    file = found.add(user, cast("Level", level), standby_for)
     found.render()
     say(f"{user}: give it {file}, {found.folder / 'ca.pem'} and {found.folder / 'keys.json'}")
     _reload(data_dir, found)
@@ -150,9 +150,10 @@ def _reload(data_dir: str | None, found: "Installation") -> None:
     """Has the server of a running `mendbus up --secure` read its users again."""
     settings = settings_of(data_dir=data_dir)
     state = running(settings.data_dir)
-    pid = ((state or {}).get("pids") or {}).get("nats-server")
-    if pid and found.folder.absolute() == (settings.data_dir / "secure").absolute():
-        os.kill(int(pid), signal.SIGHUP)
+    pids = {} if state is None else cast("dict[str, int]", state.get("pids", {}))
+    pid = pids.get("nats-server")
+    if pid is not None and found.folder.absolute() == (settings.data_dir / "secure").absolute():
+        os.kill(pid, signal.SIGHUP)
         say("the server has read it")
     else:
         say(_hint(found))

@@ -117,9 +117,7 @@ async def play(folder: Path, settings: Settings, told: Told, *, secure: bool = F
 
 
 @asynccontextmanager
-async def _stage(
-    folder: Path, data: Path, settings: Settings, told: Told, *, secure: bool
-) -> AsyncGenerator["Stage"]:
+async def _stage(folder: Path, data: Path, settings: Settings, told: Told, *, secure: bool) -> AsyncGenerator["Stage"]:
     """Everything that the story needs, and its end in order: agents, connection, server and services."""
     package, out, logs = make_project(folder / "project"), folder / "out", folder / "logs"
     logs.mkdir()

@@ -1,5 +1,6 @@
 """A certificate authority of this installation's own, by the command `openssl` (Debian package openssl)."""
 
+import shutil
 import subprocess
 from collections.abc import Sequence
 from ipaddress import ip_address
@@ -52,10 +53,11 @@ def _is_address(host: str) -> bool:
 
 
 def _openssl(*arguments: str) -> None:
+    program = shutil.which("openssl")
+    if program is None:
+        raise CredentialsError("certificates need the command openssl: apt-get install openssl")
     try:
-        done = subprocess.run(("openssl", *arguments), capture_output=True, timeout=_SECONDS, check=False)
-    except FileNotFoundError:
-        raise CredentialsError("certificates need the command openssl: apt-get install openssl") from None
+        done = subprocess.run([program, *arguments], capture_output=True, timeout=_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         raise CredentialsError(f"openssl {arguments[0]} did not end within {_SECONDS:g} s") from None
     if done.returncode:

@@ -46,7 +46,9 @@ class Credentials:
         try:
             return ssl.create_default_context(cafile=str(self.ca))
         except (OSError, ssl.SSLError) as error:
-            raise CredentialsError(f"{self.ca} is no certificate of an authority ({error}): see MENDBUS_NATS_CA") from None
+            raise CredentialsError(
+                f"{self.ca} is no certificate of an authority ({error}): see MENDBUS_NATS_CA"
+            ) from None
 
 
 def inbox_of(user: str) -> str:
@@ -90,7 +92,9 @@ def read(file: Path) -> Identity:
         elif words.startswith("SU"):
             seed = words
     if not user:
-        raise CredentialsError(f"credentials {file} do not say whose they are: a line `# user: agent/KIND/ID` is missing")
+        raise CredentialsError(
+            f"credentials {file} do not say whose they are: a line `# user: agent/KIND/ID` is missing"
+        )
     try:
         return Identity(user, from_seed(seed))
     except CredentialsError as error:

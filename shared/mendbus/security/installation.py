@@ -1,4 +1,4 @@
-"""The users of an installation and their keys, in one folder: what `mendbus nats-config` and `mendbus up --secure` keep.
+"""The users of an installation and their keys, in one folder, kept by `mendbus nats-config` and `mendbus up --secure`.
 
 `users.json` is the truth (public keys only); the rest follows from it, and is written by `render`. A key is rotated in
 three steps, between which everything works: `rotate` makes the next key, which the server and whoever checks
@@ -169,7 +169,11 @@ class Installation:
             users[name] = [{"nkey": key.nkey, "permissions": rights} for key in user.keys]
         standby = any(user.standby for user in self.users.values())
         accounts = configuration(users, subjects, standby=standby)
-        tls = {"cert_file": str(certificates / "server.pem"), "key_file": str(certificates / "server.key"), "timeout": 5}
+        tls = {
+            "cert_file": str(certificates / "server.pem"),
+            "key_file": str(certificates / "server.key"),
+            "timeout": 5,
+        }
         return (
             "# Written by `mendbus nats-config`: changes here are lost.\n"
             f"{_LIMITS}tls: {_json(tls)}\naccounts: {_json(accounts)}\n"

@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Self, cast
+from typing import Final, Self
 
 from mendbus.contracts.errors import CredentialsError
 
@@ -33,7 +33,7 @@ class KeyPair:
     def _pair(self) -> tuple[bytes, bytes]:
         from nacl import bindings
 
-        return cast("tuple[bytes, bytes]", bindings.crypto_sign_seed_keypair(self.raw))
+        return bindings.crypto_sign_seed_keypair(self.raw)
 
     @property
     def public(self) -> bytes:
@@ -44,7 +44,7 @@ class KeyPair:
         """The signature of a message, 64 bytes."""
         from nacl import bindings
 
-        return cast("bytes", bindings.crypto_sign(message, self._pair[1]))[:64]
+        return bindings.crypto_sign(message, self._pair[1])[:64]
 
     def for_signatures(self) -> "KeyPair":
         """The key pair for signatures on messages.

@@ -16,8 +16,8 @@ from mendbus.contracts.vocabulary import SERVICES
 from mendbus.security.credentials import inbox_of
 from mendbus.security.roles import ADMIN_VERBS, SERVICE_VERBS, VIEWER_VERBS, Level
 
-Use = Literal["look", "read", "follow", "consume", "purge", "own"]
-"""`look`: its state; `read`: what is stored; `follow`: what comes; `consume`: the owners' consumers; `own`: create it."""
+Use = Literal["read", "follow", "consume", "purge"]
+"""`read`: what is stored; `follow`: that and what comes; `consume`: with the owners' consumers; `purge`: remove it."""
 
 _STREAMS: Final = ("ERRORS", "JOURNAL", "RECOVERIES", "ALERTS", "HEALTH", "DEAD")
 _KEY_VALUE: Final = ("leases", "agents", "heads", "alerting")
@@ -43,7 +43,7 @@ _USES: Final[dict[str, dict[str, tuple[Use, ...]]]] = {
         "alerting": ("read", "follow"),
     },
     "operator": {
-        **{name: ("read", "follow") for name in (*_STREAMS, "agents", "heads", "alerting", "leases")},
+        **dict.fromkeys((*_STREAMS, "agents", "heads", "alerting", "leases"), ("read", "follow")),
     },
     "agent": {"checkpoints": ("read", "purge")},
 }
@@ -172,10 +172,10 @@ def _of_families(role: Role, subjects: Subjects, agent: tuple[str, str] | None) 
 
 def _subject(family: Family, subjects: Subjects, agent: tuple[str, str] | None) -> str:
     """The subject of a family, with wildcards for what varies: `>` for the end of it, since that is listened to."""
-    known = dict(zip(("{kind}", "{agent}"), agent, strict=True)) if agent else {}
+    known: dict[str, str] = {"{kind}": agent[0], "{agent}": agent[1]} if agent else {}
     tokens = [known.get(token, "*" if token.startswith("{") else token) for token in family.address.split(".")]
-    while tokens[-2:] and tokens[-1] == "*":
-        tokens.pop()
+    while tokens[-1] == "*":
+        _ = tokens.pop()
     if len(tokens) < len(family.address.split(".")):
         tokens.append(">")
     return ".".join((subjects.root, *tokens))

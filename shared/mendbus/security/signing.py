@@ -111,7 +111,7 @@ class Trust:
             try:
                 self._keys = read_trust(self._file)
             except CredentialsError as error:
-                log.error("the trusted keys stay as they were: %s", error)  # noqa: TRY400 - the text says it all
+                log.error("the trusted keys stay as they were: %s", error)
         return self._keys.get(kid)
 
 
