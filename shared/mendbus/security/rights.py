@@ -53,6 +53,8 @@ _WRITES: Final[dict[str, tuple[str, ...]]] = {
     "health-monitor": ("agents", "alerting"),
     "agent": ("checkpoints",),
 }
+_ANSWERS: Final = ("_INBOX.>", "_R_.>")
+"""Where services answer; `_R_`: what came out of the other account."""
 _ALL_AGENTS: Final = frozenset(("notice",))
 """Families that agents hear of each other."""
 BATCHED: Final = (".DIRECT.GET.",)
@@ -120,7 +122,7 @@ def _service(name: str, subjects: Subjects, inbox: str) -> Rights:
     role: Role = next(service for service in SERVICES if service == name)
     publish, subscribe = _of_families(role, subjects, None)
     publish = [subject for subject in publish if subject != f"{subjects.root}.dead.>"]
-    publish += [subjects.dead(role), "_INBOX.>", *_stored(role, subjects)]
+    publish += [subjects.dead(role), *_ANSWERS, *_stored(role, subjects)]
     publish += [subjects.control(verb) for verb in SERVICE_VERBS.get(role, ())]
     for verb in ("PING", "INFO", "STATS"):
         subscribe += [f"$SRV.{verb}", f"$SRV.{verb}.{role}", f"$SRV.{verb}.{role}.*"]
@@ -135,7 +137,8 @@ def _service(name: str, subjects: Subjects, inbox: str) -> Rights:
         subscribe += [_subject(family, subjects, None) for family in FAMILIES if role in family.senders]
         publish += [*sent, *(f"$SRV.PING.{service}" for service in SERVICES)]
         subscribe += heard
-    return Rights(_tidy(publish), _tidy([*subscribe, inbox]))
+    denied = () if role == "strategy-selector" or "ERRORS" not in _USES.get(role, {}) else _owners_consumers(subjects)
+    return Rights(_tidy(publish), _tidy([*subscribe, inbox]), not_publish=denied)
 
 
 def _operator(level: Level, subjects: Subjects, inbox: str) -> Rights:
@@ -155,9 +158,18 @@ def _operator(level: Level, subjects: Subjects, inbox: str) -> Rights:
     seen = [f for f in FAMILIES if f.name not in ("command", "probe", "rehearse", "settled")]
     hears = _tidy([*(_subject(family, subjects, None) for family in seen), inbox])
     if level == "viewer":
-        return Rights(_tidy([*publish, *(subjects.control(verb) for verb in VIEWER_VERBS)]), hears)
-    denied = tuple(sorted(subjects.control(verb) for verb in ADMIN_VERBS))
+        asked = [subjects.control(verb) for verb in VIEWER_VERBS]
+        return Rights(_tidy([*publish, *asked]), hears, not_publish=_owners_consumers(subjects))
+    denied = (*sorted(subjects.control(verb) for verb in ADMIN_VERBS), *_owners_consumers(subjects))
     return Rights(_tidy([*publish, f"{root}.control.*"]), hears, not_publish=denied)
+
+
+def _owners_consumers(subjects: Subjects) -> tuple[str, ...]:
+    """What would disturb the consumers from which errors are pulled, for those who read ERRORS in passing."""
+    stream = subjects.stream("ERRORS")
+    names = [subjects.consumer(partition, lane) for partition in range(PARTITIONS) for lane in LANES]
+    verbs = ("CREATE", "DELETE", "MSG.NEXT")
+    return tuple(f"$JS.API.CONSUMER.{verb}.{stream}.{name}" for verb in verbs for name in names)
 
 
 def _of_families(role: Role, subjects: Subjects, agent: tuple[str, str] | None) -> tuple[list[str], list[str]]:

@@ -52,7 +52,8 @@ def _listed(found: Sequence[str], subjects: Subjects) -> str:
 
 
 def _without(rights: Rights, subjects: Subjects) -> str:
-    return f" but not {_listed(rights.not_publish, subjects)}" if rights.not_publish else ""
+    denied = [subject for subject in rights.not_publish if subject.startswith(subjects.root)]
+    return f" but not {_listed(denied, subjects)}" if denied else ""
 
 
 def _uses(found: Sequence[str], subjects: Subjects) -> str:

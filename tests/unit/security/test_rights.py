@@ -68,7 +68,11 @@ def test_only_the_core_creates_streams() -> None:
         assert may(rights, "$JS.API.STREAM.CREATE.site_v1_ERRORS") == (service == "strategy-selector")
         assert not may(rights, "$JS.API.STREAM.CREATE.other")
         assert not may(rights, "$JS.API.STREAM.DELETE.site_v1_ERRORS")
-    assert not may(rights_of("operator/o", SUBJECTS, "operator"), "$JS.API.STREAM.PURGE.site_v1_ERRORS")
+    operator = rights_of("operator/o", SUBJECTS, "operator")
+    assert not may(operator, "$JS.API.STREAM.PURGE.site_v1_ERRORS")
+    for user in (operator, rights_of("service/health-monitor", SUBJECTS)):
+        assert may(user, "$JS.API.CONSUMER.CREATE.site_v1_ERRORS.0123456789abcdef")
+        assert not may(user, "$JS.API.CONSUMER.DELETE.site_v1_ERRORS.owner-0-normal")
 
 
 def test_levels_of_operators() -> None:
