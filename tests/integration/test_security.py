@@ -1,6 +1,7 @@
 """Users, rights and signatures on a real server: each can do its work, and nothing else."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -357,6 +358,37 @@ async def test_a_message_over_the_limit_ends_nobody_else_s_connection(site: Secu
     assert await eventually(lambda: not thief.connected or thief.reconnects > 0 or thief.closed)
     assert (await other.store(site.subjects.error("error", "runtime", "r2"), codec.encode(error_of("r2")))).sequence
     assert other.reconnects == 0
+
+
+async def test_a_flood_delays_others_and_stops_nobody_and_can_be_cut_off(site: Secured) -> None:
+    """Another agent's errors are acknowledged meanwhile; without its user the flooder is outside at once."""
+    thief, other = await site.connect("agent/runtime/r1"), await site.connect("agent/runtime/r2")
+    own, others = (site.subjects.error("error", "runtime", agent) for agent in ("r1", "r2"))
+    large = codec.encode(error_of("r1", 8000))
+    sent = 0
+    stop = asyncio.Event()
+
+    async def flood() -> None:
+        nonlocal sent
+        while not stop.is_set():
+            with contextlib.suppress(BusError):
+                _ = await thief.store(own, large, timeout=2.0)
+                sent += 1
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(64):
+            _ = group.create_task(flood())
+        assert await eventually(lambda: sent > 64)
+        for _ in range(20):
+            assert (await other.store(others, codec.encode(error_of("r2")), timeout=5.0)).sequence
+        site.users.remove("agent/runtime/r1")
+        site.reload()
+        assert await eventually(lambda: not thief.connected)
+        stop.set()
+    assert other.reconnects == 0
+    count = sent
+    assert (await other.store(others, codec.encode(error_of("r2")))).sequence
+    assert sent == count
 
 
 async def test_access_is_what_the_settings_say() -> None:

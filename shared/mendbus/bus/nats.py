@@ -160,6 +160,9 @@ class _ToughClient(Client):
         await cast("Any", super())._process_err(err_msg.lower())
 
     async def _connect_to_server(self, s: Any) -> None:
+        if isinstance(self._transport, _ToughTransport):
+            # An attempt that the server, or we ourselves, refused is left open by the library.
+            self._transport.close()
         await super()._connect_to_server(s)
         if type(self._transport) is TcpTransport:
             self._transport = _ToughTransport(self._transport)
@@ -212,6 +215,13 @@ class _ToughTransport(TcpTransport):
         """As usual; told that it is over TLS, the end of the connection is nothing to warn about."""
         await super().connect_tls(uri, ssl_context, buffer_size, connect_timeout)
         cast("Any", self._io_writer)._protocol._over_ssl = True
+
+    def close(self) -> None:
+        """Closes what TLS goes over as well: TLS alone waits for the other side, which may be gone."""
+        super().close()
+        below = cast("Any", self)._bare_io_writer
+        if below is not None and below is not self._io_writer:
+            below.close()
 
     def write(self, payload: bytes) -> None:
         try:
