@@ -13,7 +13,7 @@ from tests.integration.secured import Secured
 from tests.support import SECOND
 
 from mendbus import Agent, codec
-from mendbus.bus import Message
+from mendbus.bus import Message, StoredMessage
 from mendbus.bus.nats import NatsBus, connect
 from mendbus.cli.ordering import Order, control_of
 from mendbus.contracts.errors import BusError, Forbidden, Refused, ServiceFailed
@@ -199,6 +199,40 @@ async def test_the_server_s_own_answers_cannot_be_turned_into_messages(site: Sec
 async def _count(bus: NatsBus, stream: str, subject: str) -> int:
     counted = sum((await bus.subjects(stream, subject)).values())
     return counted if counted >= 5 else 0
+
+
+async def test_agents_keep_their_checkpoints_and_those_that_stand_by_their_lease(site: Secured) -> None:
+    """What agents ask JetStream is asked in the account of the services; of a lease each writes its own part only."""
+    subjects, bucket = site.subjects, site.subjects.bucket("checkpoints")
+    agent = await site.connect("agent/runtime/r1")
+    for content in (b"first", b"second" * 50_000):
+        _ = await agent.put_object(bucket, "runtime/r1/c", content)
+    kept = await agent.get_object(bucket, "runtime/r1/c")
+    assert kept is not None
+    assert kept[1] == content
+    # What was replaced is gone.
+    assert (await agent.list_objects(bucket))[0].size == len(content)
+    admin = await site.connect("operator/admin")
+    assert sum((await admin.subjects(f"OBJ_{bucket}", f"$O.{bucket}.C.>")).values()) == 3
+
+    for name in ("primary", "second"):
+        _ = site.users.add(f"agent/runtime/{name}", standby="runtime/primary")
+    site.reload()
+    primary, second = await site.connect("agent/runtime/primary"), await site.connect("agent/runtime/second")
+    pair, stream = subjects.key("leases", "pair", "runtime", "primary"), subjects.bucket_stream("leases")
+    heard: list[str] = []
+
+    async def hear(message: StoredMessage) -> None:
+        heard.append(message.subject)
+
+    following = await second.follow(stream, f"{pair}.>", hear, last_per_subject=True)
+    _ = await primary.store(f"{pair}.lease", b"held", expected_last=0, ttl=5.0)
+    assert await eventually(lambda: heard == [f"{pair}.lease"])
+    with pytest.raises(Forbidden):
+        _ = await second.store(f"{pair}.member.runtime.primary", b"sick")
+    with pytest.raises(Forbidden):
+        _ = await agent.store(f"{pair}.lease", b"mine")
+    await following.stop()
 
 
 async def test_services_have_the_least_they_need(site: Secured) -> None:

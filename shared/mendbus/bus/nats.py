@@ -18,6 +18,7 @@ from nats.aio.transport import TcpTransport
 
 from mendbus.bus.asking import Requests
 from mendbus.bus.client import BusClient
+from mendbus.bus.jetstream import API
 from mendbus.bus.wire import Arrival, Watcher, check_sendable
 from mendbus.contracts.errors import BusClosed, BusError, BusTimeout, CredentialsError
 from mendbus.security.keys import to_public
@@ -65,7 +66,7 @@ async def connect_early(
     """Connects as `connect` does, and neither sends nor listens: whoever it is for takes it when its time has come."""
     servers = [part.strip() for part in url.split(",") if part.strip()]
     credentials = None if access is None else access.credentials
-    link = Link(_ToughClient(credentials))
+    link = Link(_ToughClient(credentials), API if credentials is None else credentials.api)
     try:
         async with asyncio.timeout(connect_timeout):
             await link.open(servers, name, None if credentials is None else credentials.context())
@@ -292,8 +293,9 @@ class _Parser:
 class Link:
     """One connection, with its watchdog, its requests and its pings. Implements `Wire`."""
 
-    def __init__(self, client: _ToughClient) -> None:
+    def __init__(self, client: _ToughClient, api: str = API) -> None:
         self.watchers: set[Watcher] = set()
+        self.api = api
         self.last_error: Exception | None = None
         self.unwelcome = ""
         """Why the server, or a file, keeps us from connecting; empty while nothing does."""

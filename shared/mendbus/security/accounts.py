@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mendbus.contracts.catalogue import FAMILIES
 from mendbus.contracts.subjects import Subjects
-from mendbus.security.rights import BATCHED, subject_of, used_by_agents
+from mendbus.security.rights import BATCHED, as_agents_ask, subject_of, used_by_agents
 
 CORE: Final = "MENDBUS"
 AGENTS: Final = "AGENTS"
@@ -22,7 +22,9 @@ def crossings(subjects: Subjects, *, standby: bool = False) -> dict[str, dict[st
 
     def cross(kind: str, subject: str, giver: dict[str, Any], taker: dict[str, Any], name: str, **more: str) -> None:
         giver["exports"].append({kind: subject, **more})
-        taker["imports"].append({kind: {"account": name, "subject": subject}})
+        local = as_agents_ask(subject)
+        renamed = {} if local == subject else {"to": local.replace("*", "$1")}
+        taker["imports"].append({kind: {"account": name, "subject": subject}, **renamed})
 
     for family in FAMILIES:
         subject = subject_of(family, subjects)

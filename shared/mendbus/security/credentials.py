@@ -10,6 +10,7 @@ from mendbus.contracts.errors import CredentialsError
 from mendbus.security.keys import KeyPair, from_seed, to_seed
 from mendbus.settings import Settings
 
+AGENTS_API: Final = "$MENDBUS.API."
 _USER_LINE: Final = "user:"
 
 
@@ -34,6 +35,11 @@ class Credentials:
     def inbox(self) -> str:
         """Where this user alone may listen for answers."""
         return inbox_of(self.user)
+
+    @property
+    def api(self) -> str:
+        """Where this user asks JetStream: agents in the account of the services, see `accounts`."""
+        return AGENTS_API if self.user.startswith("agent/") else "$JS.API."
 
     def identity(self) -> Identity:
         """The key as it stands in the file now. Raises `CredentialsError`."""

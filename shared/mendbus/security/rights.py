@@ -13,7 +13,7 @@ from mendbus.contracts import canary
 from mendbus.contracts.catalogue import FAMILIES, Family, Role
 from mendbus.contracts.subjects import LANES, PARTITIONS, Subjects
 from mendbus.contracts.vocabulary import SERVICES
-from mendbus.security.credentials import inbox_of
+from mendbus.security.credentials import AGENTS_API, inbox_of
 from mendbus.security.roles import ADMIN_VERBS, SERVICE_VERBS, VIEWER_VERBS, Level
 
 Use = Literal["read", "follow", "consume", "purge"]
@@ -100,6 +100,16 @@ def subject_of(family: Family, subjects: Subjects) -> str:
     return _subject(family, subjects, None)
 
 
+def as_agents_ask(subject: str) -> str:
+    """A subject of the JetStream API under the name by which agents ask the services' account for it.
+
+    Under its own name the server answers at once that their account has no JetStream. Direct gets are not asked of the
+    API but of the stream.
+    """
+    asked = subject.startswith("$JS.API.") and ".DIRECT.GET." not in subject
+    return subject.replace("$JS.API.", AGENTS_API, 1) if asked else subject
+
+
 def used_by_agents(subjects: Subjects, *, standby: bool) -> tuple[str, ...]:
     """What agents need beside their families: their checkpoints, and what they share while one stands by."""
     found = _stored("agent", subjects)
@@ -115,6 +125,7 @@ def _agent(kind: str, agent: str, subjects: Subjects, inbox: str, standby: str =
         pair = subjects.key("leases", "pair", *standby.split("/"))
         publish += [f"{pair}.lease", f"{pair}.wanted", f"{pair}.member.{kind}.{agent}"]
         publish += _used(subjects, "leases", ("read", "follow"))
+    publish = [as_agents_ask(subject) for subject in publish]
     return Rights(_tidy([*publish, inbox]), _tidy([*subscribe, inbox]), answers=True)
 
 
