@@ -1,4 +1,4 @@
-"""`mendbus up --secure`: the whole pipeline with users, TLS and signatures, and nothing that the server had to refuse."""
+"""`mendbus up --secure`: the whole pipeline with users, TLS and signatures, each within its rights."""
 
 import asyncio
 import json
@@ -78,7 +78,7 @@ async def up(tmp_path: Path) -> AsyncIterator[Up]:
 async def test_the_pipeline_recovers_an_agent_and_each_keeps_to_its_rights(
     up: Up, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error is recovered, orders are obeyed by level, a new agent joins a running server, and nothing was refused."""
+    """An error is recovered, orders are obeyed by level, a new agent joins, and the server had nothing to refuse."""
     for name, file in settings_of(up.folder / "secure").items():
         monkeypatch.setenv(f"MENDBUS_{name.upper()}", str(file))
     monkeypatch.setenv("NATS_URL", up.state["url"])

@@ -14,7 +14,6 @@ from mendbus.cli.output import document, say, table
 
 if TYPE_CHECKING:
     from mendbus.security.installation import Installation
-    from mendbus.security.roles import Level
 
 Folder = Annotated[
     Path | None, typer.Option("--folder", metavar="DIR", help="Where users and keys are kept. [DATA_DIR/secure]")
@@ -61,7 +60,7 @@ def add(
     found = _load(folder, data_dir)
     if level not in LEVELS:
         raise typer.BadParameter(f"{level!r} is no level: one of {', '.join(LEVELS)}")
-    file = found.add(user, cast("Level", level), standby_for)
+    file = found.add(user, level, standby_for)
     found.render()
     say(f"{user}: give it {file}, {found.folder / 'ca.pem'} and {found.folder / 'keys.json'}")
     _reload(data_dir, found)

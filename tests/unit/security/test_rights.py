@@ -62,7 +62,7 @@ def test_an_agent_s_rights_name_it_everywhere() -> None:
 
 
 def test_only_the_core_creates_streams() -> None:
-    """The strategy-selector may create and update the installation's own; no service and no operator but admins more."""
+    """The strategy-selector may create and update the installation's own; nobody but admins may do more."""
     for service in SERVICES:
         rights = rights_of(f"service/{service}", SUBJECTS)
         assert may(rights, "$JS.API.STREAM.CREATE.site_v1_ERRORS") == (service == "strategy-selector")

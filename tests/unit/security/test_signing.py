@@ -1,6 +1,7 @@
 """What a guard lets through and what not."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -195,12 +196,12 @@ def test_a_spoilt_file_of_keys_changes_nothing(site: Site) -> None:
     _ = file.write_text("{")
     _touch(file, 3)
     assert site.code(site.signed("service/executor", COMMAND, site.command())) == ""
-    with pytest.raises(CredentialsError, match="keys.json"):
+    with pytest.raises(CredentialsError, match=r"keys\.json"):
         _ = Trust(file)
 
 
 async def test_a_refused_command_is_answered_and_not_done(site: Site) -> None:
-    """The handler hears nothing; who asked is told `unauthorized` with the code, or an error where it was no command."""
+    """The handler hears nothing; who asked is told `unauthorized` with the code, or an error if it was no command."""
     heard: list[Message] = []
     answers: list[tuple[bytes, dict[str, str]]] = []
 
@@ -225,6 +226,4 @@ async def test_a_refused_command_is_answered_and_not_done(site: Site) -> None:
 
 def _touch(file: Path, step: int) -> None:
     """Gives the file another time of change, whatever the clock of the disk has for steps."""
-    import os
-
     os.utime(file, ns=(step * SECOND, step * SECOND))
