@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -65,6 +66,47 @@ class Guards(Protocol):
         self, subject: str, handler: Handler, answer: Callable[[str, bytes, Mapping[str, str]], Awaitable[None]]
     ) -> Handler:
         """What is to be called instead of the handler of a subject; `answer` publishes a refusal."""
+        ...
+
+
+class Shows(Protocol):
+    """What a user shows a server. Raises `CredentialsError` where it cannot be read."""
+
+    @property
+    def inbox(self) -> str:
+        """Where this user alone may listen for answers."""
+        ...
+
+    @property
+    def api(self) -> str:
+        """Where this user asks JetStream."""
+        ...
+
+    def proof(self) -> tuple[str, Callable[[str], str]]:
+        """The public key, and what signs a nonce with the secret one; as they are now."""
+        ...
+
+    def context(self) -> ssl.SSLContext | None:
+        """What TLS needs; None where it is not asked for."""
+        ...
+
+
+class Access(Protocol):
+    """What it takes to be somebody on the bus."""
+
+    @property
+    def credentials(self) -> Shows:
+        """For the server."""
+        ...
+
+    @property
+    def signer(self) -> Signs:
+        """For what is sent."""
+        ...
+
+    @property
+    def guard(self) -> Guards | None:
+        """For what is heard."""
         ...
 
 

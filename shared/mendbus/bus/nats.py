@@ -7,7 +7,7 @@ import logging
 import random
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import nats.errors
@@ -17,15 +17,10 @@ from nats.aio.subscription import Subscription as ClientSubscription
 from nats.aio.transport import TcpTransport
 
 from mendbus.bus.asking import Requests
-from mendbus.bus.client import BusClient
+from mendbus.bus.client import Access, BusClient, Shows
 from mendbus.bus.jetstream import API
 from mendbus.bus.wire import Arrival, Watcher, check_sendable
 from mendbus.contracts.errors import BusClosed, BusError, BusTimeout, CredentialsError
-from mendbus.security.keys import to_public
-
-if TYPE_CHECKING:
-    from mendbus.security.access import Access
-    from mendbus.security.credentials import Credentials
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +42,7 @@ async def connect(
     prefix_inbox: str = "_INBOX",
     on_dead: Callable[[str], None] | None = None,
     connect_timeout: float = 5.0,
-    access: "Access | None" = None,
+    access: Access | None = None,
 ) -> NatsBus:
     """Connects to one of the servers (comma separated addresses); from then on a lost connection is always tried again.
 
@@ -60,9 +55,7 @@ async def connect(
     return await early.take(prefix_inbox=prefix_inbox, on_dead=on_dead)
 
 
-async def connect_early(
-    url: str, *, name: str, connect_timeout: float = 5.0, access: "Access | None" = None
-) -> "Early":
+async def connect_early(url: str, *, name: str, connect_timeout: float = 5.0, access: Access | None = None) -> "Early":
     """Connects as `connect` does, and neither sends nor listens: whoever it is for takes it when its time has come."""
     servers = [part.strip() for part in url.split(",") if part.strip()]
     credentials = None if access is None else access.credentials
@@ -92,7 +85,7 @@ def _nothing(_: str) -> None:
 class Early:
     """A connection ahead of its use; kept, like any other, through the loss of a server."""
 
-    def __init__(self, link: "Link", access: "Access | None" = None) -> None:
+    def __init__(self, link: "Link", access: Access | None = None) -> None:
         self._link = link
         self._access = access
 
@@ -130,7 +123,7 @@ class _ToughClient(Client):
     It reads whatever bytes may come: an exception there would end the reader of the whole connection.
     """
 
-    def __init__(self, credentials: "Credentials | None" = None) -> None:
+    def __init__(self, credentials: Shows | None = None) -> None:
         super().__init__()
         self._ps = cast("Any", _Parser(self))
         self._credentials = credentials
@@ -141,13 +134,14 @@ class _ToughClient(Client):
         found = self._credentials
         if found is not None:
             try:
-                pair = found.identity().pair
+                public, answer = found.proof()
+                tls = found.context() is not None
             except CredentialsError as error:
                 raise _Unusable(str(error)) from None
-            if found.ca is not None and not self._server_info.get("tls_required"):
+            if tls and not self._server_info.get("tls_required"):
                 raise _Unusable("the server does not speak TLS, and MENDBUS_NATS_CA asks for it")
-            cast("Any", self)._public_nkey = to_public(pair)
-            self._signature_cb = lambda nonce: pair.answer(nonce).encode()
+            cast("Any", self)._public_nkey = public
+            self._signature_cb = lambda nonce: answer(nonce).encode()
         return cast("bytes", cast("Any", super())._connect_command())
 
     async def _process_err(self, err_msg: str) -> None:

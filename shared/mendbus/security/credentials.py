@@ -2,12 +2,13 @@
 
 import ssl
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from mendbus.contracts.errors import CredentialsError
-from mendbus.security.keys import KeyPair, from_seed, to_seed
+from mendbus.security.keys import KeyPair, from_seed, to_public, to_seed
 from mendbus.settings import Settings
 
 AGENTS_API: Final = "$MENDBUS.API."
@@ -44,6 +45,11 @@ class Credentials:
     def identity(self) -> Identity:
         """The key as it stands in the file now. Raises `CredentialsError`."""
         return read(self.file)
+
+    def proof(self) -> tuple[str, Callable[[str], str]]:
+        """The public key, and what signs a nonce with the secret one. Raises `CredentialsError`."""
+        pair = self.identity().pair
+        return to_public(pair), pair.answer
 
     def context(self) -> ssl.SSLContext | None:
         """What TLS needs, None without a certificate of the authority. Raises `CredentialsError`."""
