@@ -36,7 +36,8 @@ def _headers(description: str, **more: Json) -> Json:
         "Content-Type": {"const": CONTENT_TYPE, "description": "absent means the same"},
         "traceparent": text | {"pattern": _TRACE_PATTERN, "description": "W3C Trace Context; read in any letter case"},
         "tracestate": text,
-        "Mendbus-Signature": text | {"description": "Ed25519 over subject, id and body; optional"},
+        "Mendbus-Signature": text
+        | {"description": "Ed25519 over subject, id and body, in base64; where signatures are switched on"},
         "Mendbus-Key": text | {"description": "which key signed; optional"},
     }
     return {"type": "object", "description": description, "properties": properties | more}

@@ -18,7 +18,7 @@ from typing import Any, cast
 import mendbus.bus.nats as nats_bus
 from mendbus import http, instruments, metrics, micro, streams
 from mendbus.bus import Bus
-from mendbus.contracts.errors import BusError, MendbusError, SettingsError
+from mendbus.contracts.errors import BusError, Forbidden, MendbusError, SettingsError
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.subjects import Subjects
 from mendbus.contracts.vocabulary import SERVICES
@@ -26,6 +26,7 @@ from mendbus.logs import configure_logging
 from mendbus.metrics import Meter
 from mendbus.profiling import serving as profiling
 from mendbus.runtime import Readiness, Runtime, Service
+from mendbus.security.access import access
 from mendbus.server import syncs_always
 from mendbus.settings import Settings, from_environment
 from mendbus.telemetry import Tracer, open_tracer
@@ -215,6 +216,7 @@ async def _connect(
                 prefix_inbox=f"_INBOX_{name}",
                 on_dead=on_dead,
                 connect_timeout=_CONNECT_SECONDS,
+                access=access(settings, f"service/{name}"),
             )
         except BusError as error:
             log.warning("%s cannot reach NATS yet: %s", name, error)
@@ -224,7 +226,15 @@ async def _connect(
 
 
 async def _prepare(bus: Bus, settings: Settings, readiness: Readiness) -> None:
-    for drift in await streams.ensure(bus, settings.subjects, settings.stream_max_bytes):
+    while True:
+        try:
+            drifts = await streams.ensure(bus, settings.subjects, settings.stream_max_bytes)
+            break
+        except Forbidden as error:
+            # Only the strategy-selector may create them where users have rights.
+            log.warning("waiting for the strategy-selector to create the streams: %s", error)
+            await asyncio.sleep(_CONNECT_PAUSE_SECONDS)
+    for drift in drifts:
         log.warning("the server differs from what is needed: %s", drift)
     synced = await syncs_always(settings.monitor_url) if settings.monitor_url else None
     if synced is None:

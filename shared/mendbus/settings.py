@@ -18,6 +18,13 @@ class Settings(BaseModel):
 
     nats_url: str = "nats://127.0.0.1:4222"
     """Server addresses, comma separated."""
+    nats_credentials: Path | None = None
+    """Credentials for the NATS server: this process's own file, or the folder that has one for each user; none: the
+    server must be open."""
+    nats_ca: Path | None = None
+    """Certificate of the authority that the NATS server's own is checked against; then only TLS is spoken."""
+    trusted_keys: Path | None = None
+    """File with the public keys that may sign commands and orders; none: unsigned ones are accepted."""
     root: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$")] = DEFAULT_ROOT
     """First tokens of every subject, so that two installations can share an account."""
     data_dir: Path = Path(".mendbus")

@@ -201,6 +201,9 @@ class Children:
         }
         if settings.dashboard_token and name == _DASHBOARD:
             environment["MENDBUS_DASHBOARD_TOKEN"] = settings.dashboard_token
+        for setting in ("nats_credentials", "nats_ca", "trusted_keys"):
+            if (file := getattr(settings, setting)) is not None:
+                environment[f"MENDBUS_{setting.upper()}"] = str(file)
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "mendbus.service", name),

@@ -24,6 +24,7 @@ from mendbus import http, streams
 from mendbus.contracts.errors import MendbusError, SettingsError
 from mendbus.contracts.vocabulary import SERVICES
 from mendbus.logs import configure_logging
+from mendbus.security.access import access
 from mendbus.server import NatsServer
 from mendbus.service import exit_status, find_service, run_loop, run_services
 from mendbus.settings import Settings, from_environment
@@ -33,6 +34,8 @@ log = logging.getLogger("mendbus")
 
 NATS: Final = "nats-server"
 """Name of the server among the parts."""
+SECURE: Final = "secure"
+"""Folder below the data folder with users, keys and certificates."""
 STATE_FILE: Final = "up.json"
 """Below the data folder: where a running `mendbus up` says how it is reached."""
 
@@ -58,6 +61,7 @@ class Options:
     json: bool = False
     dashboard_port: int = -1
     """-1: no dashboard."""
+    secure: bool = False
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -77,6 +81,8 @@ class Voice:
         self._addresses: dict[str, Any] = {}
         self.dashboard = ""
         """Where the dashboard is, with the token behind `#`; empty: nowhere."""
+        self.secured: dict[str, Path] = {}
+        """Settings with which a user gets in; none where everybody does."""
         self._pids: dict[str, int] = {}
         self._started = False
         self._ended = False
@@ -92,6 +98,8 @@ class Voice:
         }
         if self.dashboard:
             self._addresses["dashboard_url"] = self.dashboard.partition("#")[0]
+        if self.secured:
+            self._addresses["secured"] = {name: str(file) for name, file in self.secured.items()}
         self._keep()
 
     def ready(self, parts: Sequence[Part]) -> None:
@@ -182,7 +190,10 @@ async def up(options: Options, folder: Path, settings: Settings) -> None:
 
     board = Board((NATS, *SERVICES), changed)
     with _alone(folder):
-        server = await _launch(folder, options.nats_port)
+        if options.secure:
+            voice.secured = _secured(folder, settings)
+            settings = settings.model_copy(update=voice.secured)
+        server = await _launch(folder, options.nats_port, secure=options.secure)
         reach = {"nats_url": server.url, "monitor_url": server.monitor_url, "data_dir": folder}
         settings = settings.model_copy(update=reach | {"http_port": options.http_port})
         if options.dashboard_port >= 0:
@@ -309,9 +320,18 @@ def _alone(folder: Path) -> Generator[None]:
         yield
 
 
-async def _launch(folder: Path, port: int) -> NatsServer:
+def _secured(folder: Path, settings: Settings) -> dict[str, Path]:
+    """Makes users, keys and certificates if there are none. Raises `CredentialsError`."""
+    from mendbus.security import installation  # only who asks for it loads it
+
+    _ = installation.ensure(folder / SECURE, settings.subjects)
+    return installation.settings_of(folder / SECURE)
+
+
+async def _launch(folder: Path, port: int, *, secure: bool) -> NatsServer:
+    extra = f'include "../{SECURE}/nats-secure.conf"' if secure else ""
     try:
-        return await NatsServer.launch(folder / "nats", port)
+        return await NatsServer.launch(folder / "nats", port, extra=extra)
     except MendbusError as error:
         hint = f"; if port {port} is taken, choose another with --nats-port (0: any free one)" if port else ""
         raise MendbusError(f"{error}{hint}") from None
@@ -361,7 +381,8 @@ def _kept_token(file: Path) -> str:
 
 async def _ensure_streams(settings: Settings) -> None:
     """Once before all services do it at the same time."""
-    bus = await nats_bus.connect(settings.nats_url, name="up", connect_timeout=_CONNECT_SECONDS)
+    user = access(settings, "operator/admin")
+    bus = await nats_bus.connect(settings.nats_url, name="up", connect_timeout=_CONNECT_SECONDS, access=user)
     try:
         for drift in await streams.ensure(bus, settings.subjects, settings.stream_max_bytes):
             log.warning("the server differs from what is needed: %s", drift)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Mapping
 from typing import Final, Protocol
 
 from mendbus.bus.wire import Arrival, status_of
-from mendbus.contracts.errors import BusClosed, BusTimeout, NoResponders
+from mendbus.contracts.errors import BusClosed, BusTimeout, Forbidden, NoResponders
 
 _NO_RESPONDERS: Final = "503"
 
@@ -25,6 +25,7 @@ class Requests:
         self._send = send
         self._number = 0
         self._waiting: dict[str, asyncio.Future[Arrival]] = {}
+        self._subjects: dict[str, str] = {}
 
     async def ask(
         self, subject: str, body: bytes, headers: Mapping[str, str] | None, begun: float, timeout: float
@@ -35,6 +36,7 @@ class Requests:
         reply = f"{self._inbox}.{self._number}"
         answer: asyncio.Future[Arrival] = loop.create_future()
         self._waiting[reply] = answer
+        self._subjects[reply] = subject
         timer = loop.call_at(begun + timeout, _give_up, answer)
         try:
             await self._send(subject, body, reply=reply, headers=headers)
@@ -43,7 +45,7 @@ class Requests:
             raise BusTimeout(subject, round(loop.time() - begun, 3)) from None
         finally:
             timer.cancel()
-            del self._waiting[reply]
+            del self._waiting[reply], self._subjects[reply]
             # Of a time-out this frame is part of the traceback: together they would be garbage for the collector.
             del answer
         if status_of(message) == _NO_RESPONDERS:
@@ -55,6 +57,13 @@ class Requests:
         answer = self._waiting.get(arrival.subject)
         if answer is not None and not answer.done():
             answer.set_result(arrival)
+
+    def forbidden(self, subject: str) -> None:
+        """Ends those on a subject with `Forbidden`: the server has not taken one of them."""
+        for reply, asked in self._subjects.items():
+            answer = self._waiting[reply]
+            if asked == subject and not answer.done():
+                answer.set_exception(Forbidden(subject))
 
     def lost(self) -> None:
         """Times all out now: the connection on which the answers would have come is gone."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -50,11 +51,72 @@ class Connection(Wire, Protocol):
         ...
 
 
-class BusClient:
-    """Implements `Bus` on a connection."""
+class Signs(Protocol):
+    """Signs what must be signed."""
 
-    def __init__(self, link: Connection) -> None:
+    def headers(self, subject: str, body: bytes, headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
+        """The headers of a message, with its signature where it is to have one."""
+        ...
+
+
+class Guards(Protocol):
+    """Lets through only what is signed, where that is asked for."""
+
+    def before(
+        self, subject: str, handler: Handler, answer: Callable[[str, bytes, Mapping[str, str]], Awaitable[None]]
+    ) -> Handler:
+        """What is to be called instead of the handler of a subject; `answer` publishes a refusal."""
+        ...
+
+
+class Shows(Protocol):
+    """What a user shows a server. Raises `CredentialsError` where it cannot be read."""
+
+    @property
+    def inbox(self) -> str:
+        """Where this user alone may listen for answers."""
+        ...
+
+    @property
+    def api(self) -> str:
+        """Where this user asks JetStream."""
+        ...
+
+    def proof(self) -> tuple[str, Callable[[str], str]]:
+        """The public key, and what signs a nonce with the secret one; as they are now."""
+        ...
+
+    def context(self) -> ssl.SSLContext | None:
+        """What TLS needs; None where it is not asked for."""
+        ...
+
+
+class Access(Protocol):
+    """What it takes to be somebody on the bus."""
+
+    @property
+    def credentials(self) -> Shows:
+        """For the server."""
+        ...
+
+    @property
+    def signer(self) -> Signs:
+        """For what is sent."""
+        ...
+
+    @property
+    def guard(self) -> Guards | None:
+        """For what is heard."""
+        ...
+
+
+class BusClient:
+    """Implements `Bus` on a connection. `signer`, `guard`: none where signatures are not switched on."""
+
+    def __init__(self, link: Connection, signer: Signs | None = None, guard: Guards | None = None) -> None:
         self._link = link
+        self._signer = signer
+        self._guard = guard
         self._subscriptions: set[Served] = set()
         self._restoring = topology.Restoring(link)
 
@@ -66,6 +128,8 @@ class BusClient:
         self, subject: str, body: bytes, headers: Mapping[str, str] | None = None, *, timeout: float
     ) -> Message:
         """See `Bus`. Raises `ServiceFailed` when the answer says so."""
+        if self._signer is not None:
+            headers = self._signer.headers(subject, body, headers)
         answer = await self._link.ask(subject, body, headers, timeout=timeout)
         answered = answer.headers or {}
         if HEADER_SERVICE_ERROR in answered or HEADER_SERVICE_ERROR_CODE in answered:
@@ -77,6 +141,10 @@ class BusClient:
 
     async def subscribe(self, subject: str, handler: Handler, *, queue: str = "", concurrency: int = 1) -> Subscription:
         """See `Bus`."""
+        if self._guard is not None:
+            handler = self._guard.before(subject, handler, self.publish)
+        if self._signer is not None:
+            handler = _sent_on_purpose(handler)
         served = Served(handler, concurrency)
         await served.start(self._link, subject, queue, self._subscriptions)
         return served
@@ -209,3 +277,20 @@ class BusClient:
         except (TimeoutError, BusError) as error:
             _log.warning("what was sent last may not have left: %r", error)
         await self._link.close()
+
+
+def _sent_on_purpose(handler: Handler) -> Handler:
+    """A handler that hears nothing of what the server read from a stream for somebody.
+
+    Whoever asks for it names where it goes to, and could so have anything sent to others of its account.
+    """
+
+    async def heard(message: Message) -> None:
+        if "Nats-Stream" in message.headers:
+            _log.warning(
+                "what was read from a stream came to %s: somebody sent it there, it is ignored", message.subject
+            )
+            return
+        await handler(message)
+
+    return heard

@@ -40,7 +40,7 @@ class ApiError(BusError):
 
 async def ask_api(wire: Wire, what: str, question: Json | None = None, *, timeout: float) -> Json:
     """One question to the JetStream API, below its prefix. Raises `ApiError`, `NoResponders`, `BusTimeout`."""
-    subject = API + what
+    subject = wire.api + what
     body = json.dumps(question).encode() if question else b""
     answer = cast("Json", json.loads((await wire.ask(subject, body, timeout=timeout)).data))
     error = answer.get("error")

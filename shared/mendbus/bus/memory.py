@@ -14,6 +14,7 @@ from typing import Final
 
 from mendbus.bus.asking import Requests
 from mendbus.bus.client import BusClient
+from mendbus.bus.jetstream import API
 from mendbus.bus.memory_jetstream import MemoryJetStream
 from mendbus.bus.wire import Arrival, Watcher, check_sendable
 from mendbus.contracts.errors import BusClosed
@@ -96,6 +97,7 @@ class MemoryLink:
 
     def __init__(self, server: MemoryServer, inbox: str) -> None:
         self.watchers: set[Watcher] = set()
+        self.api = API
         self._server = server
         self._inbox = inbox
         self._inboxes = itertools.count(1)

@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import random
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -16,9 +17,10 @@ from nats.aio.subscription import Subscription as ClientSubscription
 from nats.aio.transport import TcpTransport
 
 from mendbus.bus.asking import Requests
-from mendbus.bus.client import BusClient
+from mendbus.bus.client import Access, BusClient, Shows
+from mendbus.bus.jetstream import API
 from mendbus.bus.wire import Arrival, Watcher, check_sendable
-from mendbus.contracts.errors import BusClosed, BusError, BusTimeout
+from mendbus.contracts.errors import BusClosed, BusError, BusTimeout, CredentialsError
 
 _log = logging.getLogger(__name__)
 
@@ -40,42 +42,52 @@ async def connect(
     prefix_inbox: str = "_INBOX",
     on_dead: Callable[[str], None] | None = None,
     connect_timeout: float = 5.0,
+    access: Access | None = None,
 ) -> NatsBus:
     """Connects to one of the servers (comma separated addresses); from then on a lost connection is always tried again.
 
     `on_dead` is called once, with a sentence, when the connection is gone for good: the process should end.
-    The user must be allowed to publish and to subscribe below `prefix_inbox`. Raises `BusError` when there is no
-    connection after `connect_timeout` seconds.
+    The user must be allowed to publish and to subscribe below `prefix_inbox`; `access` names the user, has an inbox
+    of its own, and goes before it. Raises `BusError` when there is no connection after `connect_timeout` seconds, and
+    `CredentialsError` when the credentials cannot be used.
     """
-    early = await connect_early(url, name=name, connect_timeout=connect_timeout)
+    early = await connect_early(url, name=name, connect_timeout=connect_timeout, access=access)
     return await early.take(prefix_inbox=prefix_inbox, on_dead=on_dead)
 
 
-async def connect_early(url: str, *, name: str, connect_timeout: float = 5.0) -> "Early":
+async def connect_early(url: str, *, name: str, connect_timeout: float = 5.0, access: Access | None = None) -> "Early":
     """Connects as `connect` does, and neither sends nor listens: whoever it is for takes it when its time has come."""
     servers = [part.strip() for part in url.split(",") if part.strip()]
-    link = Link(_ToughClient())
+    credentials = None if access is None else access.credentials
+    link = Link(_ToughClient(credentials), API if credentials is None else credentials.api)
     try:
         async with asyncio.timeout(connect_timeout):
-            await link.open(servers, name)
+            await link.open(servers, name, None if credentials is None else credentials.context())
     except BaseException as error:
         await link.close()
         if isinstance(error, (nats.errors.Error, OSError, TimeoutError)):
             where = ", ".join(_without_credentials(server) for server in servers) or "an empty address"
+            if link.unwelcome:
+                raise BusError(f"no connection to NATS at {where}: {link.unwelcome}") from None
             msg = (
                 f"no connection to NATS at {where} within {connect_timeout:g} s ({link.last_error or error}): "
                 "start a server, such as with `mendbus up`, or set NATS_URL to the address of one"
             )
             raise BusError(msg) from None
         raise
-    return Early(link)
+    return Early(link, access)
+
+
+def _nothing(_: str) -> None:
+    """Until somebody asks for something, nobody waits."""
 
 
 class Early:
     """A connection ahead of its use; kept, like any other, through the loss of a server."""
 
-    def __init__(self, link: "Link") -> None:
+    def __init__(self, link: "Link", access: Access | None = None) -> None:
         self._link = link
+        self._access = access
 
     @property
     def connected(self) -> bool:
@@ -84,12 +96,13 @@ class Early:
 
     async def take(self, *, prefix_inbox: str = "_INBOX", on_dead: Callable[[str], None] | None = None) -> NatsBus:
         """Makes it a bus, see `connect`; to be called once. Raises `BusError` when it is gone."""
+        access = self._access
         try:
-            await self._link.begin(prefix_inbox, on_dead)
+            await self._link.begin(prefix_inbox if access is None else access.credentials.inbox, on_dead)
         except BaseException:
             await self._link.close()
             raise
-        return NatsBus(self._link)
+        return NatsBus(self._link) if access is None else NatsBus(self._link, access.signer, access.guard)
 
     async def close(self) -> None:
         """Closes it; raises nothing."""
@@ -100,17 +113,51 @@ def _without_credentials(server: str) -> str:
     return urlsplit(server if "://" in server else f"nats://{server}").netloc.rpartition("@")[2]
 
 
+class _Unusable(nats.errors.Error):
+    """What we have to show cannot be shown, or not there; the library goes on trying after an error of its own kind."""
+
+
 class _ToughClient(Client):
     """A client that neither what others send nor a connection that just ended can break.
 
     It reads whatever bytes may come: an exception there would end the reader of the whole connection.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, credentials: Shows | None = None) -> None:
         super().__init__()
         self._ps = cast("Any", _Parser(self))
+        self._credentials = credentials
+        self.on_forbidden: Callable[[str], None] = _nothing
+
+    def _connect_command(self) -> bytes:
+        """Shows the key that stands in the file now: one that was renewed counts from the next attempt on."""
+        found = self._credentials
+        if found is not None:
+            try:
+                public, answer = found.proof()
+                tls = found.context() is not None
+            except CredentialsError as error:
+                raise _Unusable(str(error)) from None
+            if tls and not self._server_info.get("tls_required"):
+                raise _Unusable("the server does not speak TLS, and MENDBUS_NATS_CA asks for it")
+            cast("Any", self)._public_nkey = public
+            self._signature_cb = lambda nonce: answer(nonce).encode()
+        return cast("bytes", cast("Any", super())._connect_command())
+
+    async def _process_err(self, err_msg: str) -> None:
+        kind, _, subject = err_msg.strip("'").partition(' to "')
+        if kind.lower() == "permissions violation for publish":
+            self.on_forbidden(subject.partition('"')[0])
+        if self._credentials is not None and "auth" in err_msg.lower():
+            # The library would close for good; a key may be renewed, so it is shown again and again.
+            await self._process_op_err(nats.errors.AuthorizationError())
+            return
+        await cast("Any", super())._process_err(err_msg.lower())
 
     async def _connect_to_server(self, s: Any) -> None:
+        if isinstance(self._transport, _ToughTransport):
+            # An attempt that the server, or we ourselves, refused is left open by the library.
+            self._transport.close()
         await super()._connect_to_server(s)
         if type(self._transport) is TcpTransport:
             self._transport = _ToughTransport(self._transport)
@@ -158,6 +205,18 @@ class _ToughTransport(TcpTransport):
     def __init__(self, connected: TcpTransport) -> None:
         super().__init__()
         vars(self).update(vars(connected))
+
+    async def connect_tls(self, uri: Any, ssl_context: Any, buffer_size: int, connect_timeout: int) -> None:
+        """As usual; told that it is over TLS, the end of the connection is nothing to warn about."""
+        await super().connect_tls(uri, ssl_context, buffer_size, connect_timeout)
+        cast("Any", self._io_writer)._protocol._over_ssl = True
+
+    def close(self) -> None:
+        """Closes what TLS goes over as well: TLS alone waits for the other side, which may be gone."""
+        super().close()
+        below = cast("Any", self)._bare_io_writer
+        if below is not None and below is not self._io_writer:
+            below.close()
 
     def write(self, payload: bytes) -> None:
         try:
@@ -220,7 +279,7 @@ class _Parser:
         elif word == b"INFO":
             await self._client._process_info(json.loads(rest))
         elif word == b"-ERR":
-            await self._client._process_err(rest.decode("utf-8", "replace").lower())
+            await self._client._process_err(rest.decode("utf-8", "replace"))
         elif word != b"+OK":
             raise nats.errors.ProtocolError
 
@@ -228,9 +287,12 @@ class _Parser:
 class Link:
     """One connection, with its watchdog, its requests and its pings. Implements `Wire`."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: _ToughClient, api: str = API) -> None:
         self.watchers: set[Watcher] = set()
+        self.api = api
         self.last_error: Exception | None = None
+        self.unwelcome = ""
+        """Why the server, or a file, keeps us from connecting; empty while nothing does."""
         self._client = client
         self._on_dead: Callable[[str], None] | None = None
         self._over = ""
@@ -243,7 +305,7 @@ class Link:
         self._echoed = asyncio.Event()
         self._watchdog: asyncio.Task[None] | None = None
 
-    async def open(self, servers: list[str], name: str) -> None:
+    async def open(self, servers: list[str], name: str, tls: "ssl.SSLContext | None" = None) -> None:
         """Connects, for as long as it takes."""
         await self._client.connect(
             servers=servers,
@@ -257,7 +319,9 @@ class Link:
             reconnect_to_server_handler=_next_server,
             ping_interval=_PING_SECONDS,
             max_outstanding_pings=2,
+            tls=tls,
         )
+        self.unwelcome = ""
         self._up.set()
 
     async def begin(self, prefix_inbox: str, on_dead: Callable[[str], None] | None) -> None:
@@ -267,6 +331,7 @@ class Link:
         cast("Any", self._client)._inbox_prefix = bytearray(prefix_inbox.encode())
         self._inbox = self._client.new_inbox()
         self._requests = Requests(f"{self._inbox}.answer", self.send)
+        self._client.on_forbidden = self._requests.forbidden
         _ = await self.listen(f"{self._inbox}.answer.*", self._requests.answered)
         _ = await self.listen(f"{self._inbox}.echo", self._echo)
         self._watchdog = asyncio.create_task(self._watch(), name="nats-watchdog")
@@ -385,11 +450,28 @@ class Link:
 
     async def _error(self, error: Exception) -> None:
         self.last_error = error
+        self._look_for_refusal(error)
         # A lost connection is told once, by `_disconnected`; while there is none every attempt fails.
         loss = isinstance(error, (OSError, nats.errors.UnexpectedEOF, nats.errors.StaleConnectionError))
         level = logging.DEBUG if loss or not self._up.is_set() else logging.ERROR
         trace = None if isinstance(error, (nats.errors.Error, OSError)) else error
         _log.log(level, "nats: %s", error or repr(error), exc_info=trace)
+
+    def _look_for_refusal(self, error: Exception) -> None:
+        """Says once, aloud, that it is not the network that keeps us away."""
+        refusal = ""
+        if isinstance(error, _Unusable):
+            refusal = str(error)
+        elif isinstance(error, ssl.SSLError):
+            refusal = f"TLS failed ({error}): does MENDBUS_NATS_CA belong to this server?"
+        elif "authorization" in str(error).lower() or "authentication" in str(error).lower():
+            refusal = (
+                "the server does not accept this user (wrong, expired or revoked credentials): see "
+                "MENDBUS_NATS_CREDENTIALS; `mendbus nats-config` makes new ones, which are read at the next try"
+            )
+        if refusal and refusal != self.unwelcome:
+            self.unwelcome = refusal
+            _log.error("no connection to NATS: %s", refusal)
 
     async def _disconnected(self) -> None:
         if not self._up.is_set():
@@ -405,6 +487,7 @@ class Link:
     async def _reconnected(self) -> None:
         self._lost = asyncio.get_running_loop().create_future()
         self._reconnects += 1
+        self.unwelcome = ""
         self._up.set()
         _log.info("connected to NATS again")
         for watcher in list(self.watchers):

@@ -65,6 +65,8 @@ class Wire(Protocol):
     """A connection. Errors: those of `mendbus.contracts.errors`."""
 
     watchers: set[Watcher]
+    api: str
+    """Where the JetStream API is asked; an account that has none of its own asks another's under another name."""
 
     async def send(
         self, subject: str, body: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None

@@ -24,6 +24,7 @@ from mendbus.cli import (
     inject,
     kept,
     models,
+    nats_config,
     notes,
     pipeline,
     profile,
@@ -93,6 +94,7 @@ def build() -> typer.Typer:
         app.command()(command)
     for group in (alerts, dead, audit, export, models, train, score):
         app.add_typer(group.build(), name=group.__name__.rpartition(".")[2])
+    app.add_typer(nats_config.build(), name="nats-config")
     for command in (doctor.doctor, decode.decode, conformance.conformance):
         app.command()(command)
     app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(bench.bench)

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -30,11 +31,14 @@ def bench(context: typer.Context) -> None:
     become("tests.bench", *context.args)
 
 
-def demo(as_json: AsJson = False) -> None:
+def demo(
+    secure: Annotated[bool, typer.Option("--secure", help="With users, TLS and signatures.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Watch two agents break and be recovered.
 
     Real agents break in four ways on a small project; takes under a minute.
     """
     from mendbus.demo import main
 
-    raise typer.Exit(main(as_json=as_json))
+    raise typer.Exit(main(as_json=as_json, secure=secure))

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from urllib.parse import urlsplit
 
 from mendbus import streams
 from mendbus.bus import ConsumerSpec, StreamSpec
-from mendbus.cli.connect import connected, running
-from mendbus.contracts.errors import BusError
+from mendbus.cli.connect import OPERATOR, connected, running
+from mendbus.contracts.errors import BusError, CredentialsError
 from mendbus.contracts.subjects import LANES, PARTITIONS, Subjects
 from mendbus.contracts.vocabulary import SERVICES
 from mendbus.server import syncs_always
@@ -27,6 +28,7 @@ _API_LEVEL = 2
 _NANO = 1_000_000_000
 _CLOCK_SECONDS = 1.0
 _FREE_BYTES = 1 << 30
+_LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 _RESTART = "restart a service, or `mendbus up`: it creates what is missing and updates what differs"
 
 State = Literal["ok", "warning", "problem"]
@@ -43,7 +45,7 @@ class Check(NamedTuple):
 
 async def examine(settings: Settings) -> list[Check]:
     """All checks. Those that need a server are left out when there is none."""
-    found = [python(sys.version_info[:3]), libgomp(), disk(settings.data_dir)]
+    found = [python(sys.version_info[:3]), libgomp(), disk(settings.data_dir), rights(settings)]
     try:
         async with connected(settings) as bus:
             found.append(Check("server", "ok", f"reachable at {settings.nats_url}"))
@@ -87,6 +89,26 @@ def disk(data_dir: Path, needed: int = _FREE_BYTES) -> Check:
     if free >= needed:
         return Check("disk", "ok", text)
     return Check("disk", "problem", text, f"free at least {needed / (1 << 30):.1f} GiB, or choose another --data-dir")
+
+
+def rights(settings: Settings) -> Check:
+    """Whether the server asks who somebody is, and commands must be signed."""
+    from mendbus.security import credentials
+
+    init = "make users with `mendbus nats-config init`, and see SECURITY.md"
+    try:
+        found = credentials.of(settings, OPERATOR)
+    except CredentialsError as error:
+        return Check("users", "problem", str(error), init)
+    if found is None:
+        hosts = [urlsplit(server.strip()).hostname or "" for server in settings.nats_url.split(",")]
+        if all(host in _LOOPBACK for host in hosts):
+            return Check("users", "ok", "none: whoever is on this machine may do everything")
+        return Check("users", "warning", "none: whoever reaches the server may do everything", init)
+    if found.ca is None or found.trust is None:
+        missing = "TLS (MENDBUS_NATS_CA)" if found.ca is None else "signatures (MENDBUS_TRUSTED_KEYS)"
+        return Check("users", "warning", f"connects as {found.user}, without {missing}", init)
+    return Check("users", "ok", f"connects as {found.user}, over TLS, with signatures")
 
 
 async def level(bus: "Bus") -> Check:

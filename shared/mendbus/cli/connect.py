@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from mendbus.settings import Settings
 
 CONNECT_SECONDS = 2.0
+OPERATOR = "operator/admin"
+"""Whose credentials are taken from a folder that has those of all."""
 _STATE_FILE = "up.json"
 
 T = TypeVar("T")
@@ -40,7 +42,13 @@ def settings_of(nats_url: str | None = None, root: str | None = None, data_dir: 
     if nats_url is None and "NATS_URL" not in os.environ:
         state = running(settings.data_dir)
         if state is not None:
-            reach = {"nats_url": state["url"], "monitor_url": settings.monitor_url or state["monitor_url"]}
+            reach: dict[str, Any] = {
+                "nats_url": state["url"],
+                "monitor_url": settings.monitor_url or state["monitor_url"],
+            }
+            secured = cast("dict[str, str] | None", state.get("secured"))
+            if secured is not None and settings.nats_credentials is None:
+                reach |= {name: Path(file) for name, file in secured.items()}
             settings = settings.model_copy(update=reach)
     return settings
 
@@ -50,8 +58,11 @@ async def connected(settings: "Settings") -> "AsyncGenerator[Bus]":
     """A connection for the length of a block. Raises `BusError` when there is no server, or it has no streams."""
     import mendbus.bus.nats as nats_bus
     from mendbus.contracts.errors import BusError, NoResponders
+    from mendbus.security.access import access
 
-    bus = await nats_bus.connect(settings.nats_url, name="mendbus-cli", connect_timeout=CONNECT_SECONDS)
+    bus = await nats_bus.connect(
+        settings.nats_url, name="mendbus-cli", connect_timeout=CONNECT_SECONDS, access=access(settings, OPERATOR)
+    )
     try:
         yield bus
     except NoResponders as error:

@@ -40,6 +40,9 @@ def up(
     single_process: Annotated[
         bool, typer.Option("--single-process", help="All services in one process, for small hosts.")
     ] = False,
+    secure: Annotated[
+        bool, typer.Option("--secure", help="Users, TLS and signatures, made in DIR/secure; see `nats-config`.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run everything on this machine, supervised.
@@ -56,6 +59,7 @@ def up(
         "single_process": single_process,
         "json": as_json,
         "dashboard_port": _chosen(dashboard_port, settings.dashboard_port, DASHBOARD_PORT),
+        "secure": secure,
     }
     # Held back until it can end well: whoever presses Ctrl-C while it loads must get no traceback.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))

@@ -38,12 +38,24 @@ class BusError(MendbusError):
     """The bus could not do what was asked."""
 
 
+class CredentialsError(BusError):
+    """Credentials, trusted keys or certificates cannot be used; the text says which, and what to do."""
+
+
 class NoResponders(BusError):
     """Nobody listens on the subject of a request, or no stream holds it. Attribute: `subject`."""
 
     def __init__(self, subject: str) -> None:
         self.subject = subject
         super().__init__(f"nobody answers on {subject!r}")
+
+
+class Forbidden(BusError):
+    """The server does not let this user do it. Attribute: `subject`."""
+
+    def __init__(self, subject: str) -> None:
+        self.subject = subject
+        super().__init__(f"this user may not publish to {subject!r}: see the table of rights in SECURITY.md")
 
 
 class BusTimeout(BusError):

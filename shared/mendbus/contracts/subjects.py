@@ -21,6 +21,8 @@ HEADER_REASON: Final = "Mendbus-Reason"
 HEADER_CODE: Final = "Mendbus-Code"
 HEADER_SUBJECT: Final = "Mendbus-Subject"
 HEADER_SIZE: Final = "Mendbus-Size"
+HEADER_SIGNATURE: Final = "Mendbus-Signature"
+HEADER_KEY: Final = "Mendbus-Key"
 HEADER_SERVICE_ERROR: Final = "Nats-Service-Error"
 HEADER_SERVICE_ERROR_CODE: Final = "Nats-Service-Error-Code"
 

@@ -4,8 +4,9 @@
 """
 
 
-def main(*, as_json: bool = False) -> int:
+def main(*, as_json: bool = False, secure: bool = False) -> int:
     """Plays the demo and tells it on standard output, as one JSON document if that is wanted; its exit status.
+    `secure`: with users, TLS and signatures.
 
     0: all four faults were recovered, proved and settled; 1: not so, the reason is on standard error; 128 + n: ended
     by signal n. Nothing is left running or on disk.
@@ -13,4 +14,4 @@ def main(*, as_json: bool = False) -> int:
     # The agents' processes import this package too, and need nothing of the story.
     from mendbus.demo.telling import tell
 
-    return tell(as_json=as_json)
+    return tell(as_json=as_json, secure=secure)

@@ -18,9 +18,10 @@ from mendbus.contracts.messages import RecoveryOutcome
 from mendbus.demo.children import Child, DemoFailed
 from mendbus.demo.faults import BUILD, ENTRY, FAULTS, GOOD_CHANGE, ORDER, SELFCHECK, Fault, make_project
 from mendbus.demo.outcomes import Outcomes
+from mendbus.security.access import access
 from mendbus.settings import Settings
 from mendbus.traces import TraceSummary, read_trace, summary
-from mendbus.up import Options
+from mendbus.up import SECURE, Options
 
 READY_SECONDS: Final = 30.0
 STEP_SECONDS: Final = 15.0
@@ -89,14 +90,14 @@ class Told:
     """A recovery ended, for better or worse."""
 
 
-async def play(folder: Path, settings: Settings, told: Told) -> list[Recovery]:
+async def play(folder: Path, settings: Settings, told: Told, *, secure: bool = False) -> list[Recovery]:
     """Plays the whole story in a folder; stops after the first fault of which the code did not recover.
 
     Raises `DemoFailed` when something could not even be tried.
     """
     data = folder / "data"
     recoveries: list[Recovery] = []
-    async with _stage(folder, data, settings, told) as stage:
+    async with _stage(folder, data, settings, told, secure=secure) as stage:
         await stage.begin()
         for number, fault in enumerate(FAULTS, start=1):
             recoveries.append(await stage.break_and_watch(number, fault))
@@ -116,20 +117,23 @@ async def play(folder: Path, settings: Settings, told: Told) -> list[Recovery]:
 
 
 @asynccontextmanager
-async def _stage(folder: Path, data: Path, settings: Settings, told: Told) -> AsyncGenerator["Stage"]:
+async def _stage(folder: Path, data: Path, settings: Settings, told: Told, *, secure: bool) -> AsyncGenerator["Stage"]:
     """Everything that the story needs, and its end in order: agents, connection, server and services."""
     package, out, logs = make_project(folder / "project"), folder / "out", folder / "logs"
     logs.mkdir()
     begun = time.perf_counter()
+    secured = _secured(data / SECURE, settings) if secure else {}
+    settings = settings.model_copy(update=secured)
+    users = {f"MENDBUS_{name.upper()}": str(file) for name, file in secured.items()}
     async with AsyncExitStack() as stack:
 
         async def start(name: str, *arguments: str, **environment: str) -> Child:
             log = logs / f"{name.replace(' ', '-')}.log"
-            child = await Child.start(name, arguments, environment | {"MENDBUS_DATA_DIR": str(data)}, log)
+            child = await Child.start(name, arguments, environment | users | {"MENDBUS_DATA_DIR": str(data)}, log)
             _ = stack.push_async_callback(child.stop)
             return child
 
-        options = Options(nats_port=0, http_port=0, data_dir=str(data), json=True)
+        options = Options(nats_port=0, http_port=0, data_dir=str(data), json=True, secure=secure)
         up = await start("mendbus up", "-m", "mendbus.up", json.dumps(asdict(options)))
         _ = await up.event("ready", lambda _: True, READY_SECONDS)
         url = str((await up.event("nats", lambda _: True, READY_SECONDS))["url"])
@@ -141,11 +145,23 @@ async def _stage(folder: Path, data: Path, settings: Settings, told: Told) -> As
             _ = await agent.event("ready", lambda _: True, READY_SECONDS)
         told.step("build agent and runtime agent", f"known after {time.perf_counter() - begun:.1f} s")
 
-        bus = await nats_bus.connect(url, name="demo")
+        bus = await nats_bus.connect(url, name="demo", access=access(settings, "operator/admin"))
         _ = stack.push_async_callback(bus.close)
         outcomes = Outcomes()
         await outcomes.listen(bus, settings.subjects)
         yield Stage(package, folder / "good", build, runtime, outcomes, told)
+
+
+def _secured(folder: Path, settings: Settings) -> dict[str, Path]:
+    """Users and keys for the services and both agents. Raises `CredentialsError`."""
+    from mendbus.security import installation  # only where it is asked for
+
+    made = installation.Installation.create(folder, settings.subjects)
+    for fault in FAULTS:
+        if (user := f"agent/{fault.agent}") not in made.users:
+            _ = made.add(user)
+    made.render()
+    return installation.settings_of(folder)
 
 
 class Stage:

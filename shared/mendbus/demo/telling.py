@@ -59,7 +59,7 @@ def _say(*lines: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def tell(*, as_json: bool) -> int:
+def tell(*, as_json: bool, secure: bool = False) -> int:
     """See `mendbus.demo.main`."""
     # What stands in a message may be more than the terminal's encoding has.
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -68,7 +68,7 @@ def tell(*, as_json: bool) -> int:
     told = Told(_nothing, _nothing) if as_json else Told(screen.step, screen.recovered)
     begun = time.perf_counter()
     try:
-        recoveries = asyncio.run(_until_signal(told))
+        recoveries = asyncio.run(_until_signal(told, secure=secure))
     except _Ended as ended:
         return 128 + ended.number
     except MendbusError as error:
@@ -104,7 +104,7 @@ class _Ended(Exception):
         super().__init__(number)
 
 
-async def _until_signal(told: Told) -> list[Recovery]:
+async def _until_signal(told: Told, *, secure: bool) -> list[Recovery]:
     """Plays in a temporary folder; the first signal ends it in order, and more of them change nothing.
 
     Raises `_Ended`, and what `play` raises.
@@ -113,7 +113,7 @@ async def _until_signal(told: Told) -> list[Recovery]:
     loop = asyncio.get_running_loop()
     received: list[int] = []
     with tempfile.TemporaryDirectory(prefix="mendbus-demo-", ignore_cleanup_errors=True) as folder:
-        playing = asyncio.create_task(play(Path(folder), settings, told), name="play")
+        playing = asyncio.create_task(play(Path(folder), settings, told, secure=secure), name="play")
 
         def end(number: int) -> None:
             if not received:

@@ -26,6 +26,7 @@ from mendbus.sdk.outbox import Outbox
 from mendbus.sdk.reports import Words, known
 from mendbus.sdk.stacks import caller_frame
 from mendbus.sdk.texts import MESSAGE, SHORT, cut
+from mendbus.security.access import access
 from mendbus.settings import from_environment
 from mendbus.telemetry import open_tracer
 
@@ -78,7 +79,8 @@ class Agent(Declarations):
 
     `kind` and `id`: 1 to 64 of `A-Z a-z 0-9 _ -`. `depends_on`: kinds, or `kind/id`. `interval_ms`: between health
     samples. `limits`: `memory_bytes`, `queue_depth`, `descriptors`. What is not given comes from the environment
-    (`NATS_URL`, `MENDBUS_ROOT`, `OTEL_EXPORTER_OTLP_ENDPOINT` and so on). Raises `SettingsError`.
+    (`NATS_URL`, `MENDBUS_ROOT`, `MENDBUS_NATS_CREDENTIALS`, `OTEL_EXPORTER_OTLP_ENDPOINT` and so on). Raises
+    `SettingsError`.
 
     `rehearsal` (or `MENDBUS_REHEARSAL=1`): let `mendbus inject` bring real faults into this process. Without it the
     agent does not listen for them at all: whoever may publish on its `rehearse` subject could otherwise end it.
@@ -171,7 +173,11 @@ class Agent(Declarations):
         if early is not None:
             return await early.take(prefix_inbox=prefix, on_dead=on_dead)
         return await nats_bus.connect(
-            self._settings.nats_url, name=f"{ref.key}/{self.instance}", prefix_inbox=prefix, on_dead=on_dead
+            self._settings.nats_url,
+            name=f"{ref.key}/{self.instance}",
+            prefix_inbox=prefix,
+            on_dead=on_dead,
+            access=access(self._settings, f"agent/{ref.key}"),
         )
 
     def stop(self, timeout: float = _STOP_SECONDS) -> None:

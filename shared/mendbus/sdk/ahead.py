@@ -21,6 +21,7 @@ from mendbus.contracts.messages import (
 )
 from mendbus.sdk.loop import LoopThread
 from mendbus.sdk.pauses import BackOff
+from mendbus.security.access import access
 from mendbus.settings import Settings, from_environment
 from mendbus.telemetry import open_tracer
 
@@ -65,10 +66,17 @@ class Ahead:
             # The first one loads the HTTP client and whatever describes this host; nothing is sent without a span.
             with contextlib.suppress(SettingsError):
                 await open_tracer("standby", self._settings).close()
+        named = self._settings.nats_credentials
+        if named is not None and named.is_dir():
+            # Whose credentials of all those it will need is not known yet: it connects when it knows.
+            self._tried.set()
+            return
         back_off = BackOff(0.1, 2.0)
         while self._early is None:
             try:
-                self._early = await nats_bus.connect_early(self.nats_url, name=f"standby {os.getpid()}")
+                self._early = await nats_bus.connect_early(
+                    self.nats_url, name=f"standby {os.getpid()}", access=access(self._settings, "")
+                )
             except BusError:
                 await asyncio.sleep(back_off.next())
         self._tried.set()

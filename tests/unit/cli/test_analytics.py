@@ -32,7 +32,7 @@ async def test_a_range_is_read_and_shown(capsys: pytest.CaptureFixture[str]) -> 
         id="r", time_unix_nano=START, partition=0, number=1, owner="s/x", previous="", entries=[label]
     )
     await bus.store(SUBJECTS.journal_control, codec.encode(record))
-    alert = Alert(id="a", key="k", time_unix_nano=START, severity="major", state="raised", summary="s")
+    alert = Alert(id="a", key="k", time_unix_nano=START, severity="major", state="raised", change="raised", summary="s")
     await bus.store(SUBJECTS.alert("raised", "major"), codec.encode(alert))
     await bus.store(SUBJECTS.alert("raised", "minor"), b"\xc1")
     read: list[int] = []

@@ -285,12 +285,13 @@ def test_bench_becomes_the_checkout_s_bench(
 @pytest.mark.parametrize("status", [0, 1])
 def test_demo_ends_with_the_demo_s_status(runner: CliRunner, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
     """`mendbus demo` plays the demo, in the wanted form, and returns what it returned."""
-    played: list[bool] = []
+    played: list[tuple[bool, bool]] = []
 
-    def play(*, as_json: bool) -> int:
-        played.append(as_json)
+    def play(*, as_json: bool, secure: bool) -> int:
+        played.append((as_json, secure))
         return status
 
     monkeypatch.setattr("mendbus.demo.main", play)
     assert runner.invoke(app.build(), ["demo", "--json"]).exit_code == status
-    assert played == [True]
+    assert runner.invoke(app.build(), ["demo", "--secure"]).exit_code == status
+    assert played == [(True, False), (False, True)]

@@ -10,6 +10,8 @@ import pytest
 from mendbus.bus import Bus, Message
 from mendbus.cli import checks
 from mendbus.contracts.errors import NoResponders
+from mendbus.security.credentials import Identity, write
+from mendbus.security.keys import KeyPair
 from mendbus.settings import Settings
 
 
@@ -55,6 +57,19 @@ def test_a_full_disk_is_a_problem(tmp_path: Path) -> None:
 async def test_an_old_server_is_a_problem(answers: dict[str, Any], state: str) -> None:
     """A server before 2.12, or one without JetStream, is not enough."""
     assert (await checks.level(_bus(**answers))).state == state
+
+
+def test_a_server_that_asks_nobody_who_he_is_is_told_unless_it_is_on_loopback(tmp_path: Path) -> None:
+    """Open beyond this machine is a warning, credentials that cannot be read a problem, and half of it a warning."""
+    assert checks.rights(Settings()).state == "ok"
+    assert checks.rights(Settings(nats_url="nats://127.0.0.1:1,nats://elsewhere:4222")).state == "warning"
+    file = tmp_path / "admin.nk"
+    assert checks.rights(Settings(nats_credentials=file)).state == "problem"
+    write(file, Identity("operator/admin", KeyPair.generate()))
+    assert "without TLS" in checks.rights(Settings(nats_credentials=file)).found
+    half = Settings(nats_credentials=file, nats_ca=file)
+    assert "without signatures" in checks.rights(half).found
+    assert checks.rights(half.model_copy(update={"trusted_keys": file})).state == "ok"
 
 
 async def test_sync_that_cannot_be_seen_is_a_warning() -> None:
