@@ -24,6 +24,7 @@ from tests.lab.faults.catalogue import FAULTS
 from tests.lab.tables import grid
 
 from mendbus import models
+from mendbus.contracts.vocabulary import Strategy
 from mendbus_classifier import model as classifier
 from mendbus_classifier.features import Text
 from mendbus_strategy_selector import choice_model, experience
@@ -68,33 +69,43 @@ def bootstrap(
     return interval(means), interval(differences)
 
 
-def best_of(found: Experience, situation: Situation) -> str:
+def best_of(found: Experience, situation: Situation) -> Strategy:
     """What is expected to be best, sure or not, whatever the policy says; nobody is cut off or called."""
     learned = expected(found, situation)
-    return max((name for name in SUPPORTED if name != "isolate"), key=lambda name: worth(learned, name))
+    among: list[Strategy] = [name for name in SUPPORTED if name != "isolate"]
+    return max(among, key=lambda name: worth(learned, name))
 
 
 def curve(
-    chosen: Sequence[Situation],
+    every: Sequence[Situation],
     records: Mapping[str, Sequence[Mapping[str, Any]]],
     folded: Mapping[str, Mapping[str, Any]],
-    prior: Callable[[], Experience],
     runs: int,
+    *,
+    from_nothing: bool,
 ) -> dict[int, float]:
-    """Share optimal after so many outcomes, mean of runs: each meets errors by chance and draws what it tries."""
+    """Share optimal after so many outcomes, mean of runs: each meets errors by chance and draws what it tries.
+
+    A new installation starts from what another half of the kinds of fault taught, and meets only the rest; or, from
+    nothing, all.
+    """
     shares: dict[int, list[float]] = defaultdict(list)
+    faults = sorted({one.fault for one in every})
     for run in range(runs):
-        chance, found = random.Random(run), prior()
+        chance = random.Random(run)
+        familiar = chance.sample(faults, 0 if from_nothing else len(faults) // 2)
+        found = choosing.fit((one for one in every if one.fault in familiar), records)
+        chosen = [one for one in every if one.fault not in familiar]
         for number in range(POINTS[-1] + 1):
             if number in POINTS:
                 shares[number].append(mean(judge(chosen, folded, lambda one, e=found: best_of(e, one)), _optimal))
             situation = chance.choices(chosen, [one.share for one in chosen])[0]
             learned = expected(found, situation)
-            drawn: dict[str, float] = {}
+            drawn: dict[Strategy, float] = {}
             for name in SUPPORTED:
-                helps, weight, _ = learned.estimates[name]
+                helps, weight, _ = learned.of(name)
                 drawn[name] = worth(learned, name, chance.betavariate(helps * weight, (1 - helps) * weight))
-            strategy = max(drawn, key=drawn.__getitem__)
+            strategy: Strategy = max(drawn, key=drawn.__getitem__)
             tried = [r for r in records[situation.case] if r["strategy"] == strategy]
             if tried:
                 record = chance.choice(tried)
@@ -148,6 +159,7 @@ def fitted(found: Experience, name: str, digest: str, samples: int, figures: Map
     theirs = {key.removeprefix("policy_"): value for key, value in figures.items() if key.startswith("policy_")}
     card = models.Card(name=f"policy-{Policy().digest[:8]}", files={}, library="none", figures=theirs, **common)
     models.write_folder(choice_model.packaged(), card, {})
+    _ = choice_model.load()
 
 
 def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
@@ -199,15 +211,17 @@ def main(given: Sequence[str] | None = None) -> int:
     print(f"{len(trials)} trials of {len(cases)} cases; {len(cases) - counted} not noticed often enough to count,")
     print(f"{counted - told} without a reported error (nothing is decided), {told} judged, {len(chosen)} errors")
     figures = judged_all(chosen, records, folded)
-    shares = curve(chosen, records, folded, Experience, options.runs)
-    print(grid([("outcomes", "optimal"), *((str(p), _per_cent(shares[p])) for p in POINTS)]))
-    where = converged(shares)
-    print(f"learned from nothing, converged (within {100 * NEAR:.0f} points of its end) after {where} outcomes")
+    shares = curve(chosen, records, folded, options.runs, from_nothing=False)
+    bare = curve(chosen, records, folded, options.runs, from_nothing=True)
+    rows = [(str(p), _per_cent(shares[p]), _per_cent(bare[p])) for p in POINTS]
+    print(grid([("outcomes", "from a model, faults new to it", "from nothing"), *rows]))
+    where, late = converged(shares), converged(bare)
+    print(f"within {100 * NEAR:.0f} points of the end after {where} outcomes; from nothing after {late}")
     whole = choosing.fit(chosen, records)
     cost = microseconds(whole, chosen)
     print(f"a decision with what was learned: {cost:.0f} us of processor time in the mean, must be < {MICROSECONDS:g}")
     figures |= {"converged": float(where if where is not None else -1)}
-    missed = []
+    missed: list[str] = []
     if figures["optimal"] < OPTIMAL_AT_LEAST:
         missed.append(f"optimal {_per_cent(figures['optimal'])}, must be at least {_per_cent(OPTIMAL_AT_LEAST)}")
     if where is None or where > CONVERGED_WITHIN:
@@ -262,7 +276,7 @@ def judged_all(
             )
         )
     print(grid(rows))
-    facts = {
+    facts: dict[str, Callable[[Situation], object]] = {
         "kind, category and type": lambda one: one.seen,
         "and the message": lambda one: (one.seen, _NUMBER.sub("#", one.message)),
     }

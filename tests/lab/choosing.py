@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from mendbus.contracts.vocabulary import STRATEGIES
-from mendbus_strategy_selector.choosing import Learned
+from mendbus.contracts.vocabulary import STRATEGIES, Strategy
+from mendbus_strategy_selector.choosing import Learned, said
 from mendbus_strategy_selector.decide import DecisionState, decide
 from mendbus_strategy_selector.experience import Experience, Lesson, Seen, estimates
 from mendbus_strategy_selector.policy import Policy
 
 NOTHING = "none"
-SUPPORTED = tuple(strategy for strategy in STRATEGIES if strategy != "escalate")
+SUPPORTED: tuple[Strategy, ...] = tuple(strategy for strategy in STRATEGIES if strategy != "escalate")
 _SHOWN = re.compile(r"^AgentRefused: (\w+): (.*)$")
 _RETRIED = re.compile(r"failed again in \d+ tries: (.*)$")
 
@@ -174,8 +174,7 @@ def state_of(situation: Situation, learned: Learned | None = None) -> DecisionSt
 
 def expected(experience: Experience, situation: Situation, seed: int = 0) -> Learned:
     """What is expected of each strategy, as a model in use tells it."""
-    found = estimates((experience,), situation.seen, SUPPORTED)
-    return Learned(model="lab", acts=True, seed=seed, estimates={name: list(values) for name, values in found.items()})
+    return said("lab", seed, estimates((experience,), situation.seen, SUPPORTED), acts=True)
 
 
 def chosen_by(policy: Policy, situation: Situation, learned: Learned | None) -> str:

@@ -17,7 +17,7 @@ from mendbus.contracts.vocabulary import Strategy
 from mendbus.modelstore import PACKAGED, ModelStore
 from mendbus_strategy_selector import choice_model
 from mendbus_strategy_selector.choice_model import Model
-from mendbus_strategy_selector.choosing import POLICY, Learned
+from mendbus_strategy_selector.choosing import POLICY, Learned, said
 from mendbus_strategy_selector.experience import Seen, estimates
 from mendbus_strategy_selector.lessons import Lessons
 
@@ -57,10 +57,7 @@ class Choices:
 
     def _said(self, model: Model, seed: int, seen: Seen, among: tuple[Strategy, ...], *, acts: bool) -> Learned:
         here = self.lessons.experiences[model.name]
-        found = estimates((model.prior, here), seen, among)
-        rounded = {strategy: [round(value, 3) for value in values] for strategy, values in found.items()}
-        # Not validated: made here, from checked counts, for every decision.
-        return Learned.model_construct(model=model.name, acts=acts, seed=seed, estimates=rounded)
+        return said(model.name, seed, estimates((model.prior, here), seen, among), acts=acts)
 
 
 def _name(model: Model | None) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from mendbus.contracts.fields import Count, ShortText, WireModel
+from mendbus.contracts.fields import Count, Ratio, ShortText, WireModel
 from mendbus.contracts.vocabulary import SEVERITIES, Category, Severity, Strategy
 from mendbus_strategy_selector.policy import Policy
 
@@ -34,14 +34,33 @@ _LEAST: Final = 1e-3
 class Learned(WireModel):
     """What has been learned of an error, as a decision looks at it.
 
-    `model` gave the `estimates`: by strategy the chance that it helps, the outcomes that this rests on, and the seconds
-    it takes. `acts`: it decides; otherwise it is in trial, and what it would have chosen is noted. `seed`: of chance.
+    By strategy, as `model` has it: the chance that it `helps`, the outcomes that this rests on, and the `seconds` it
+    takes. `acts`: it decides; otherwise it is in trial, and what it would have chosen is noted. `seed`: of chance.
     """
 
     model: ShortText
     acts: bool = False
     seed: Count
-    estimates: dict[Strategy, Annotated[list[float], Field(min_length=3, max_length=3)]]
+    helps: dict[Strategy, Ratio]
+    outcomes: dict[Strategy, Annotated[float, Field(ge=0)]]
+    seconds: dict[Strategy, Annotated[float, Field(ge=0)]]
+
+    def of(self, strategy: Strategy) -> tuple[float, float, float]:
+        """All three of a strategy. Raises `KeyError` for one of which nothing is said."""
+        return self.helps[strategy], self.outcomes[strategy], self.seconds[strategy]
+
+
+def said(model: str, seed: int, found: Mapping[Strategy, tuple[float, float, float]], *, acts: bool) -> Learned:
+    """What a model says, as numbers that can be read."""
+    # Not validated: made here, from checked counts, for every decision.
+    return Learned.model_construct(
+        model=model,
+        acts=acts,
+        seed=seed,
+        helps={strategy: round(values[0], 3) for strategy, values in found.items()},
+        outcomes={strategy: round(values[1], 1) for strategy, values in found.items()},
+        seconds={strategy: round(values[2], 3) for strategy, values in found.items()},
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +75,7 @@ class Pick:
 
 def worth(learned: Learned, strategy: Strategy, chance: float | None = None) -> float:
     """What a strategy is expected to be worth, between minus its cost and 1; `chance`: instead of the expected one."""
-    helps, _, seconds = learned.estimates[strategy]
+    helps, _, seconds = learned.of(strategy)
     chance = helps if chance is None else chance
     return chance * (1.0 - TENFOLD * math.log10(1.0 + max(0.0, seconds))) - COSTS.get(strategy, 0.0)
 
@@ -75,8 +94,8 @@ def preferred(
     """
     if default in policy.learned_leaves:
         return None
-    known: list[Strategy] = [s for s in eligible if s in policy.learned_may and s in learned.estimates]
-    if default not in learned.estimates or not known:
+    known: list[Strategy] = [s for s in eligible if s in policy.learned_may and s in learned.helps]
+    if default not in learned.helps or not known:
         return None
     chance = random.Random(learned.seed)
     held_out, explore = chance.random() < policy.learned_holdout_share, chance.random() < policy.learned_explore_share
@@ -101,7 +120,7 @@ def _drawn(learned: Learned, among: Sequence[Strategy], chance: random.Random) -
     """Thompson sampling: what is best where each chance is drawn from what is believed of it."""
 
     def drawn(strategy: Strategy) -> float:
-        helps, weight, _ = learned.estimates[strategy]
+        helps, weight, _ = learned.of(strategy)
         return worth(
             learned, strategy, chance.betavariate(max(_LEAST, helps * weight), max(_LEAST, (1 - helps) * weight))
         )
@@ -111,12 +130,12 @@ def _drawn(learned: Learned, among: Sequence[Strategy], chance: random.Random) -
 
 def _sure(policy: Policy, learned: Learned, strategy: Strategy, default: Strategy) -> bool:
     gain = worth(learned, strategy) - worth(learned, default)
-    variance = sum(h * (1.0 - h) / (w + 1.0) for h, w, _ in (learned.estimates[s] for s in (strategy, default)))
+    variance = sum(h * (1.0 - h) / (w + 1.0) for h, w, _ in (learned.of(s) for s in (strategy, default)))
     return gain > policy.learned_least_gain and gain > policy.learned_sureness * math.sqrt(variance)
 
 
 def _reason(learned: Learned, strategy: Strategy, default: Strategy) -> str:
-    (helps, weight, _), (other, _, _) = learned.estimates[strategy], learned.estimates[default]
+    (helps, weight, _), (other, _, _) = learned.of(strategy), learned.of(default)
     return (
         f"expected to help in {100 * helps:.0f} of 100 such errors (from {weight:.0f} outcomes), "
         f"{default} in {100 * other:.0f}; model {learned.model}"

@@ -78,8 +78,8 @@ def decide(policy: Policy, state: DecisionState) -> Choice:
     if chosen is not None and not exhausted:
         noted, pick = _learned(policy, state, chosen[0])
         if noted is not None and pick is not None and noted.acts and not noted.held_out:
-            better: Strategy = pick.strategy
-            chosen, why = (better, "explored" if pick.explored else "learned"), pick.reason
+            chosen = pick.strategy, "explored" if pick.explored else "learned"
+            why = pick.reason
     taken = chosen[0] if chosen and not exhausted else None
     # Nobody asks why the canary was not recovered otherwise, and it is written down thousands of times a day.
     alternatives = [] if state.canary else _alternatives(policy, state, [s for s, _ in ladder], taken, exhausted)
@@ -213,7 +213,7 @@ def _alternatives(
             why_not = exhausted or "comes later on the ladder"
         else:
             why_not = f"not on the ladder of {state.category}"
-        known = state.learned is not None and strategy in state.learned.estimates
+        known = state.learned is not None and strategy in state.learned.helps
         score = round(worth(state.learned, strategy), 3) if state.learned is not None and known else 0.0
         found.append(Alternative(strategy=strategy, score=score, why_not=why_not))
     return found

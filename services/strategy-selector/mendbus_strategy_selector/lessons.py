@@ -61,35 +61,44 @@ class Lessons:
             _remember(self.chosen, entry["incident_id"], dict(noted))
 
     def _concluded(self, outcome: Mapping[str, Any]) -> None:
+        for lesson in self.ends(outcome):
+            for experience in self.experiences.values():
+                experience.learn(lesson)
+        attempts, incident_id = outcome.get("attempts", []), outcome["incident_id"]
+        if attempts and self.taught.get(incident_id) == len(attempts) and incident_id in self.chosen:
+            helped = dict(zip((str(one["strategy"]) for one in attempts), _helped(outcome), strict=True))
+            self._judge(self.chosen.pop(incident_id), helped, str(attempts[0]["strategy"]))
+
+    def ends(self, outcome: Mapping[str, Any]) -> list[Lesson]:
+        """The attempts of an incident whose end is known since this outcome, each once."""
         attempts, error = outcome.get("attempts", []), outcome.get("error")
         agent, found = outcome["agent"], outcome.get("classification")
         if not attempts or error is None or is_canary(f"{agent['kind']}/{agent['id']}"):
-            return
-        held = outcome["outcome"] == "recovered" and bool(outcome.get("settled"))
-        known = len(attempts) - (outcome["outcome"] == "recovered" and not held)
-        helped = [held and place == len(attempts) - 1 and _good(one) for place, one in enumerate(attempts)]
-        incident_id = outcome["incident_id"]
+            return []
+        # One that has recovered and not settled may be taken back.
+        open_ = outcome["outcome"] == "recovered" and not outcome.get("settled")
+        known, before = len(attempts) - open_, self.taught.get(outcome["incident_id"], 0)
+        _remember(self.taught, outcome["incident_id"], max(known, before))
         seen = Seen(
             agent["kind"],
             found["category"] if found else "unknown",
             error["exception"]["type"],
             outcome["fingerprint"],
         )
-        for place in range(self.taught.get(incident_id, 0), known):
-            one = attempts[place]
-            if one["status"] in _NOT_TRIED:
-                continue
-            seconds = (one["ended_unix_nano"] - one["started_unix_nano"]) / 1e9
-            lesson = Lesson(seen, one["strategy"], helped[place], seconds, LATER_WEIGHT if place else 1.0)
-            for experience in self.experiences.values():
-                experience.learn(lesson)
-        _remember(self.taught, incident_id, known)
-        if known == len(attempts) and (noted := self.chosen.pop(incident_id, None)):
-            self._judge(
-                noted, {str(one["strategy"]): good for one, good in zip(attempts, helped, strict=True)}, attempts
+        helped = _helped(outcome)
+        return [
+            Lesson(
+                seen,
+                one["strategy"],
+                helped[place],
+                (one["ended_unix_nano"] - one["started_unix_nano"]) / 1e9,
+                LATER_WEIGHT if place else 1.0,
             )
+            for place, one in enumerate(attempts[:known])
+            if place >= before and one["status"] not in _NOT_TRIED
+        ]
 
-    def _judge(self, noted: Mapping[str, Any], helped: Mapping[str, bool], attempts: list[Mapping[str, Any]]) -> None:
+    def _judge(self, noted: Mapping[str, Any], helped: Mapping[str, bool], first: str) -> None:
         """Counts a case in which the two would have done different things, and one of them was done first."""
         mine, other = str(noted["strategy"]), str(noted["rival_strategy"])
         acts = bool(noted.get("acts"))
@@ -97,7 +106,6 @@ class Lessons:
             return
         used, new = (mine, other) if acts else (other, mine)
         pair = (noted["model"], noted["rival"]) if acts else (noted["rival"], noted["model"])
-        first = attempts[0]["strategy"]
         if first not in (used, new):
             return
         trial = self.trials.setdefault(pair, Trial())
@@ -128,8 +136,12 @@ def restored(value: Mapping[str, Any]) -> Lessons:
     return found
 
 
-def _good(attempt: Mapping[str, Any]) -> bool:
-    return bool(attempt["verified"]) and not attempt.get("undone")
+def _helped(outcome: Mapping[str, Any]) -> list[bool]:
+    """Of each attempt whether it helped: the last one, where the recovery held. A person who was needed is a loss."""
+    attempts = outcome["attempts"]
+    held = outcome["outcome"] == "recovered" and bool(outcome.get("settled"))
+    last = attempts[-1]
+    return [*(False for _ in attempts[:-1]), held and bool(last["verified"]) and not last.get("undone")]
 
 
 def _remember(kept: dict[str, Any], incident_id: str, value: Any) -> None:
