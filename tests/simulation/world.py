@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
@@ -91,6 +92,8 @@ class World:
         self.books = [Books(plan) for plan in schedule.agents]
         self.story: list[str] = []
         self.wrong: list[str] = []
+        self._folder = TemporaryDirectory(prefix="mendbus-simulation-")
+        self._settings = _SETTINGS.model_copy(update={"data_dir": Path(self._folder.name)})
         self.live: dict[str, Runtime] = {}
         """What each replica that runs is made of, by process."""
         self._replicas = {(service, n): _Replica(service, n) for service, most in REPLICAS.items() for n in range(most)}
@@ -273,7 +276,7 @@ class World:
             runtime = Runtime(
                 service=service.name,
                 instance=process,
-                settings=_SETTINGS,
+                settings=self._settings,
                 subjects=_SETTINGS.subjects,
                 bus=bus,
                 tracer=open_tracer(service.name, _SETTINGS),

@@ -1,7 +1,7 @@
 """Which learned model decides, which is in trial, and what each expects of an error; who wins is written to the store.
 
-In the beginning the policy decides, and the model that comes with the package is in trial beside it. A model that shows
-lift is promoted; what it replaced goes on in trial, so that a loss turns it back.
+While nobody has decided otherwise the policy decides, and the model that comes with the package is in trial beside it.
+A model that shows lift is promoted; what it replaced goes on in trial, so that a loss turns it back.
 """
 
 import asyncio
@@ -25,7 +25,6 @@ log = logging.getLogger("mendbus")
 
 LOOK_SECONDS: Final = 2.0
 """Time between two looks at what is to be used."""
-_BY_ITSELF: Final = "package"
 
 
 class Choices:
@@ -82,21 +81,8 @@ class Life:
         self._stamp = -1
 
     def begin(self) -> None:
-        """Puts the model that comes with the package in trial, where nothing has been decided about models yet.
-
-        Where the store cannot be written it is in trial all the same. A model that is refused changes nothing.
-        """
-        try:
-            if not self._store.stamp():
-                self._store.add(choice_model.included(), self._at(), _BY_ITSELF)
-        except (MendbusError, OSError) as error:
-            log.debug("the model of the package is not kept: %s", error)
+        """Loads what the store asks for; a model that is refused is logged, and the policy decides alone."""
         self.look()
-        if not self._store.stamp() and self._choices.tried is None:
-            try:
-                self._choices.put(None, self._opened(None))
-            except MendbusError as error:
-                log.error("the policy decides alone: %s", error)
 
     async def follow(self) -> None:
         """Looks every `LOOK_SECONDS`, until it is cancelled."""
@@ -122,23 +108,30 @@ class Life:
         if trial is None or verdict is None:
             return
         del self._choices.lessons.trials[pair]
+        untouched = not self._store.stamp()
         state = self._store.state()
-        if (self._named(pair[0]), self._named(pair[1])) != (state.active, state.shadow):
+        shadow = pair[1] if untouched else state.shadow
+        if (self._named(pair[0]), self._named(pair[1])) != (state.active, shadow):
             # Another replica beside this one has seen the same, and acted on it.
             return
         counts = f"trial: {trial.better} to {trial.worse} of {trial.asked}"
         if verdict == "lift":
             log.info("%s decides now instead of %s: %s", pair[1], pair[0], counts)
+            if untouched:
+                self._store.add(choice_model.included(), self._at(), counts)
             self._store.promote(self._named(pair[1]), self._at(), counts)
         else:
             log.info("the trial of %s ends, it is worse than %s: %s", pair[1], pair[0], counts)
             self._store.shadow(None, self._at(), counts)
 
     def _load(self) -> None:
-        state = self._store.state()
-        known = {model.name: model for model in (self._choices.used, self._choices.tried) if model}
-        self._choices.put(self._get(state.active, known), self._get(state.shadow, known))
-        log.info("strategies are chosen by %s; in trial: %s", _name(self._choices.used), state.shadow or "nothing")
+        if not self._stamp:
+            self._choices.put(None, self._opened(None))
+        else:
+            state = self._store.state()
+            known = {model.name: model for model in (self._choices.used, self._choices.tried) if model}
+            self._choices.put(self._get(state.active, known), self._get(state.shadow, known))
+        log.info("strategies are chosen by %s, beside it in trial: %s", *self._choices.pair)
 
     def _get(self, name: str | None, known: dict[str, Model]) -> Model | None:
         if name is None or name == PACKAGED:

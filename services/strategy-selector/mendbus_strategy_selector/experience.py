@@ -29,7 +29,7 @@ EVEN_SECONDS: Final = 0.25
 AT_MOST: Final = 200.0
 """Outcomes of a strategy that a level holds; then the old ones count half, so that what changes is noticed."""
 CELLS_AT_MOST: Final = 4096
-"""Exception types and fingerprints, each on a kind, that are remembered; then the longest unused one goes."""
+"""Kinds, categories, exception types and fingerprints that are remembered; then the longest unused one goes."""
 _FEW: Final = 1e-3
 
 Counts = dict[str, list[float]]
@@ -90,16 +90,8 @@ class Experience:
                 counts[1] += lesson.weight
             if counts[0] + counts[1] > AT_MOST:
                 counts[:] = (value / 2.0 for value in counts)
-        if len(self.cells) > CELLS_AT_MOST:
-            self._forget()
-
-    def _forget(self) -> None:
-        for key in self.cells:
-            if key.startswith(("error ", "fingerprint ")):
-                del self.cells[key]
-                return
-        # Kinds are named by agents: their number is not ours to choose.
-        del self.cells[next(key for key in self.cells if key != "all")]
+        while len(self.cells) > CELLS_AT_MOST:
+            del self.cells[next(iter(self.cells))]
 
     def packed(self) -> dict[str, Any]:
         """All of it as plain values."""

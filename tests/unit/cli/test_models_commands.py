@@ -81,6 +81,24 @@ def test_models_are_listed_tried_promoted_and_rolled_back(runner: CliRunner, tmp
     assert runner.invoke(app.build(), ["models", "promote", "none"]).exit_code == 1
 
 
+def test_the_learned_choice_of_the_package_is_listed_beside_the_policy_and_promoted(runner: CliRunner) -> None:
+    """The policy is in use and the model that comes with it in trial, with what both were measured at."""
+
+    def told(*words: str) -> str:
+        shown = runner.invoke(app.build(), ["models", *words, "--service", "strategy-selector"])
+        assert shown.exit_code == 0, shown.output
+        return shown.stdout
+
+    (policy, learned) = json.loads(told("list", "--json"))["models"]
+    assert (policy["name"], policy["is"], learned["is"]) == ("packaged", "in use", "in trial, of the package")
+    assert policy["figures"]["optimal"] < learned["figures"]["optimal"] <= 1.0
+    assert learned["name"] in told("compare", "packaged", learned["name"])
+    told("promote", learned["name"])
+    roles = {row["name"]: row["is"] for row in json.loads(told("list", "--json"))["models"]}
+    assert roles == {"packaged": "in trial", learned["name"]: "in use"}
+    told("rollback")
+
+
 def test_too_few_samples_train_nothing(runner: CliRunner, tmp_path: Path) -> None:
     """A model of two errors would be none."""
     path = labelled(tmp_path / "e.jsonl")

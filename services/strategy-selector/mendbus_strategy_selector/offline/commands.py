@@ -16,6 +16,7 @@ from mendbus_strategy_selector.experience import Experience, Lesson, Seen, estim
 from mendbus_strategy_selector.lessons import Lessons
 
 packaged = choice_model.packaged
+included = choice_model.included
 
 LEAST_ATTEMPTS: Final = 20
 _BINS: Final = 10
