@@ -1,5 +1,6 @@
 """Judging choices in the lab: only by what the pipeline sees, each kind of fault by what the others taught."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,7 +47,7 @@ def folded(case: str, fault: str, optimal: str, **more: Any) -> dict[str, Any]:
 def situation(case: str, fault: str, **more: Any) -> Situation:
     """An error of a case."""
     seen = Seen("runtime", "network", "TimeoutError")
-    return Situation(case, fault, seen, "timed out", "error", 1.0, **{"share": 1.0, "control": False, **more})
+    return replace(Situation(case, fault, seen, "timed out", "error", 1.0, share=1.0, control=False), **more)
 
 
 def test_a_situation_holds_what_the_pipeline_sees() -> None:

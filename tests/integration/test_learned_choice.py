@@ -1,0 +1,89 @@
+"""Learned choice in a running owner: noted while in trial, acted upon once promoted, replayed exactly, kept."""
+
+import time
+from pathlib import Path
+
+from tests.integration.operating import order
+from tests.integration.test_pipeline import QUICK, pipeline
+
+from mendbus import codec, models
+from mendbus.bus.memory import MemoryServer
+from mendbus.contracts.subjects import MAX_SERVICE_BODY
+from mendbus.modelstore import ModelStore
+from mendbus_strategy_selector import choice_model, keeping
+from mendbus_strategy_selector.experience import Experience, Lesson, Seen
+
+CERTAIN = QUICK + "learned_holdout_share = 0.0\nlearned_explore_share = 0.0\n"
+"""Nothing left to chance."""
+
+
+def promoted(folder: Path) -> None:
+    """Puts a model in use that knows of nothing but that restarts help runtimes, and retries do not."""
+    known = Experience()
+    for _ in range(60):
+        known.learn(Lesson(Seen("runtime", "unknown", "Broken"), "restart", helped=True, seconds=0.1))
+        known.learn(Lesson(Seen("runtime", "unknown", "Broken"), "retry", helped=False))
+    files = {choice_model.CELLS: choice_model.packed(known)}
+    card, _ = models.read_folder(choice_model.included())
+    digests = {name: models.digest(content) for name, content in files.items()}
+    models.write_folder(folder / "made", card.model_copy(update={"name": "choice-9", "files": digests}), files)
+    store = ModelStore(folder / "models", choice_model.SERVICE)
+    store.promote(store.add(folder / "made", "2026-01-01", "test"), "2026-01-01", "test")
+
+
+async def test_in_trial_a_model_is_asked_and_changes_nothing(tmp_path: Path) -> None:
+    """The decision record names the model, what it would have done and the numbers; the policy decides."""
+    async with pipeline(tmp_path) as run:
+        agent = await run.agent()
+        await agent.report("Broken")
+        told = await run.outcome(lambda o: o.sequence == 0)
+        assert told.decision is not None
+        assert told.decision.learned is not None
+        assert (told.strategy, told.decision.rule, told.decision.learned.acts) == ("retry", "first", False)
+        assert told.decision.learned.model == choice_model.load().name
+        assert set(told.decision.state["learned"]["helps"]) == {"retry", "restart"}
+
+
+async def test_a_promoted_model_decides_and_its_decisions_are_replayed_exactly(tmp_path: Path) -> None:
+    """What it chose is chosen again from the record alone; under a policy that is not to learn it is not."""
+    promoted(tmp_path)
+    async with pipeline(tmp_path, CERTAIN) as run:
+        agent = await run.agent()
+        await agent.report("Broken")
+        told = await run.outcome(lambda o: o.sequence == 0)
+        assert told.decision is not None
+        assert (told.strategy, told.decision.rule) == ("restart", "learned")
+        assert "choice-9" in told.decision.reason
+        same = await order(run, "replay", arguments={"policy": CERTAIN})
+        assert (same.data["decided"], same.data["different"], same.data["unreadable"]) == (1, 0, 0)
+        other = await order(run, "replay", arguments={"policy": "enable_learned_choice = false\n"})
+        assert other.data["changes"] == {"restart -> retry": 1}
+
+
+async def test_the_next_owner_knows_what_the_last_one_learned(tmp_path: Path) -> None:
+    """Ends of attempts are counted from the journal by whoever owns the partition then."""
+    server = MemoryServer()
+    name = choice_model.load().name
+    async with pipeline(tmp_path, server=server) as run:
+        agent = await run.agent()
+        agent.works = False
+        await agent.report("Broken")
+        await run.outcome(lambda o: o.outcome == "escalated")
+    async with pipeline(tmp_path, server=server) as run:
+        agent = await run.agent()
+        await agent.report("Other")
+        told = await run.outcome(lambda o: o.error is not None and o.error.exception.type == "Other")
+        assert told.decision is not None
+        lessons = await keeping.restore(run.bus, run.subjects)
+        lessons.follow([name])
+        await keeping.catch_up(run.bus, run.subjects, lessons, time.time_ns)
+        assert lessons.experiences[name].lessons >= 2
+        before = choice_model.load().prior.cells["all"]["retry"]
+        records = [
+            codec.unpack(message.body, MAX_SERVICE_BODY)
+            async for message in run.bus.read(run.subjects.stream("JOURNAL"), run.subjects.everyone("journal"))
+        ]
+        decided = [e for record in records for e in record["entries"] if e["type"] == "decided"]
+        first, last = (one["decision"]["state"]["learned"]["helps"]["retry"] for one in (decided[0], decided[-1]))
+        assert sum(before[:2]) > 0
+        assert last < first
