@@ -1,20 +1,30 @@
 """Learned choice in a running owner: noted while in trial, acted upon once promoted, replayed exactly, kept."""
 
+import asyncio
 import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import pytest
 from tests.integration.operating import order
-from tests.integration.test_pipeline import QUICK, pipeline
+from tests.integration.test_pipeline import QUICK, Pipeline, pipeline
 
 from mendbus import codec, models
+from mendbus.bus import Bus
 from mendbus.bus.memory import MemoryServer
+from mendbus.cli import train
 from mendbus.contracts.subjects import MAX_SERVICE_BODY
 from mendbus.modelstore import ModelStore
+from mendbus.settings import Settings
 from mendbus_strategy_selector import choice_model, keeping
 from mendbus_strategy_selector.experience import Experience, Lesson, Seen
+from mendbus_strategy_selector.offline import commands
 
 CERTAIN = QUICK + "learned_holdout_share = 0.0\nlearned_explore_share = 0.0\n"
 """Nothing left to chance."""
+INCIDENTS = commands.LEAST_ATTEMPTS
 
 
 def promoted(folder: Path) -> None:
@@ -58,6 +68,35 @@ async def test_a_promoted_model_decides_and_its_decisions_are_replayed_exactly(t
         assert (same.data["decided"], same.data["different"], same.data["unreadable"]) == (1, 0, 0)
         other = await order(run, "replay", arguments={"policy": "enable_learned_choice = false\n"})
         assert other.data["changes"] == {"restart -> retry": 1}
+
+
+async def test_a_model_is_trained_on_what_was_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`mendbus train selector` reads the outcomes of an installation, and learns each attempt once."""
+    async with pipeline(tmp_path, QUICK + "retries_per_second = 100\n") as run:
+
+        @asynccontextmanager
+        async def connected(_: Settings) -> AsyncGenerator[Bus]:
+            yield run.bus
+
+        monkeypatch.setattr(train, "connected", connected)
+        agent = await run.agent()
+        agent.works = False
+        for number in range(INCIDENTS):
+            await agent.report(f"Broken{number}")
+        await run.outcome(lambda o: sum(told.outcome == "escalated" for told in run.outcomes) == INCIDENTS, 10.0)
+        recorded = await eventually_all(run)
+        card = commands.train(recorded, tmp_path / "made", "choice-2")
+        assert card.samples == sum(len(one["attempts"]) for one in recorded)
+        assert choice_model.load(tmp_path / "made").prior.lessons > choice_model.load().prior.lessons
+
+
+async def eventually_all(run: Pipeline) -> list[dict[str, Any]]:
+    """The outcomes of all incidents, once they are stored."""
+    while True:
+        found = await train.recorded(run.settings, 0)
+        if len(found) >= INCIDENTS:
+            return found
+        await asyncio.sleep(0)
 
 
 async def test_the_next_owner_knows_what_the_last_one_learned(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ class _Replica:
 class World:
     """The simulated installation."""
 
-    def __init__(self, schedule: Schedule, loop: SimulatedLoop) -> None:
+    def __init__(self, schedule: Schedule, loop: SimulatedLoop, folder: Path) -> None:
         self.schedule = schedule
         self.loop = loop
         self.network = Network(loop, schedule.noise, schedule.seed)
@@ -92,8 +92,7 @@ class World:
         self.books = [Books(plan) for plan in schedule.agents]
         self.story: list[str] = []
         self.wrong: list[str] = []
-        self._folder = TemporaryDirectory(prefix="mendbus-simulation-")
-        self._settings = _SETTINGS.model_copy(update={"data_dir": Path(self._folder.name)})
+        self._settings = _SETTINGS.model_copy(update={"data_dir": folder})
         self.live: dict[str, Runtime] = {}
         """What each replica that runs is made of, by process."""
         self._replicas = {(service, n): _Replica(service, n) for service, most in REPLICAS.items() for n in range(most)}
@@ -379,9 +378,9 @@ def play(schedule: Schedule, watch: Callable[[World], None] = lambda _: None) ->
     # Nearly everything lives as long as the run: looking for garbage before its end is a waste of time.
     gc.disable()
     try:
-        with determined(seed, loop.time_unix_nano), _bounds(schedule.small_bounds):
+        with TemporaryDirectory() as folder, determined(seed, loop.time_unix_nano), _bounds(schedule.small_bounds):
             asyncio.set_event_loop(loop)
-            world = World(schedule, loop)
+            world = World(schedule, loop, Path(folder))
             watch(world)
             with _listening(world):
                 loop.run_until_complete(loop.create_task(world.run()))

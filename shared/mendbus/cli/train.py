@@ -64,7 +64,7 @@ def selector(
     were really made teach anything. `mendbus models add DIR --service strategy-selector` puts the model in trial.
     """
     first = time.time_ns() - int(seconds_of(since) * 1e9)
-    card = offline("strategy-selector").train(run(_outcomes(settings, first)), output, name)
+    card = offline("strategy-selector").train(run(recorded(settings, first)), output, name)
     if as_json:
         document(card.model_dump(mode="json", exclude={"features", "files"}))
         return
@@ -73,7 +73,8 @@ def selector(
         say(f"  {figure.replace('_', ' '):30} {value:6.3f}")
 
 
-async def _outcomes(settings: "Settings", since_unix_nano: int) -> list[dict[str, Any]]:
+async def recorded(settings: "Settings", since_unix_nano: int) -> list[dict[str, Any]]:
+    """Every outcome that an installation has told since a time (ns since 1970), oldest first."""
     from mendbus import codec
     from mendbus.contracts.errors import Refused
     from mendbus.contracts.subjects import MAX_SERVICE_BODY
