@@ -52,6 +52,8 @@ async def test_in_trial_a_model_is_asked_and_changes_nothing(tmp_path: Path) -> 
         assert (told.strategy, told.decision.rule, told.decision.learned.acts) == ("retry", "first", False)
         assert told.decision.learned.model == choice_model.load().name
         assert set(told.decision.state["learned"]["helps"]) == {"retry", "restart"}
+        standing = (await order(run, "status")).data["choice"]
+        assert (standing["decides"], standing["in_trial"]) == ("policy", choice_model.load().name)
 
 
 async def test_a_promoted_model_decides_and_its_decisions_are_replayed_exactly(tmp_path: Path) -> None:

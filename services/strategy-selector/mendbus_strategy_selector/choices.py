@@ -14,6 +14,7 @@ from typing import Final
 
 from mendbus.contracts.errors import MendbusError
 from mendbus.contracts.vocabulary import Strategy
+from mendbus.lift import Trial
 from mendbus.modelstore import PACKAGED, ModelStore
 from mendbus_strategy_selector import choice_model
 from mendbus_strategy_selector.choice_model import Model
@@ -43,6 +44,13 @@ class Choices:
     def pair(self) -> tuple[str, str]:
         """Names of what decides and of what is in trial beside it."""
         return _name(self.used), _name(self.tried)
+
+    def standing(self) -> dict[str, str | int]:
+        """Who decides, what is in trial, and how that stands, for people."""
+        decides, tried = self.pair
+        trial = self.lessons.trials.get(self.pair, Trial())
+        counts = {"asked": trial.asked, "better": trial.better, "worse": trial.worse}
+        return {"decides": decides, "in_trial": "" if tried == decides else tried, **counts}
 
     def expect(
         self, incident_id: str, attempt: int, seen: Seen, strategies: Iterable[Strategy]

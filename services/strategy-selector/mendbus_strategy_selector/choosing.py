@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from mendbus.contracts.fields import Count, Ratio, ShortText, WireModel
+from mendbus.contracts.messages import LearnedChoice
 from mendbus.contracts.vocabulary import SEVERITIES, Category, Severity, Strategy
 from mendbus_strategy_selector.policy import Policy
 
@@ -140,3 +141,12 @@ def _reason(learned: Learned, strategy: Strategy, default: Strategy) -> str:
         f"expected to help in {100 * helps:.0f} of 100 such errors (from {weight:.0f} outcomes), "
         f"{default} in {100 * other:.0f}; model {learned.model}"
     )
+
+
+def role(noted: LearnedChoice) -> str:
+    """What became of a learned choice, in a word."""
+    if noted.strategy == noted.rival_strategy:
+        return "same"
+    if not noted.acts:
+        return "trial"
+    return "explored" if noted.explored else "held_out" if noted.held_out else "learned"

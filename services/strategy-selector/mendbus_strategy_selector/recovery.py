@@ -7,6 +7,7 @@ import asyncio
 import logging
 from typing import Any
 
+from mendbus import instruments
 from mendbus.contracts.asks import Assess, Assessment, Classification
 from mendbus.contracts.canary import is_canary
 from mendbus.contracts.journal import Attempted, Commanded, Decided
@@ -15,7 +16,7 @@ from mendbus.contracts.vocabulary import UNDOABLE, Strategy
 from mendbus.telemetry import AttributeValue, Span
 from mendbus_strategy_selector.asks import NO_EXECUTOR
 from mendbus_strategy_selector.budgets import Spent
-from mendbus_strategy_selector.choosing import Learned
+from mendbus_strategy_selector.choosing import Learned, role
 from mendbus_strategy_selector.decide import RETRY_BUDGET, Choice, DecisionState, decide
 from mendbus_strategy_selector.dependencies import upstream_of
 from mendbus_strategy_selector.experience import Seen
@@ -272,6 +273,8 @@ class Recoveries:
         """Puts the decision on disk, and with it the intent; whether there is one."""
         now = self._steps.now()
         command = None
+        if choice.learned is not None:
+            self._context.meter.add(instruments.CHOICES, 1, role(choice.learned))
         times = incident.details.times.model_copy(update={"selected": now})
         if choice.outcome is None and choice.strategy is not None:
             command = self._steps.command(incident, "apply", choice.strategy, classification)
