@@ -215,13 +215,15 @@ def judge(
 def ceiling(
     chosen: Sequence[Situation], folded: Mapping[str, Mapping[str, Any]], facts: Callable[[Situation], object]
 ) -> float:
-    """The share optimal of the best choice by these facts alone, chosen knowing every answer."""
+    """The share optimal of the best choice by these facts alone, made knowing every answer: a strategy, a person, or
+    nothing.
+    """
     groups: dict[object, list[Situation]] = defaultdict(list)
     for one in chosen:
         groups[facts(one)].append(one)
-    cases = len({one.case for one in chosen})
+    cases, everything = len({one.case for one in chosen}), (*SUPPORTED, "escalate", NOTHING)
     best = sum(
-        max(sum(one.share for one in group if name in folded[one.case]["optimal"]) for name in SUPPORTED)
+        max(sum(one.share for one in group if name in folded[one.case]["optimal"]) for name in everything)
         for group in groups.values()
     )
     return best / cases

@@ -52,7 +52,7 @@ async def catch_up(bus: Bus, subjects: Subjects, lessons: Lessons, now: Callable
 
 async def keep(bus: Bus, subjects: Subjects, lessons: Lessons) -> None:
     """Leaves a checkpoint every `KEEP_SECONDS`, for ever; run by one owner, since all of them know the same."""
-    kept = lessons.seen
+    kept = 0
     while True:
         await asyncio.sleep(KEEP_SECONDS)
         if lessons.seen == kept:

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from mendbus.cli import app
 
+NOWHERE = "nats://127.0.0.1:1"
 KEYS = {
     "strict",
     "lenient",
@@ -97,6 +98,15 @@ def test_the_learned_choice_of_the_package_is_listed_beside_the_policy_and_promo
     roles = {row["name"]: row["is"] for row in json.loads(told("list", "--json"))["models"]}
     assert roles == {"packaged": "in trial", learned["name"]: "in use"}
     told("rollback")
+
+
+def test_training_without_an_installation_is_one_sentence(runner: CliRunner, tmp_path: Path) -> None:
+    """No trace, exit status 1, and no model."""
+    words = ["train", "selector", "--name", "choice-2", "--output", str(tmp_path / "m"), "--nats-url", NOWHERE]
+    shown = runner.invoke(app.build(), words)
+    assert shown.exit_code == 1
+    assert "no connection" in shown.output
+    assert not (tmp_path / "m").exists()
 
 
 def test_too_few_samples_train_nothing(runner: CliRunner, tmp_path: Path) -> None:

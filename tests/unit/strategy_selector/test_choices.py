@@ -1,5 +1,6 @@
 """Which model decides: the policy at first, a model once it has shown lift, the policy again when that is lost."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -118,6 +119,28 @@ async def test_what_was_learned_survives_a_restart() -> None:
     assert (await again()).experiences["choice-9"].lessons == 2
     await bus.put_object(subjects.bucket(keeping.BUCKET), keeping.NAME, b"\xc1")
     assert (await again()).experiences["choice-9"].lessons == 2
+    await bus.close()
+
+
+async def test_a_checkpoint_is_left_when_there_is_anything_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The owner that keeps what was learned does so again and again, as long as more is learned."""
+    monkeypatch.setattr(keeping, "KEEP_SECONDS", 0.001)
+    subjects, lessons = Subjects(), Lessons()
+    bus = MemoryServer().connect("test")
+    await streams.ensure(bus, subjects, 1 << 30)
+    keeper = asyncio.create_task(keeping.keep(bus, subjects, lessons))
+    for number in (1, 2):
+        entry = concluded(f"i{number}", attempt("retry", verified=False), outcome="escalated", settled=False)
+        lessons.take(number, [entry])
+
+        async def kept(wanted: int = number) -> bool:
+            return (await keeping.restore(bus, subjects)).seen == wanted
+
+        while not await kept():
+            await asyncio.sleep(0)
+    keeper.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await keeper
     await bus.close()
 
 
