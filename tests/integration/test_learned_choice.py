@@ -10,16 +10,20 @@ from typing import Any
 import pytest
 from tests.integration.operating import order
 from tests.integration.test_pipeline import QUICK, Pipeline, pipeline
+from tests.unit.strategy_selector.learning import attempt, concluded
 
-from mendbus import codec, models
+from mendbus import codec, models, streams
 from mendbus.bus import Bus
 from mendbus.bus.memory import MemoryServer
+from mendbus.bus.nats import connect
 from mendbus.cli import train
-from mendbus.contracts.subjects import MAX_SERVICE_BODY
+from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects
 from mendbus.modelstore import ModelStore
+from mendbus.server import NatsServer
 from mendbus.settings import Settings
 from mendbus_strategy_selector import choice_model, keeping
 from mendbus_strategy_selector.experience import Experience, Lesson, Seen
+from mendbus_strategy_selector.lessons import Lessons
 from mendbus_strategy_selector.offline import commands
 
 CERTAIN = QUICK + "learned_holdout_share = 0.0\nlearned_explore_share = 0.0\n"
@@ -99,6 +103,28 @@ async def eventually_all(run: Pipeline) -> list[dict[str, Any]]:
         if len(found) >= INCIDENTS:
             return found
         await asyncio.sleep(0)
+
+
+async def test_a_real_server_keeps_what_was_learned(nats_server: NatsServer, root: str) -> None:
+    """Checkpoint and journal of a server on disk give back what was taken in, and nothing twice."""
+    bus, subjects = await connect(nats_server.url, name="learned"), Subjects(root)
+    await streams.ensure(bus, subjects, 1 << 24)
+    told = [attempt("retry", verified=False), attempt("restart", verified=True)]
+
+    async def again() -> Lessons:
+        found = await keeping.restore(bus, subjects)
+        found.follow(["choice-9"])
+        await keeping.catch_up(bus, subjects, found, time.time_ns)
+        return found
+
+    for number in (1, 2):
+        record = {"time_unix_nano": time.time_ns(), "entries": [concluded(f"i{number}", *told)]}
+        await bus.store(subjects.journal(number), codec.pack(record))
+        lessons = await again()
+        assert lessons.experiences["choice-9"].lessons == 2 * number
+        assert await keeping.store(bus, subjects, lessons) == lessons.seen
+    assert await again() == lessons
+    await bus.close()
 
 
 async def test_the_next_owner_knows_what_the_last_one_learned(tmp_path: Path) -> None:
