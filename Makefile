@@ -80,6 +80,9 @@ oracle: $(STAMP) ## what each strategy is worth on each case, measured by hand f
 fault-lab: $(STAMP) ## every fault of the lab through the whole pipeline, and a tenth of the oracle anew; fails when a must is missed
 	@status=0; $(BIN)/python -m tests.lab.faultlab || status=1; $(BIN)/python -m tests.lab.recheck || status=1; exit $$status
 
+choice: $(STAMP) ## learned strategy choice against the oracle, fault kinds unseen (FIT=NAME writes the model)
+	$(BIN)/python -m tests.lab.choice $(if $(FIT),--fit $(FIT))
+
 detection: $(STAMP) ## growing faults beside the real health-monitor: how many it foretells, how often for nothing
 	$(BIN)/python -m tests.lab.detection
 
@@ -117,4 +120,4 @@ test-compose: $(STAMP) ## brings docker-compose.yml up for real and kills servic
 test-debug: $(STAMP) ## tests with asyncio's debug mode, first failure stops
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -X dev -m pytest -x -vv --timeout=300
 
-.PHONY: help setup all demo test check format coverage bench validate-recovery-time stress-test chaos simulate corpus model curve score score-signals oracle fault-lab detection record soak lab-scale benchmark-report proto test-node locks check-k8s test-compose test-debug
+.PHONY: help setup all demo test check format coverage bench validate-recovery-time stress-test chaos simulate corpus model curve score score-signals oracle fault-lab choice detection record soak lab-scale benchmark-report proto test-node locks check-k8s test-compose test-debug

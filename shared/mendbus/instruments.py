@@ -113,6 +113,15 @@ ATTEMPTS: Final = Instrument(
     (STRATEGY, Attribute("mendbus.verified", ("true", "false"))),
     SELECTOR,
 )
+CHOICES: Final = Instrument(
+    "mendbus.choices",
+    "counter",
+    "{decision}",
+    "Decisions of which a learned choice was known: `same` as the policy's or another, in trial or in use, "
+    "tried out to learn, or held out for comparison",
+    (Attribute("mendbus.choice", ("same", "trial", "learned", "explored", "held_out")),),
+    SELECTOR,
+)
 OPEN_INCIDENTS: Final = Instrument(
     "mendbus.incidents.open",
     "updowncounter",
@@ -228,6 +237,7 @@ TABLE: Final[tuple[Instrument, ...]] = (
     STAGES_TAKEN,
     OUTCOMES,
     ATTEMPTS,
+    CHOICES,
     OPEN_INCIDENTS,
     QUEUE_LAG,
     DEAD_LETTERS,

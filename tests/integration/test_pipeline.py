@@ -87,7 +87,7 @@ async def pipeline(folder: Path, policy: str = QUICK, server: MemoryServer | Non
     file = folder / "policy.toml"
     file.write_text(policy)
     server = server or MemoryServer()
-    conditions = Settings(trace=False, policy_file=file)
+    conditions = Settings(trace=False, policy_file=file, data_dir=file.parent)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(memory_runtime(mendbus_executor.build(), server, settings=conditions))
         await stack.enter_async_context(memory_runtime(mendbus_strategy_selector.build(), server, settings=conditions))
@@ -300,7 +300,7 @@ async def test_a_new_owner_finishes_what_the_old_one_began(tmp_path: Path) -> No
     server = MemoryServer()
     file = tmp_path / "policy.toml"
     file.write_text(QUICK)
-    conditions = Settings(trace=False, policy_file=file)
+    conditions = Settings(trace=False, policy_file=file, data_dir=file.parent)
     bus = server.connect("test")
     agent = ProtocolAgent(bus, Subjects(), "runtime", "a1")
     async with memory_runtime(mendbus_strategy_selector.build(), server, settings=conditions):

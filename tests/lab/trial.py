@@ -32,6 +32,8 @@ from tests.lab.utility import Harm
 from tests.lab.work.versioning import HISTORY, INDEX
 from tests.lab.world import ID, WORKERS, World, world
 
+from mendbus.contracts.messages import ErrorReported
+
 NOTHING = "none"
 """The strategy of doing nothing."""
 TRIED = (NOTHING, *PARAMETERS)
@@ -49,6 +51,8 @@ WATCH_SECONDS = {kind: 4.0 if kind == "orchestrator" else 2.5 for kind in ORDER}
 """How long users are watched from when the command was answered; those of the orchestrator ask four times a second."""
 HELD_SECONDS = 1.0
 """A recovery holds at least that long before the end of the watch."""
+REPORTS = 5
+"""Errors of the agent that a record tells of, the first ones."""
 UNWELL = 3
 """Exit status of a process whose toolchain could not be set right."""
 _REPORT_SECONDS = 0.3
@@ -274,6 +278,7 @@ class Stage:
             "noticed": None if noticed is None else round(noticed - struck, 3),
             "acted": round(acted - struck, 3),
             "reported": sorted({error.exception.type for error in errors}),
+            "errors": [told_of(error) for error in errors[:REPORTS]],
             "status": answer.status,
             "code": answer.code,
             "detail": answer.detail,
@@ -312,6 +317,16 @@ class Stage:
             expected = "b" if trial.strategy == "failover" and answer.done else "a"
             site = (await self.status("versioning")).get("site", expected)
         return await asyncio.to_thread(held, self.world.members["versioning"].folder / site)
+
+
+def told_of(error: ErrorReported) -> dict[str, str | None]:
+    """What a decision may look at of an error."""
+    return {
+        "type": error.exception.type,
+        "message": error.exception.message[:200],
+        "operation": error.operation,
+        "severity": error.severity,
+    }
 
 
 def _as_set_up(status: Mapping[str, Any]) -> bool:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
@@ -81,7 +82,7 @@ class _Replica:
 class World:
     """The simulated installation."""
 
-    def __init__(self, schedule: Schedule, loop: SimulatedLoop) -> None:
+    def __init__(self, schedule: Schedule, loop: SimulatedLoop, folder: Path) -> None:
         self.schedule = schedule
         self.loop = loop
         self.network = Network(loop, schedule.noise, schedule.seed)
@@ -91,6 +92,7 @@ class World:
         self.books = [Books(plan) for plan in schedule.agents]
         self.story: list[str] = []
         self.wrong: list[str] = []
+        self._settings = _SETTINGS.model_copy(update={"data_dir": folder})
         self.live: dict[str, Runtime] = {}
         """What each replica that runs is made of, by process."""
         self._replicas = {(service, n): _Replica(service, n) for service, most in REPLICAS.items() for n in range(most)}
@@ -273,7 +275,7 @@ class World:
             runtime = Runtime(
                 service=service.name,
                 instance=process,
-                settings=_SETTINGS,
+                settings=self._settings,
                 subjects=_SETTINGS.subjects,
                 bus=bus,
                 tracer=open_tracer(service.name, _SETTINGS),
@@ -376,9 +378,9 @@ def play(schedule: Schedule, watch: Callable[[World], None] = lambda _: None) ->
     # Nearly everything lives as long as the run: looking for garbage before its end is a waste of time.
     gc.disable()
     try:
-        with determined(seed, loop.time_unix_nano), _bounds(schedule.small_bounds):
+        with TemporaryDirectory() as folder, determined(seed, loop.time_unix_nano), _bounds(schedule.small_bounds):
             asyncio.set_event_loop(loop)
-            world = World(schedule, loop)
+            world = World(schedule, loop, Path(folder))
             watch(world)
             with _listening(world):
                 loop.run_until_complete(loop.create_task(world.run()))

@@ -126,6 +126,7 @@ class Controls:
             "policy_problems": context.policies.problems,
             "partitions": self._ownership.numbers(),
             "latched": context.overview.latched,
+            "choice": context.choices.standing(),
             "pauses": [pause.model_dump() for pause in {pause.scope: pause for pause in pauses}.values()],
         }
 

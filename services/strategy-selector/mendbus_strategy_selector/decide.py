@@ -5,9 +5,10 @@ from typing import Literal
 from pydantic import Field
 
 from mendbus.contracts.fields import Count, Ratio, WireModel
-from mendbus.contracts.messages import Alternative
+from mendbus.contracts.messages import Alternative, LearnedChoice
 from mendbus.contracts.vocabulary import SEVERITIES, STRATEGIES, Category, Outcome, Severity, Strategy
 from mendbus_strategy_selector.budgets import LATCHED, Spent, last_budget_spent, must_wait, over_budget, too_many_sick
+from mendbus_strategy_selector.choosing import POLICY, Learned, Pick, preferred, worth
 from mendbus_strategy_selector.policy import Policy
 
 PAUSED, APPROVAL, SYMPTOM, RETRY_BUDGET = "paused", "approval", "symptom", "retry_budget"
@@ -19,7 +20,8 @@ class DecisionState(WireModel):
 
     `upstream_incident` is that of an agent that this one depends on: still open, or (`upstream_ended`) over.
     `paused`, `latched`: the sentence that says so. `approved`: the strategy that a person approved of. `canary`:
-    nothing holds its recovery back, since it acts on nobody and must show at any time that recovery works.
+    nothing holds its recovery back, since it acts on nobody and must show at any time that recovery works. `learned`:
+    what a model in use or in trial expects; `rival`: what another one in trial beside it does.
     """
 
     severity: Severity
@@ -41,6 +43,8 @@ class DecisionState(WireModel):
     upstream_incident: str | None = None
     upstream_ended: bool = False
     canary: bool | None = None
+    learned: Learned | None = None
+    rival: Learned | None = None
 
 
 class Choice(WireModel):
@@ -54,6 +58,7 @@ class Choice(WireModel):
     rule: str
     reason: str
     alternatives: list[Alternative] = Field(default_factory=list[Alternative])
+    learned: LearnedChoice | None = None
 
 
 def decide(policy: Policy, state: DecisionState) -> Choice:
@@ -69,6 +74,12 @@ def decide(policy: Policy, state: DecisionState) -> Choice:
         if chosen is None and not _ruled_out(policy, state, rung[0]):
             chosen = rung
     exhausted = _exhausted(policy, state)
+    noted = why = None
+    if chosen is not None and not exhausted:
+        noted, pick = _learned(policy, state, chosen[0])
+        if noted is not None and pick is not None and noted.acts and not noted.held_out:
+            chosen = pick.strategy, "explored" if pick.explored else "learned"
+            why = pick.reason
     taken = chosen[0] if chosen and not exhausted else None
     # Nobody asks why the canary was not recovered otherwise, and it is written down thousands of times a day.
     alternatives = [] if state.canary else _alternatives(policy, state, [s for s, _ in ladder], taken, exhausted)
@@ -76,8 +87,36 @@ def decide(policy: Policy, state: DecisionState) -> Choice:
         reason = exhausted or f"no strategy is left on the ladder of {state.category}"
         return Choice(outcome="escalated", rule="escalate", reason=reason, alternatives=alternatives)
     strategy, rule = chosen
-    choice = Choice(strategy=strategy, rule=rule, reason=_reason(rule, state), alternatives=alternatives)
+    reason = why or _reason(rule, state)
+    choice = Choice(strategy=strategy, rule=rule, reason=reason, alternatives=alternatives, learned=noted)
     return _held_back(policy, state, choice) or _checked(policy, state, choice) or choice
+
+
+def _learned(policy: Policy, state: DecisionState, default: Strategy) -> tuple[LearnedChoice | None, Pick | None]:
+    """What is noted of a learned choice, and what it prefers to the policy's."""
+    if state.learned is None or state.canary or not policy.enable_learned_choice:
+        return None, None
+    free: list[Strategy] = [
+        strategy
+        for strategy in STRATEGIES
+        if not _ruled_out(policy, state, strategy)
+        and strategy not in policy.require_approval
+        and not last_budget_spent(policy, state.spent, strategy)
+        and not must_wait(policy, state.spent, strategy)
+    ]
+    severity, category = state.severity, state.category
+    pick = preferred(policy, state.learned, default, free, severity, category)
+    other = state.rival and preferred(policy, state.rival, default, free, severity, category)
+    noted = LearnedChoice(
+        model=state.learned.model,
+        acts=state.learned.acts,
+        strategy=pick.strategy if pick else default,
+        rival=state.rival.model if state.rival else POLICY,
+        rival_strategy=other.strategy if other else default,
+        explored=pick is not None and pick.explored,
+        held_out=pick is not None and pick.held_out,
+    )
+    return noted, pick
 
 
 def _without_action(policy: Policy, state: DecisionState) -> Choice | None:
@@ -174,7 +213,9 @@ def _alternatives(
             why_not = exhausted or "comes later on the ladder"
         else:
             why_not = f"not on the ladder of {state.category}"
-        found.append(Alternative(strategy=strategy, score=0.0, why_not=why_not))
+        known = state.learned is not None and strategy in state.learned.helps
+        score = round(worth(state.learned, strategy), 3) if state.learned is not None and known else 0.0
+        found.append(Alternative(strategy=strategy, score=score, why_not=why_not))
     return found
 
 

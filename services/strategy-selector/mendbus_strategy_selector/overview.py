@@ -16,6 +16,7 @@ from mendbus.contracts.subjects import Subjects
 from mendbus.contracts.vocabulary import Strategy
 from mendbus_strategy_selector.budgets import LATCHED
 from mendbus_strategy_selector.incidents import OpenIncidents
+from mendbus_strategy_selector.lessons import Lessons
 from mendbus_strategy_selector.pauses import EVERYTHING, Pauses, scope_of
 
 log = logging.getLogger("mendbus")
@@ -30,8 +31,9 @@ RETRY_WINDOW = _NANO
 class Overview:
     """The sum of the journals of all partitions, as far as decisions look beyond their own."""
 
-    def __init__(self, now: Callable[[], int]) -> None:
+    def __init__(self, now: Callable[[], int], lessons: Lessons | None = None) -> None:
         self._now = now
+        self.lessons = lessons or Lessons()
         self._restarts: deque[tuple[int, str]] = deque()
         self._retries: dict[str, deque[int]] = defaultdict(deque)
         self._begun: dict[tuple[str, str], int] = {}
@@ -76,6 +78,7 @@ class Overview:
             record = codec.reread(message.body)
             for entry in record["entries"]:
                 self.apply(entry, record["time_unix_nano"])
+            self.lessons.take(message.sequence, record["entries"])
         except (Refused, KeyError, TypeError) as error:
             log.error("record %d of %s is passed over: %r", message.sequence, message.subject, error)
 

@@ -23,6 +23,7 @@ from mendbus_strategy_selector.incident import Incident
 from mendbus_strategy_selector.incidents import is_grave
 from mendbus_strategy_selector.intake import Intake, Taken
 from mendbus_strategy_selector.journal import Journal, Position
+from mendbus_strategy_selector.keeping import keep
 from mendbus_strategy_selector.parking import Parking
 from mendbus_strategy_selector.pauses import Pause
 from mendbus_strategy_selector.rates import Rates
@@ -121,6 +122,8 @@ class Partition:
                 group.create_task(self._journal.watch(), name=f"watch {self.number}")
                 if self.number == 0:
                     group.create_task(keep_room(runtime), name="keep room")
+                    lessons = context.overview.lessons
+                    group.create_task(keep(runtime.bus, runtime.subjects, lessons), name="keep lessons")
                     group.create_task(keep_latch(runtime, context.overview), name="keep latch")
                 self._resume()
                 self.ready.set()

@@ -27,6 +27,16 @@ LADDERS: dict[Category, list[Strategy]] = {
     "unknown": ["retry", "restart", "rollback"],
 }
 AT_ONCE: dict[Category, Strategy] = {"memory": "restart", "security": "isolate", "performance": "scale_down"}
+LEARNED_MAY: list[Strategy] = [
+    "retry",
+    "fallback",
+    "rollback",
+    "restart",
+    "scale_down",
+    "graceful_degradation",
+    "failover",
+]
+LEARNED_EXPLORES: list[Strategy] = ["retry", "fallback", "graceful_degradation", "scale_down"]
 PARAMETERS: dict[Strategy, dict[str, Any]] = {
     "retry": {"max_tries": 3, "base_ms": 20, "max_ms": 500, "jitter": "full"},
     "restart": {"mode": "warm", "grace_ms": 500},
@@ -98,6 +108,22 @@ class Policy(BaseModel):
     """Fewer sick agents than this never stop healing."""
     symptom_seconds: Seconds = 2.0
     """Errors of an agent and of one that it depends on belong together when they come within this time."""
+    enable_learned_choice: bool = True
+    """Off: nothing learned decides or is noted, whatever has shown lift."""
+    learned_may: list[Strategy] = LEARNED_MAY
+    """What a learned choice may begin of itself; it never calls a person, and cuts nobody off."""
+    learned_leaves: list[Strategy] = ["isolate"]
+    """Choices of the policy that stand whatever was learned: what contains is not traded for what serves."""
+    learned_explores: list[Strategy] = LEARNED_EXPLORES
+    """What is tried out to learn: light, and undone by itself; never on grave errors, and never on security."""
+    learned_explore_share: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    """Share of errors, of those that are not grave, in which something may be tried out; 0: none."""
+    learned_holdout_share: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    """Share of the errors on which a learned choice differs that the policy decides all the same, as a comparison."""
+    learned_least_gain: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """A learned choice must be expected to be worth so much more than the policy's."""
+    learned_sureness: Annotated[float, Field(ge=0, le=10)] = 1.0
+    """And by so many standard deviations of what is known; else the policy decides."""
     ask_timeout_ms: Annotated[int, Field(ge=1, le=60_000)] = 50
     """How long classifier and predictor may take, once, and once more."""
 

@@ -7,16 +7,19 @@ import asyncio
 import logging
 from typing import Any
 
+from mendbus import instruments
 from mendbus.contracts.asks import Assess, Assessment, Classification
 from mendbus.contracts.canary import is_canary
 from mendbus.contracts.journal import Attempted, Commanded, Decided
 from mendbus.contracts.messages import DecisionSummary, PredictionSummary, RecoveryCommand
-from mendbus.contracts.vocabulary import UNDOABLE
+from mendbus.contracts.vocabulary import UNDOABLE, Strategy
 from mendbus.telemetry import AttributeValue, Span
 from mendbus_strategy_selector.asks import NO_EXECUTOR
 from mendbus_strategy_selector.budgets import Spent
+from mendbus_strategy_selector.choosing import Learned, role
 from mendbus_strategy_selector.decide import RETRY_BUDGET, Choice, DecisionState, decide
 from mendbus_strategy_selector.dependencies import graver_of, upstream_of
+from mendbus_strategy_selector.experience import Seen
 from mendbus_strategy_selector.incident import Incident
 from mendbus_strategy_selector.rates import Rates
 from mendbus_strategy_selector.steps import Steps
@@ -192,6 +195,17 @@ class Recoveries:
             seconds_since=overview.seconds_since(key, self._context.policy.cool_down_seconds),
         )
 
+    def _expected(
+        self, incident: Incident, classification: Classification, supported: list[Strategy]
+    ) -> tuple[Learned | None, Learned | None]:
+        """What models in use and in trial expect; nothing where nothing learned may decide."""
+        if not self._context.policy.enable_learned_choice or is_canary(incident.agent):
+            return None, None
+        error = incident.error.exception.type
+        seen = Seen(incident.agent.kind, classification.category, error, incident.fingerprint)
+        untried: list[Strategy] = [strategy for strategy in supported if strategy not in incident.tried]
+        return self._context.choices.expect(incident.id, len(incident.attempts) + 1, seen, untried)
+
     def _decide(
         self,
         incident: Incident,
@@ -207,6 +221,8 @@ class Recoveries:
             incident.agent, begun
         )
         upstream, upstream_ended = self._upstream(incident)
+        supported = self._context.agents.supported(incident.agent.key)
+        learned, rival = self._expected(incident, classification, supported)
         state = DecisionState(
             severity=classification.severity,
             category=classification.category,
@@ -216,7 +232,7 @@ class Recoveries:
             prediction_valid=prediction is not None and prediction.valid,
             prediction_strategy=prediction.strategy if prediction else None,
             prediction_confidence=prediction.confidence if prediction else 0.0,
-            supported=self._context.agents.supported(incident.agent.key),
+            supported=supported,
             tried=list(incident.tried),
             attempts=len(incident.attempts),
             spent_ms=incident.spent_ms,
@@ -227,6 +243,8 @@ class Recoveries:
             upstream_incident=upstream,
             upstream_ended=upstream_ended,
             canary=canary or None,
+            learned=learned,
+            rival=rival,
         )
         choice = decide(self._context.policy, state)
         summary = DecisionSummary(
@@ -235,6 +253,7 @@ class Recoveries:
             reason=choice.reason,
             alternatives=choice.alternatives,
             state=state.model_dump(exclude_none=True),
+            learned=choice.learned,
         )
         attributes: dict[str, AttributeValue] = {"mendbus.incident.id": incident.id, "mendbus.rule": choice.rule}
         if choice.strategy:
@@ -254,6 +273,8 @@ class Recoveries:
         """Puts the decision on disk, and with it the intent; whether there is one."""
         now = self._steps.now()
         command = None
+        if choice.learned is not None:
+            self._context.meter.add(instruments.CHOICES, 1, role(choice.learned))
         times = incident.details.times.model_copy(update={"selected": now})
         if choice.outcome is None and choice.strategy is not None:
             command = self._steps.command(incident, "apply", choice.strategy, classification)

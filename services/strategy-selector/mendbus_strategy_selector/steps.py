@@ -19,6 +19,7 @@ from mendbus.metrics import Meter
 from mendbus.telemetry import AttributeValue, Kind, Span, Tracer
 from mendbus_strategy_selector.agents import Agents
 from mendbus_strategy_selector.asks import Asks
+from mendbus_strategy_selector.choices import Choices
 from mendbus_strategy_selector.dependencies import notice_of
 from mendbus_strategy_selector.incident import Incident, retold
 from mendbus_strategy_selector.journal import Journal, Position
@@ -44,6 +45,7 @@ class Context:
     agents: Agents
     policies: Policies
     overview: Overview
+    choices: Choices
     tracer: Tracer
     now: Callable[[], int]
     meter: Meter

@@ -3,9 +3,12 @@
 from mendbus import instruments
 from mendbus.abilities import abilities
 from mendbus.contracts.messages import AgentGoodbye, SettledQuery
+from mendbus.modelstore import ModelStore
 from mendbus.runtime import Drain, Runtime
+from mendbus_strategy_selector import choice_model, keeping
 from mendbus_strategy_selector.agents import Agents
 from mendbus_strategy_selector.asks import Asks
+from mendbus_strategy_selector.choices import Choices, Life
 from mendbus_strategy_selector.control import Controls
 from mendbus_strategy_selector.overview import Overview
 from mendbus_strategy_selector.ownership import Ownership
@@ -19,12 +22,17 @@ async def start(runtime: Runtime) -> Drain:
     runtime.spawn(policies.watch(), "policy")
     agents = Agents(abilities(runtime.settings.executor_file))
     subjects = runtime.subjects
-    overview = Overview(runtime.now)
+    choices = Choices(await keeping.restore(runtime.bus, subjects))
+    life = Life(ModelStore(runtime.settings.data_dir / "models", choice_model.SERVICE), choices, runtime.now)
+    life.begin()
+    await keeping.catch_up(runtime.bus, subjects, choices.lessons, runtime.now)
+    runtime.spawn(life.follow(), "models")
+    overview = Overview(runtime.now, choices.lessons)
     runtime.subscriptions.append(await overview.follow(runtime.bus, subjects))
     runtime.subscriptions.append(await agents.follow(runtime.bus, subjects))
     await runtime.listen(subjects.everyone("agent.goodbye"), AgentGoodbye, agents.goodbye, dead=False)
     asks = Asks(runtime.bus, subjects, policies, runtime.readiness, runtime.now)
-    context = Context(asks, agents, policies, overview, runtime.tracer, runtime.now, runtime.meter)
+    context = Context(asks, agents, policies, overview, choices, runtime.tracer, runtime.now, runtime.meter)
     ownership = Ownership(runtime, context)
     await runtime.listen(subjects.everyone("settled"), SettledQuery, ownership.settled)
     runtime.meter.observe(instruments.QUEUE_LAG, lambda: sum(partition.lag for partition in ownership.partitions))

@@ -90,6 +90,11 @@ def _decision(last: RecoveryOutcome) -> Iterator[str]:
         return
     rule = f"rule {found.rule}, policy {found.policy}"
     yield f"  decision        {last.strategy or 'none'}: {clean(found.reason)} ({clean(rule)})"
+    if learned := found.learned:
+        acts = "decides" if learned.acts else "is in trial"
+        how = ", tried out to learn" if learned.explored else ", held out for comparison" if learned.held_out else ""
+        beside = f"{clean(learned.rival)} {learned.rival_strategy}"
+        yield f"  learned         {clean(learned.model)} {acts}: {learned.strategy}{how}; {beside}"
     for other in found.alternatives:
         yield f"    not           {other.strategy:<21} {clean(other.why_not)}"
 

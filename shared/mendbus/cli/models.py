@@ -9,6 +9,7 @@ import typer
 
 from mendbus.cli.options import AsJson, with_settings
 from mendbus.cli.output import document, say, table
+from mendbus.cli.score import offline
 from mendbus.contracts.errors import MendbusError
 
 if TYPE_CHECKING:
@@ -20,7 +21,11 @@ Service = Annotated[str, typer.Option(metavar="NAME", help="The service whose mo
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name; `packaged` is the one of the package.")]
 
 PACKAGED = "packaged"
-_FIGURES = ("strict", "lenient", "severity", "macro_f1", "ece")
+_FIGURES = {
+    "classifier": ("strict", "lenient", "severity", "macro_f1", "ece"),
+    "strategy-selector": ("optimal", "helped", "calibration_error"),
+}
+"""Which of a card's figures a list shows, by service."""
 
 
 def build() -> typer.Typer:
@@ -42,12 +47,19 @@ def list_(settings: "Settings", service: Service = "classifier", as_json: AsJson
     store = _store(settings, service)
     state = store.state()
     rows = [_row(store, name, state.active, state.shadow) for name in ("", *store.names())]
+    if (included := _included(store)) is not None and included.name not in store.names():
+        role = "kept" if store.stamp() else "in trial"
+        figures = dict(included.figures)
+        rows.append(
+            {"name": included.name, "is": f"{role}, of the package", "created": included.created, "figures": figures}
+        )
     if as_json:
         document({"service": service, "models": rows, "changes": state.changes})
         return
+    shown = _FIGURES.get(service, ())
     table(
-        ("model", "is", "created", *(f"{name.replace('_', ' ')}>" for name in _FIGURES)),
-        [(r["name"], r["is"], r["created"], *(_share(r["figures"].get(f)) for f in _FIGURES)) for r in rows],
+        ("model", "is", "created", *(f"{name.replace('_', ' ')}>" for name in shown)),
+        [(r["name"], r["is"], r["created"], *(_share(r["figures"].get(f)) for f in shown)) for r in rows],
     )
     for change in state.changes[-5:]:
         say(f"{change['at']} {change['to'] or PACKAGED}: {change['change']} (by {change['by']})")
@@ -90,7 +102,10 @@ def add(
 @with_settings
 def promote(settings: "Settings", model: Name, service: Service = "classifier", as_json: AsJson = False) -> None:
     """Use a model from the next request on; the one used before goes on in trial."""
-    _store(settings, service).promote(_named(model), _now(), getpass.getuser())
+    store = _store(settings, service)
+    if (included := _included(store)) is not None and model == included.name and model not in store.names():
+        _ = store.add(offline(service).included(), _now(), getpass.getuser())
+    store.promote(_named(model), _now(), getpass.getuser())
     _said({"active": model}, f"{model} is in use", as_json=as_json)
 
 
@@ -120,9 +135,19 @@ def _named(name: str) -> str:
 
 def _card(store: "ModelStore", name: str) -> "Card":
     from mendbus import models
-    from mendbus.cli.score import offline
 
+    included = _included(store)
+    if included is not None and name == included.name and name not in store.names():
+        return included
     return models.read_folder(store.folder(name) or offline(store.service).packaged())[0]
+
+
+def _included(store: "ModelStore") -> "Card | None":
+    """The card of a model that comes with the package beside the one that is used at first; None: there is none."""
+    from mendbus import models
+
+    folder = getattr(offline(store.service), "included", None)
+    return models.read_folder(folder())[0] if folder is not None else None
 
 
 def _row(store: "ModelStore", name: str, active: str, shadow: str | None) -> dict[str, Any]:

@@ -1,20 +1,27 @@
-"""`mendbus train`: a new model from labelled errors, measured before it is tried."""
+"""`mendbus train`: a new model from labelled errors or recorded history, measured before it is tried."""
 
+import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mendbus.cli.options import AsJson
+from mendbus.cli.connect import connected, run
+from mendbus.cli.options import AsJson, Since, seconds_of, with_settings
 from mendbus.cli.output import document, say
 from mendbus.cli.score import offline
+
+if TYPE_CHECKING:
+    from mendbus.settings import Settings
 
 
 def build() -> typer.Typer:
     """The group of commands."""
     app = typer.Typer(no_args_is_help=True, help="Train a model.")
     app.callback()(_group)
-    app.command()(errors)
+    for command in (errors, selector):
+        app.command()(command)
     return app
 
 
@@ -50,6 +57,45 @@ def errors(
     say(f"{card.name}: {card.samples} samples, in {output}")
     for figure, value in card.figures.items():
         say(f"  {figure.replace('_', ' '):26} {100 * value:5.1f} %")
+
+
+@with_settings
+def selector(
+    settings: "Settings",
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name and version of the model, such as choice-2.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder that gets the model.")],
+    since: Since = "30d",
+    as_json: AsJson = False,
+) -> None:
+    """Train strategy choice on the recorded outcomes of an installation, on top of the model that comes with it.
+
+    Each outcome is foretold from those before it and then learned, which is what the figures say. Only attempts that
+    were really made teach anything. `mendbus models add DIR --service strategy-selector` puts the model in trial.
+    """
+    first = time.time_ns() - int(seconds_of(since) * 1e9)
+    card = offline("strategy-selector").train(run(recorded(settings, first)), output, name)
+    if as_json:
+        document(card.model_dump(mode="json", exclude={"features", "files"}))
+        return
+    say(f"{card.name}: {card.samples} attempts, in {output}")
+    for figure, value in card.figures.items():
+        say(f"  {figure.replace('_', ' '):30} {value:6.3f}")
+
+
+async def recorded(settings: "Settings", since_unix_nano: int) -> list[dict[str, Any]]:
+    """Every outcome that an installation has told since a time (ns since 1970), oldest first."""
+    from mendbus import codec
+    from mendbus.contracts.errors import Refused
+    from mendbus.contracts.subjects import MAX_SERVICE_BODY
+
+    found: list[dict[str, Any]] = []
+    async with connected(settings) as bus:
+        subjects = settings.subjects
+        stream, filter_ = subjects.stream("RECOVERIES"), subjects.everyone("outcome")
+        async for message in bus.read(stream, filter_, since_unix_nano=since_unix_nano):
+            with suppress(Refused):
+                found.append(codec.unpack(message.body, MAX_SERVICE_BODY))
+    return found
 
 
 def _tell(text: str) -> None:

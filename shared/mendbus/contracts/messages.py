@@ -197,6 +197,22 @@ class Alternative(WireModel):
     why_not: ShortText
 
 
+class LearnedChoice(WireModel):
+    """What a learned `model` (name and version) would do, and what its `rival`, the policy or another model, would.
+
+    `acts`: the model decides, and the rival is in trial; otherwise the other way round. `explored`: tried out to learn.
+    `held_out`: the policy decided all the same, so that the two can go on being compared.
+    """
+
+    model: ShortText
+    acts: bool = False
+    strategy: Strategy
+    rival: ShortText
+    rival_strategy: Strategy
+    explored: bool = False
+    held_out: bool = False
+
+
 class DecisionSummary(WireModel):
     """Which strategy, by which rule of which policy (digest), what else there was, and what the policy looked at."""
 
@@ -205,6 +221,7 @@ class DecisionSummary(WireModel):
     reason: DetailText
     alternatives: list[Alternative] = []
     state: OpenMap = {}
+    learned: LearnedChoice | None = None
 
 
 class Times(WireModel):

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from mendbus.cli import app
 
+NOWHERE = "nats://127.0.0.1:1"
 KEYS = {
     "strict",
     "lenient",
@@ -79,6 +80,33 @@ def test_models_are_listed_tried_promoted_and_rolled_back(runner: CliRunner, tmp
     told("list")
     told("compare", "packaged", "errors-9")
     assert runner.invoke(app.build(), ["models", "promote", "none"]).exit_code == 1
+
+
+def test_the_learned_choice_of_the_package_is_listed_beside_the_policy_and_promoted(runner: CliRunner) -> None:
+    """The policy is in use and the model that comes with it in trial, with what both were measured at."""
+
+    def told(*words: str) -> str:
+        shown = runner.invoke(app.build(), ["models", *words, "--service", "strategy-selector"])
+        assert shown.exit_code == 0, shown.output
+        return shown.stdout
+
+    (policy, learned) = json.loads(told("list", "--json"))["models"]
+    assert (policy["name"], policy["is"], learned["is"]) == ("packaged", "in use", "in trial, of the package")
+    assert policy["figures"]["optimal"] < learned["figures"]["optimal"] <= 1.0
+    assert learned["name"] in told("compare", "packaged", learned["name"])
+    told("promote", learned["name"])
+    roles = {row["name"]: row["is"] for row in json.loads(told("list", "--json"))["models"]}
+    assert roles == {"packaged": "in trial", learned["name"]: "in use"}
+    told("rollback")
+
+
+def test_training_without_an_installation_is_one_sentence(runner: CliRunner, tmp_path: Path) -> None:
+    """No trace, exit status 1, and no model."""
+    words = ["train", "selector", "--name", "choice-2", "--output", str(tmp_path / "m"), "--nats-url", NOWHERE]
+    shown = runner.invoke(app.build(), words)
+    assert shown.exit_code == 1
+    assert "no connection" in shown.output
+    assert not (tmp_path / "m").exists()
 
 
 def test_too_few_samples_train_nothing(runner: CliRunner, tmp_path: Path) -> None:

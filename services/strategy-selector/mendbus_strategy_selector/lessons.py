@@ -1,0 +1,151 @@
+"""What the journal teaches: the ends of attempts, and which of two choices would have been right.
+
+A fold over the journal of all partitions: every owner that has read the same records knows the same.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mendbus.contracts.canary import is_canary
+from mendbus.lift import Trial
+from mendbus_strategy_selector.choosing import POLICY
+from mendbus_strategy_selector.experience import Experience, Lesson, Seen, unpacked
+
+LATER_WEIGHT: Final = 0.5
+"""What an attempt after the first counts as: it met only what the first one left, which is harder or half repaired."""
+_REMEMBERED: Final = 4096
+"""Incidents of which it is remembered what they have taught."""
+_NOT_TRIED: Final = frozenset(("unsupported", "expired", "stale", "misaddressed", "unauthorized"))
+"""Ends of commands that were never carried out: they teach nothing."""
+
+Pair = tuple[str, str]
+"""Names of what decided and of what was in trial beside it."""
+
+
+@dataclass(slots=True)
+class Lessons:
+    """What has been learned here since each model came into use, and how the trials stand."""
+
+    experiences: dict[str, Experience] = field(default_factory=dict[str, Experience])
+    """By model: one that is trained on what was seen must not count it twice."""
+    trials: dict[Pair, Trial] = field(default_factory=dict[Pair, Trial])
+    seen: int = 0
+    """Stream sequence of the last record that taught something."""
+    chosen: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    """By incident: what was noted of the learned choice when it was first decided on."""
+    taught: dict[str, int] = field(default_factory=dict[str, int])
+    """By incident: of how many of its attempts the end is known."""
+
+    def follow(self, names: Iterable[str]) -> None:
+        """Learns for these models from now on, and for no others."""
+        self.experiences = {name: self.experiences.get(name) or Experience() for name in names}
+
+    def take(self, sequence: int, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Takes a record in, once. Raises `KeyError` or `TypeError` for entries that are none."""
+        if sequence <= self.seen:
+            return
+        for entry in entries:
+            match entry["type"]:
+                case "decided":
+                    self._decided(entry)
+                case "concluded":
+                    self._concluded(entry["outcome"])
+                case _:
+                    continue
+            self.seen = sequence
+
+    def _decided(self, entry: Mapping[str, Any]) -> None:
+        noted = entry["decision"].get("learned")
+        if noted and entry["attempt"] == 1 and not noted.get("explored"):
+            _remember(self.chosen, entry["incident_id"], dict(noted))
+
+    def _concluded(self, outcome: Mapping[str, Any]) -> None:
+        for lesson in self.ends(outcome):
+            for experience in self.experiences.values():
+                experience.learn(lesson)
+        attempts, incident_id = outcome.get("attempts", []), outcome["incident_id"]
+        if attempts and self.taught.get(incident_id) == len(attempts) and incident_id in self.chosen:
+            helped = dict(zip((str(one["strategy"]) for one in attempts), _helped(outcome), strict=True))
+            self._judge(self.chosen.pop(incident_id), helped, str(attempts[0]["strategy"]))
+
+    def ends(self, outcome: Mapping[str, Any]) -> list[Lesson]:
+        """The attempts of an incident whose end is known since this outcome, each once."""
+        attempts, error = outcome.get("attempts", []), outcome.get("error")
+        agent, found = outcome["agent"], outcome.get("classification")
+        if not attempts or error is None or is_canary(f"{agent['kind']}/{agent['id']}"):
+            return []
+        # One that has recovered and not settled may be taken back.
+        open_ = outcome["outcome"] == "recovered" and not outcome.get("settled")
+        known, before = len(attempts) - open_, self.taught.get(outcome["incident_id"], 0)
+        _remember(self.taught, outcome["incident_id"], max(known, before))
+        seen = Seen(
+            agent["kind"],
+            found["category"] if found else "unknown",
+            error["exception"]["type"],
+            outcome["fingerprint"],
+        )
+        helped = _helped(outcome)
+        return [
+            Lesson(
+                seen,
+                one["strategy"],
+                helped[place],
+                (one["ended_unix_nano"] - one["started_unix_nano"]) / 1e9,
+                LATER_WEIGHT if place else 1.0,
+            )
+            for place, one in enumerate(attempts[:known])
+            if place >= before and one["status"] not in _NOT_TRIED
+        ]
+
+    def _judge(self, noted: Mapping[str, Any], helped: Mapping[str, bool], first: str) -> None:
+        """Counts a case in which the two would have done different things, and one of them was done first."""
+        mine, other = str(noted["strategy"]), str(noted["rival_strategy"])
+        acts = bool(noted.get("acts"))
+        if mine == other or (noted.get("held_out") and noted["rival"] != POLICY):
+            return
+        used, new = (mine, other) if acts else (other, mine)
+        pair = (noted["model"], noted["rival"]) if acts else (noted["rival"], noted["model"])
+        if first not in (used, new):
+            return
+        trial = self.trials.setdefault(pair, Trial())
+        # What was done second has shown something only where the first did not help, and it did.
+        trial.count(used_right=helped.get(used, False), new_right=helped.get(new, False))
+
+    def packed(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        return {
+            "experiences": {name: one.packed() for name, one in self.experiences.items()},
+            "trials": [[*pair, trial.asked, trial.better, trial.worse] for pair, trial in self.trials.items()],
+            "seen": self.seen,
+            "chosen": self.chosen,
+            "taught": self.taught,
+        }
+
+
+def restored(value: Mapping[str, Any]) -> Lessons:
+    """What `Lessons.packed` gave. Raises `KeyError`, `TypeError` or `ValueError` for anything else."""
+    found = Lessons({str(name): unpacked(one) for name, one in value["experiences"].items()})
+    for used, new, asked, better, worse in value["trials"]:
+        found.trials[str(used), str(new)] = Trial(int(asked), int(better), int(worse))
+    found.seen = int(value["seen"])
+    for incident_id, noted in value["chosen"].items():
+        _remember(found.chosen, str(incident_id), dict(noted))
+    for incident_id, number in value["taught"].items():
+        _remember(found.taught, str(incident_id), int(number))
+    return found
+
+
+def _helped(outcome: Mapping[str, Any]) -> list[bool]:
+    """Of each attempt whether it helped: the last one, where the recovery held. A person who was needed is a loss."""
+    attempts = outcome["attempts"]
+    held = outcome["outcome"] == "recovered" and bool(outcome.get("settled"))
+    last = attempts[-1]
+    return [*(False for _ in attempts[:-1]), held and bool(last["verified"]) and not last.get("undone")]
+
+
+def _remember(kept: dict[str, Any], incident_id: str, value: Any) -> None:
+    kept.pop(incident_id, None)
+    kept[incident_id] = value
+    if len(kept) > _REMEMBERED:
+        del kept[next(iter(kept))]

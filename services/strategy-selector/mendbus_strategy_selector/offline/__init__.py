@@ -1,0 +1,1 @@
+"""Work on the models of strategy choice, away from any running service."""

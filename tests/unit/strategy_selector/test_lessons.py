@@ -1,0 +1,119 @@
+"""What the journal teaches: each end of an attempt once, a person as a loss, and which of two choices was right."""
+
+from typing import Any
+
+import pytest
+from tests.unit.strategy_selector.learning import SEEN, attempt, concluded, decided, ended
+
+from mendbus import codec
+from mendbus.contracts.canary import KEY
+from mendbus.lift import Trial
+from mendbus_strategy_selector.lessons import LATER_WEIGHT, Lessons, restored
+
+BAD, GOOD = attempt("retry", verified=False), attempt("restart", verified=True, seconds=0.5)
+
+
+def taught(lessons: Lessons, *entries: dict[str, Any]) -> Lessons:
+    lessons.take(lessons.seen + 1, entries)
+    return lessons
+
+
+def fresh() -> Lessons:
+    found = Lessons()
+    found.follow(["choice-9"])
+    return found
+
+
+def test_attempts_are_learned_when_their_end_is_known_and_once() -> None:
+    """What did not help at once, what seems to at the end of the settle window; told again it teaches nothing."""
+    lessons = fresh()
+    (first,) = lessons.ends(ended("i1", BAD, GOOD, settled=False))
+    assert (first.strategy, first.helped, first.weight, first.seen) == ("retry", False, 1.0, SEEN)
+    (second,) = lessons.ends(ended("i1", BAD, GOOD))
+    assert (second.strategy, second.helped, second.weight) == ("restart", True, LATER_WEIGHT)
+    assert second.seconds == pytest.approx(0.5)
+    assert lessons.ends(ended("i1", BAD, GOOD)) == []
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        ended("i1", GOOD, outcome="escalated", settled=False),
+        ended("i1", {**GOOD, "undone": True}),
+        ended("i1", GOOD, attempt("rollback", verified=False), outcome="escalated", settled=False),
+    ],
+)
+def test_what_was_taken_back_or_needed_a_person_is_a_loss(outcome: dict[str, Any]) -> None:
+    """Verified is not enough: it has to hold."""
+    assert [lesson.helped for lesson in fresh().ends(outcome)] == [False] * len(outcome["attempts"])
+
+
+def test_what_was_never_carried_out_and_the_canary_teach_nothing() -> None:
+    """A refused command says nothing of its strategy, and the canary is no agent."""
+    assert fresh().ends(ended("i1", attempt("restart", verified=False, status="unsupported"))) == []
+    kind, agent_id = KEY.split("/")
+    canary = ended("i2", GOOD) | {"agent": {"kind": kind, "id": agent_id}}
+    assert fresh().ends(canary) == []
+
+
+def test_a_record_counts_once_however_often_it_comes() -> None:
+    """The follower of the journal may see a record again after a gap."""
+    lessons = fresh()
+    for _ in range(3):
+        lessons.take(7, [concluded("i1", BAD, GOOD)])
+    assert lessons.experiences["choice-9"].lessons == 2
+
+
+@pytest.mark.parametrize(
+    ("noted", "told", "counts"),
+    [
+        # In trial: the policy retried, which did not help, and what the model would have done did.
+        (("restart", "retry", {}), (BAD, GOOD), (("policy", "choice-9"), Trial(1, 1, 0))),
+        (("restart", "retry", {}), (attempt("retry", verified=True),), (("policy", "choice-9"), Trial(1, 0, 1))),
+        # In use: it restarted, which did not help, and what the policy would have done did.
+        (
+            ("restart", "retry", {"acts": True}),
+            (attempt("restart", verified=False), attempt("retry", verified=True)),
+            (("choice-9", "policy"), Trial(1, 1, 0)),
+        ),
+        # Held out: the policy decided, and that helped.
+        (
+            ("restart", "retry", {"acts": True, "held_out": True}),
+            (attempt("retry", verified=True),),
+            (("choice-9", "policy"), Trial(1, 1, 0)),
+        ),
+    ],
+)
+def test_a_trial_counts_where_the_two_differ(noted: Any, told: Any, counts: Any) -> None:
+    """Only of what was done something is known; what was not done is never counted as if it had helped."""
+    lessons = taught(fresh(), decided("i1", noted[0], noted[1], **noted[2]), concluded("i1", *told))
+    assert lessons.trials == dict([counts])
+
+
+def test_equal_choices_and_what_was_tried_out_count_in_no_trial() -> None:
+    """They say nothing of which of the two is better."""
+    lessons = taught(fresh(), decided("i1", "retry", "retry"), concluded("i1", BAD, GOOD))
+    _ = taught(lessons, decided("i2", "restart", "retry", acts=True, explored=True), concluded("i2", BAD, GOOD))
+    assert {pair: trial for pair, trial in lessons.trials.items() if trial.better or trial.worse} == {}
+
+
+def test_it_is_the_same_after_it_was_kept() -> None:
+    """Counts, trials, and what was learned of which incident survive a restart."""
+    lessons = taught(fresh(), decided("i1", "restart", "retry"), decided("i2", "restart", "retry"))
+    _ = taught(lessons, concluded("i1", BAD, GOOD), concluded("i3", BAD, outcome="escalated", settled=False))
+    again = restored(codec.unpack(codec.pack(lessons.packed()), 1 << 20))
+    assert again == lessons
+    for one in (lessons, again):
+        _ = taught(one, concluded("i3", BAD, GOOD), concluded("i2", BAD, GOOD))
+    assert again == lessons
+    assert again.trials["policy", "choice-9"].better == 2
+
+
+def test_only_models_in_use_or_in_trial_are_taught() -> None:
+    """One that is new starts with its own counts; one that has gone is forgotten."""
+    lessons = taught(fresh(), concluded("i1", BAD))
+    lessons.follow(["choice-9", "choice-10"])
+    _ = taught(lessons, concluded("i2", BAD, outcome="escalated"))
+    assert [lessons.experiences[name].lessons for name in ("choice-9", "choice-10")] == [2, 1]
+    lessons.follow(["choice-10"])
+    assert list(lessons.experiences) == ["choice-10"]
