@@ -20,7 +20,7 @@ from mendbus.contracts.subjects import Subjects
 HERE = Path(__file__).parent
 MENDBUS = (sys.executable, "-c", "from mendbus.cli import main; main()")
 TOKEN = "browser-test-token-of-enough-length"
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.browser.checks import CONTRAST, GAPS, LABELS, SEEN
-from tests.browser.conftest import TOKEN, Tab, Up
+from tests.browser.conftest import PATIENCE_MS, TOKEN, Tab, Up
 from tests.browser.crowd import FAULTS, Member, gather, health, now
 
 from mendbus import codec
@@ -288,6 +288,7 @@ async def test_every_page_in_both_themes_and_on_a_phone(up: Up, bus: Bus, browse
         ):
             context = await browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
             tab = Tab(await context.new_page(), up.dashboard)
+            tab.page.set_default_timeout(PATIENCE_MS)
             tab.page.on("console", said)
             await tab.open()
             for name, place in places.items():

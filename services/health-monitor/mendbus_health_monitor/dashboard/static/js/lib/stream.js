@@ -5,6 +5,7 @@ import { Failed, headers } from "./api.js";
 const FIRST_WAIT_MS = 1000;
 const LONGEST_WAIT_MS = 10_000;
 const SILENCE_MS = 40_000;
+const HIDDEN_MS = 60_000;
 
 /**
  * @typedef {object} Hearer
@@ -25,6 +26,8 @@ export class Stream {
     this.changed = false;
     /** @type {(() => void) | null} */
     this.awake = null;
+    this.asleep = false;
+    this.closing = 0;
   }
 
   /** Another agent to watch; "" for none. @param {string} key */
@@ -41,10 +44,32 @@ export class Stream {
     this.awake?.();
   }
 
+  /** A page that nobody looks at lets its connection go: browsers have only six for one server. */
+  seen() {
+    clearTimeout(this.closing);
+    if (document.hidden) {
+      this.closing = window.setTimeout(() => {
+        this.asleep = true;
+        this.again();
+      }, HIDDEN_MS);
+    } else if (this.asleep) {
+      this.asleep = false;
+      this.awake?.();
+    }
+  }
+
   /** Tries until the page is left. */
   async run() {
+    document.addEventListener("visibilitychange", () => this.seen());
     let wait = FIRST_WAIT_MS;
     for (;;) {
+      if (this.asleep) {
+        await new Promise((resolve) => {
+          this.awake = () => resolve(null);
+        });
+        this.awake = null;
+        continue;
+      }
       this.changed = false;
       this.current = new AbortController();
       try {

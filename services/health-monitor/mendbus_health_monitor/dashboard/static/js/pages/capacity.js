@@ -124,7 +124,7 @@ function mendbus(own) {
   const share = recoveries.share ?? (recoveries.now_per_s ?? 0) / recoveries.sustainable_per_s;
   const figures = /** @type {[string, string, string][]} */ ([
     ["Recoveries now", rate(recoveries.now_per_s), `${rate(recoveries.peak_per_s)} at most of late`],
-    ["Sustained", rate(recoveries.sustainable_per_s), "as measured on this machine"],
+    ["Sustained", rate(recoveries.sustainable_per_s), "by the setting for this machine"],
     ["Room for", rate(recoveries.headroom_per_s), "more"],
     ["Errors waiting", String(errors.waiting_at_most), "at most"],
   ]);
