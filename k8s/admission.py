@@ -210,6 +210,7 @@ POD_CASES: Final[dict[str, tuple[bool, Callable[[Object], object]]]] = {
     "another image": (False, lambda p: p["spec"]["containers"][0].update(image="evil:1")),
     "no label any more": (False, lambda p: p["metadata"]["labels"].pop(OPT_IN)),
     "another annotation": (False, lambda p: _annotations(p).update(owner="me")),
+    "another owner": (False, lambda p: p["metadata"].update(finalizers=["me"])),
 }
 
 
@@ -229,5 +230,5 @@ def failures(manifests: Sequence[Object]) -> Iterator[str]:
                 yield f"{policy['metadata']['name']}: {name} is held against somebody else"
         closed = make()
         closed["metadata"]["labels"].pop(OPT_IN)
-        if not refusals(policy, closed, closed, EXECUTOR):
+        if not all(refusals(policy, closed, after, EXECUTOR) for after in (closed, make())):
             yield f"{policy['metadata']['name']}: what has not opted in may be changed"
