@@ -1,6 +1,8 @@
 """Prometheus rules and scaling: of metrics and consumers that there are."""
 
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -12,6 +14,7 @@ from mendbus.instruments import TABLE, Instrument
 from mendbus.metrics import prometheus_name
 from mendbus.streams import lane_consumer
 
+COMPOSE = Path(__file__).parents[3] / "k8s" / "compose"
 RULES: list[dict[str, Any]] = [
     rule for group in yaml.safe_load(RULES_FILE.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]
 ]
@@ -44,6 +47,27 @@ def test_every_word_of_a_rule_is_accounted_for() -> None:
     known = {name for instrument in TABLE for name in series(instrument)} | labels
     for rule in RULES:
         assert set(re.findall(r"\b(?:mendbus|process|messaging)_[a-z_]+", rule["expr"])) <= known, rule["alert"]
+
+
+def test_the_dashboard_shows_metrics_that_exist() -> None:
+    """Every panel asks for series of ours, with attributes that they have, of the data source that is provisioned."""
+    panels = json.loads((COMPOSE / "../monitoring/dashboard.json").read_text(encoding="utf-8"))["panels"]
+    labels = {attribute.name.replace(".", "_") for instrument in TABLE for attribute in instrument.attributes}
+    known = {name for instrument in TABLE for name in series(instrument)} | labels
+    sources = yaml.safe_load((COMPOSE / "grafana/datasources/prometheus.yaml").read_text(encoding="utf-8"))
+    uids = {source["uid"] for source in sources["datasources"]}
+    for panel in panels:
+        assert panel["datasource"]["uid"] in uids
+        for target in panel["targets"]:
+            asked = set(re.findall(r"\b(?:mendbus|process|messaging)_[a-z_]+", target["expr"] + target["legendFormat"]))
+            assert asked, panel["title"]
+            assert asked <= known, panel["title"]
+
+
+def test_every_service_is_scraped() -> None:
+    """Prometheus in compose asks each service at the port that its image listens on."""
+    (job,) = yaml.safe_load((COMPOSE / "prometheus.yaml").read_text(encoding="utf-8"))["scrape_configs"]
+    assert set(job["static_configs"][0]["targets"]) == {f"{service}:8080" for service in SERVICES}
 
 
 def test_every_service_is_missed() -> None:
