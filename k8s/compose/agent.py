@@ -32,9 +32,9 @@ def main(kind: str, agent_id: str) -> None:
                 broken.set()
             raise ConnectionResetError("mirror-1: connection reset by peer")
 
-    @agent.fallback("fetch", "mirror-2")
+    @agent.fallback("fetch", "mirror-2", probe=lambda: True)
     def other_mirror() -> None:
-        broken.clear()
+        broken.clear()  # somebody repaired the first meanwhile
 
     with agent:
         agent.wait_ready(30)
