@@ -1,7 +1,7 @@
 """Lists the licence of every package that an image carries, as the package states it; fails for one not listed below.
 
-`.venv/bin/python requirements/licences.py` prints a table. Versions are those of `requirements.txt`, which the environment
-is installed from.
+`.venv/bin/python requirements/licences.py` prints a table. Versions are those of `requirements.txt`, which the
+environment is installed from.
 """
 
 import importlib.metadata
@@ -39,7 +39,12 @@ _CLASSIFIERS: Final = {
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
     "Python Software Foundation License": "PSF-2.0",
 }
-_TEXTS: Final = {"Apache 2.0": "Apache-2.0", "Apache License 2.0": "Apache-2.0", "MIT License": "MIT"}
+_TEXTS: Final = {
+    "3-Clause BSD License": "BSD-3-Clause",
+    "Apache 2.0": "Apache-2.0",
+    "Apache License 2.0": "Apache-2.0",
+    "MIT License": "MIT",
+}
 
 
 def licence(name: str) -> str:
