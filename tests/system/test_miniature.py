@@ -16,9 +16,10 @@ pytestmark = pytest.mark.timeout(180)
 
 
 def test_the_guides_example_passes(tmp_path: Path) -> None:
-    """The example in the guide is a passing test, in a folder that knows nothing of this project, without warnings."""
+    """The guide's example, and a test of the server alone, pass where nothing of this project is, without warnings."""
     (example,) = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     (tmp_path / "test_example.py").write_text(example)
+    (tmp_path / "test_server.py").write_text("def test_it_runs(mendbus_server):\n    assert mendbus_server.running\n")
     (tmp_path / "pytest.ini").write_text(
         "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n"
     )
@@ -31,7 +32,7 @@ def test_the_guides_example_passes(tmp_path: Path) -> None:
         timeout=150,
         check=False,
     )
-    assert "1 passed" in done.stdout, done.stdout + done.stderr
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_a_pipeline_that_cannot_start_says_why() -> None:
