@@ -1,4 +1,7 @@
-"""A real Jaeger for tests: its program, run with its store in memory, asked over `/api/v3`."""
+"""A real Jaeger for tests: its program, run with its store in memory, asked over `/api/v3`.
+
+`python -m tests.system.jaeger FOLDER` installs it with Go, unless JAEGER names one, and prints where it is.
+"""
 
 import asyncio
 import json
@@ -6,14 +9,13 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
-
-import pytest
 
 from mendbus.otlp import KINDS
 from mendbus.testing import eventually
@@ -26,26 +28,24 @@ _INSTALL_SECONDS = 3000
 _KINDS: dict[object, Kind] = {**dict(enumerate(KINDS)), **{f"SPAN_KIND_{kind.upper()}": kind for kind in KINDS}}
 
 
-def jaeger_program(folder: Path) -> Path:
-    """Jaeger's program: the one that JAEGER names, else installed with Go. Skips where neither can be."""
+def install(folder: Path) -> Path:
+    """Jaeger's program: the one that JAEGER names, else installed with Go. Raises `SystemExit` where neither can be."""
     named = os.environ.get("JAEGER")
     if named:
-        assert os.access(named, os.X_OK), f"JAEGER={named} is no program"
         return Path(named)
     go = shutil.which("go")
     if go is None:
-        pytest.skip("Jaeger is installed with Go, which is not on the PATH; or name its program in JAEGER")
+        raise SystemExit("Jaeger is installed with Go, which is not on the PATH; or name its program in JAEGER")
     done = subprocess.run(
         [go, "install", PACKAGE],
-        env={**os.environ, "GOBIN": str(folder)},
-        capture_output=True,
-        text=True,
+        env={**os.environ, "GOBIN": str(folder.absolute())},
+        stdout=sys.stderr,
         timeout=_INSTALL_SECONDS,
         check=False,
     )
     if done.returncode:
-        pytest.skip(f"Go cannot install {PACKAGE}; name a program in JAEGER instead. {done.stderr.strip()[-400:]}")
-    return folder / "jaeger"
+        raise SystemExit(f"Go cannot install {PACKAGE}; name a program in JAEGER instead")
+    return folder.absolute() / "jaeger"
 
 
 class Jaeger:
@@ -158,3 +158,7 @@ def _config(otlp: int, api: int, health: int) -> dict[str, Any]:
             "telemetry": {"metrics": {"level": "none"}},
         },
     }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{install(Path(sys.argv[1]))}\n")

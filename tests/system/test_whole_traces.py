@@ -1,5 +1,6 @@
 """One recovery is one trace wherever traces are kept: in a receiver of our own, and in a real Jaeger."""
 
+import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.harness import Installation, installation
 from tests.system.examples import KIND, example_agent
-from tests.system.jaeger import jaeger, jaeger_program, rows
+from tests.system.jaeger import jaeger, rows
 from tests.system.test_go_agent import program as go_program
 from tests.system.test_node_agent import agent_folder as node_folder
 from tests.system.test_span_tree import TREE, Node, tree_of
@@ -35,9 +36,10 @@ _ = (go_program, node_folder)  # fixtures of the agents' own tests
 async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Backend]:
     """Where spans go, and how they are read: `/api/v3` of Jaeger, or the receiver of the other tests."""
     if request.param == "jaeger":
-        if "jaeger" not in request.config.option.markexpr.split():
-            pytest.skip("needs a Jaeger: run `make test-jaeger`")
-        async with jaeger(jaeger_program(request.config.rootpath / ".mendbus" / "jaeger"), tmp_path) as running:
+        program = os.environ.get("JAEGER")
+        if not program:
+            pytest.skip("needs a Jaeger, named in JAEGER: run `make test-jaeger`")
+        async with jaeger(Path(program), tmp_path) as running:
             yield running.endpoint, running.spans
         return
     async with OtlpSink() as sink:
