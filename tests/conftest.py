@@ -27,6 +27,12 @@ _WIND_DOWN = 20
 """Turns of the event loop in which what has been cancelled may end."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Marks of tests that need more than Python."""
+    config.addinivalue_line("markers", "go: needs Go and modules from its proxy, for `make test-go`")
+    config.addinivalue_line("markers", "jaeger: needs a Jaeger, for `make test-jaeger`")
+
+
 @pytest.fixture(scope="session")
 def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
     """One real server for all tests that do not harm it."""

@@ -105,6 +105,25 @@ OUTCOMES: Final = Instrument(
     ),
     SELECTOR,
 )
+RECOVERIES: Final = Instrument(
+    "mendbus.recovery.duration",
+    "histogram",
+    "s",
+    "How long recoveries took that were verified, from the agent's report to the healthy probe, by the strategy that "
+    "helped, and how many there were",
+    (STRATEGY, AGENT_KIND),
+    SELECTOR,
+    (*SECONDS, 30.0, 60.0),
+)
+RECOVERY_ATTEMPTS: Final = Instrument(
+    "mendbus.recovery.attempts",
+    "histogram",
+    "{attempt}",
+    "How many attempts those recoveries took",
+    (STRATEGY,),
+    SELECTOR,
+    (1.0, 2.0, 3.0, 4.0, 5.0),
+)
 ATTEMPTS: Final = Instrument(
     "mendbus.attempts",
     "counter",
@@ -236,6 +255,8 @@ TABLE: Final[tuple[Instrument, ...]] = (
     REDELIVERED,
     STAGES_TAKEN,
     OUTCOMES,
+    RECOVERIES,
+    RECOVERY_ATTEMPTS,
     ATTEMPTS,
     CHOICES,
     OPEN_INCIDENTS,

@@ -50,6 +50,7 @@ async def test_metrics_are_served_and_sent_and_the_canary_is_not_among_the_error
             assert selector["mendbus_errors_total error runtime"] == 3
             assert selector["mendbus_errors_deduplicated_total error runtime"] == 2
             assert selector["mendbus_outcomes_total recovered retry"] == 1
+            assert selector["mendbus_recovery_duration_seconds_count retry runtime"] == 1
             assert selector["mendbus_attempts_total retry true"] == 1
             assert selector["mendbus_stage_duration_seconds_count recovery"] == 1
             assert selector["mendbus_incidents_open"] == 0

@@ -89,7 +89,10 @@ class Steps:
         times = incident.details.times
         if outcome == "recovered" and times.reported and times.verified:
             taken = (times.verified - times.reported) / _NANO
+            strategy = incident.strategy or "none"
             self.context.meter.record(instruments.STAGES_TAKEN, taken, "recovery")
+            self.context.meter.record(instruments.RECOVERIES, taken, strategy, incident.agent.kind)
+            self.context.meter.record(instruments.RECOVERY_ATTEMPTS, len(incident.attempts), strategy)
 
     def span(
         self,

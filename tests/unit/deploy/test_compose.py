@@ -15,6 +15,7 @@ from mendbus.streams import streams
 ROOT = Path(__file__).parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 CONTAINERS: dict[str, Any] = COMPOSE["services"]
+DEFAULT = re.compile(r"\$\{\w+:-(.*?)\}")
 NATS_CONF = (ROOT / "k8s/components/nats/nats-server.conf").read_text(encoding="utf-8")
 
 
@@ -35,13 +36,14 @@ def test_every_container_is_hardened(name: str) -> None:
     assert container["tmpfs"]
     assert not container.get("privileged")
     assert all(port.startswith("127.0.0.1:") for port in container.get("ports", ()))
-    assert "build" in container or re.search(r":\d+\.\d+\.\d+", container["image"])
+    assert "build" in container or re.search(r":v?\d+\.\d+\.\d+", container["image"])
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_settings_are_known(service: str) -> None:
     """A service accepts the environment it is given, waits for NATS, and has longer to stop than it needs."""
-    read = settings.from_environment(CONTAINERS[service]["environment"])
+    given = {name: DEFAULT.sub(r"\1", value) for name, value in CONTAINERS[service]["environment"].items()}
+    read = settings.from_environment(given)
     assert read.nats_url == "nats://nats:4222"
     assert read.monitor_url == "http://nats:8222"
     assert read.otlp_endpoint
@@ -73,3 +75,39 @@ def test_the_server_syncs_and_has_room() -> None:
     on_disk = sum(spec.max_bytes for spec in specs if spec.storage == "file")
     assert on_disk <= 8 << 30
     assert "max_file_store: 8GB" in NATS_CONF
+
+
+def test_what_is_mounted_is_there() -> None:
+    """Every file that a container is given exists, is given to read only, and every volume is declared."""
+    for container in CONTAINERS.values():
+        for mount in container.get("volumes", ()):
+            source, _, *mode = mount.split(":")
+            if source.startswith("./"):
+                assert (ROOT / source).exists(), source
+                assert mode == ["ro"], mount
+            else:
+                assert source in COMPOSE["volumes"], mount
+
+
+def test_nothing_more_starts_unless_asked_for() -> None:
+    """Without a profile it is NATS, Jaeger and the services; each profile adds what it says."""
+    profiles: dict[str, set[str]] = {}
+    for name, container in CONTAINERS.items():
+        for profile in container.get("profiles", [""]):
+            profiles.setdefault(profile, set()).add(name)
+    assert profiles == {
+        "": {"nats", "jaeger", *SERVICES},
+        "cli": {"cli"},
+        "agents": {"agent-build", "agent-runtime"},
+        "monitoring": {"prometheus", "grafana"},
+        "cluster": {"nats-1", "nats-2", "nats-3"},
+    }
+
+
+def test_the_cluster_is_of_these_servers() -> None:
+    """Three servers of the cluster know one another by name, and sync every write."""
+    text = (ROOT / "k8s/compose/nats-cluster.conf").read_text(encoding="utf-8")
+    nodes = {name for name, container in CONTAINERS.items() if container.get("profiles") == ["cluster"]}
+    assert set(re.findall(r"nats://([\w-]+):6222", text)) == nodes
+    assert all(CONTAINERS[name]["environment"]["SERVER_NAME"] == name for name in nodes)
+    assert "sync_interval: always" in text

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from k8s.reference import ROLE, role
+from k8s.reference import ROLE, files
 from tests.unit.executor.fake_kubernetes import TOKEN, VERBS, Cluster, serving
 from tests.unit.executor.test_kubernetes_actuator import Bench
 
@@ -25,9 +25,10 @@ def written() -> dict[str, Any]:
     return found
 
 
-def test_the_role_is_current() -> None:
-    """The file is what `k8s/reference.py` writes, and its rules are those of the code."""
-    assert ROLE.read_text(encoding="utf-8") == role()
+def test_what_is_written_is_current() -> None:
+    """Role, policies, scaling and rules are what `k8s/reference.py` writes; the role's rules are the code's."""
+    for path, text in files().items():
+        assert path.read_text(encoding="utf-8") == text, path
     assert written()["kind"] == "ClusterRole"
     assert tuple(written()["rules"]) == RULES
 
