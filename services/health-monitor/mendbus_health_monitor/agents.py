@@ -8,6 +8,7 @@ from mendbus.contracts.ids import new_id
 from mendbus.contracts.messages import AgentGoodbye, AgentHello, AgentRef, ErrorReported, HealthSample, HealthStatus
 from mendbus.contracts.vocabulary import Health
 from mendbus.features.samples import absurd, sensible
+from mendbus.redaction import redact
 from mendbus_health_monitor.score import Score, score, status_of
 from mendbus_health_monitor.steady import Steady
 from mendbus_health_monitor.trouble import Troubles
@@ -128,7 +129,7 @@ class Agents:
         old = watched.order.time_unix_nano - died > STRAGGLER_SECONDS * NANO
         if died <= watched.died_unix_nano or old or watched.status == "retired":
             return None
-        message = " ".join(error.exception.message.split())[:200]
+        message = redact(" ".join(error.exception.message.split()))[:200]
         return self._die(watched, died, f"it died: {error.exception.type}: {message}", now)
 
     def revive(self, key: str) -> None:
