@@ -43,8 +43,8 @@ _VALUE = r"""(?: \\"[^"\\\n]*+\\?"? | "(?:[^"\\\n]|\\.)*+"? | '(?:[^'\\\n]|\\.)*
 _IS = rf"""{_QUOTE}? \s{{0,4}} (?: => | [:=] ) \s{{0,4}}"""
 # Words that follow such a name where no value does: `(using password: NO)`, `API_KEY: must be set`.
 _PROSE = r"""
-    (?! (?i: yes | no | not | none | null | nil | true | false | is | are | must | unbound | parameter | required | missing
-           | invalid | incorrect | wrong | empty | undefined | expired ) (?! [^\s,;:.!)\]}"'] ) )"""
+    (?! (?i: yes | no | not | none | null | nil | true | false | is | are | must | unbound | parameter | required
+           | missing | invalid | incorrect | wrong | empty | undefined | expired ) (?! [^\s,;:.!)\]}"'] ) )"""
 _SECRET: Final = re.compile(
     rf"""
       (?P<block> -----BEGIN[ ][A-Z0-9 ]{{0,40}}PRIVATE[ ]KEY-----
