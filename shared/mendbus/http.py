@@ -26,7 +26,7 @@ async def serve_health(host: str, port: int, routes: Mapping[str, Callable[[], A
     """Serves GET for the given paths. `port` 0 takes any free one; see `port_of`. Raises `OSError` if it is taken."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
+        with suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             async with asyncio.timeout(_REQUEST_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
                 method, path, *_ = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
