@@ -50,6 +50,7 @@ def redact_detail(detail: str | None, rules: Redaction = DEFAULT) -> str | None:
 def redact_text(text: str, limit: int, rules: Redaction = DEFAULT) -> str:
     """The text redacted, and still of at most `limit` bytes of UTF-8: a mark may be longer than what it hides."""
     clean = redact(text, rules)
-    if clean is text or len(clean) * 4 <= limit:
+    if len(clean) * 4 <= limit:
         return clean
-    return clean.encode("utf-8", "surrogatepass")[:limit].decode("utf-8", "ignore")
+    data = clean.encode("utf-8", "surrogatepass")
+    return clean if len(data) <= limit else data[:limit].decode("utf-8", "ignore")

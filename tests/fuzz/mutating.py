@@ -77,7 +77,9 @@ def broken(choose: random.Random, value: dict[str, Any]) -> dict[str, Any]:
             text = container[key]
             container[key] = choose.choice((text * 2, text + "\n", text.upper(), text[::-1], f" {text}", text * 3000))
         case 3 if isinstance(container[key], int | float):
-            container[key] = choose.choice((container[key] + 1, -container[key], float(container[key]), 2**62))
+            given = container[key]
+            near = (given + 1, -given, float(given), 2**62)
+            container[key] = choose.choice([number for number in near if -(2**63) <= number < 2**64] or [0])
         case 4:
             for _ in range(choose.choice((1, 5, 12))):
                 container[key] = {"a": container[key]} if choose.random() < 0.5 else [container[key]]
