@@ -124,7 +124,8 @@ _EMAIL: Final = re.compile(
         [A-Za-z]{2,24} \b""",
     re.VERBOSE,
 )
-_CARD: Final = re.compile(r"(?<![A-Za-z0-9_.+-])[2-6][0-9]{3}(?:[ -]?[0-9]){8,15}+(?![A-Za-z0-9_]|[.-][0-9])")
+# What is before it is looked at after its first digit, so that the engine skips whatever is none.
+_CARD: Final = re.compile(r"[2-6](?<![A-Za-z0-9_.+-].)[0-9]{3}(?:[ -]?[0-9]){8,15}+(?![A-Za-z0-9_]|[.-][0-9])")
 _ADDRESS: Final = re.compile(
     r"""(?<![A-Za-z0-9_.:-]) (?: (?: [0-9]{1,3} \. ){3} [0-9]{1,3} (?! [A-Za-z0-9_-] | \.[0-9] )
         | (?: [0-9A-Fa-f]{0,4} : ){2,7} [0-9A-Fa-f]{0,4} (?! [A-Za-z0-9_:] ) )""",

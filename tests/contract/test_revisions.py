@@ -41,6 +41,18 @@ def test_any_message_of_today_is_understood_by_the_first_revision(data: st.DataO
     Draft202012Validator({**schema, "$defs": parts}).validate(as_known(name, value))
 
 
+def test_the_older_reader_is_one() -> None:
+    """It passes over what came later wherever that stands, and keeps all else."""
+    operated = {"type": "operated", "verb": "pause", "by": "kim", "until_unix_nano": 5, "kind": "runtime"}
+    record = {"id": "r", "entries": [operated, {"type": "claimed", "owner": "me"}]}
+    assert as_known("JournalRecord", record) == {
+        "id": "r",
+        "entries": [{"type": "operated", "verb": "pause", "by": "kim"}, {"type": "claimed", "owner": "me"}],
+    }
+    assert as_known("Alert", {"id": "a", "rule": "incident"}) == {"id": "a"}
+    assert as_known("HealthMinute", {"metrics": {}}) == {"metrics": {}}
+
+
 @pytest.mark.parametrize("name", sorted(set(MODELS) & set(known())))
 def test_nothing_was_taken_away_and_nothing_new_is_required(name: str) -> None:
     """Every field of the first revision is still there, and a message without any of the later ones is valid."""
