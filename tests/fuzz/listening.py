@@ -53,6 +53,15 @@ FAMILIES_TRIED: Final = tuple(
     family for family in FAMILIES if family.body is not None and not family.name.startswith("journal")
 )
 """All but the journal, whose only writers are the owners of its partitions: who can write there owns the partition."""
+QUESTIONS: Final = (
+    "status", "agents", "alerts", "silences", "history", "signals", "capacity", "replay", "note", "relabel", "ack",
+    "unsilence", "approve", "reject", "close", "profile",
+)  # fmt: skip
+"""Orders that ask, or are about an incident, an alert or a silence that there is not."""
+_ARGUMENTS: Final = (
+    "1m", "1s", ["cpu_percent"], "network", "fatal", "executor", 0.2, "settle_seconds = 1", "runtime/v1", "0",
+    1_700_000_000_000_000_000, "incident:runtime/v1",
+)  # fmt: skip
 VICTIM: Final = ("runtime", "v1")
 _EACH: Final = 20
 _RECOVERED_SECONDS: Final = 30.0
@@ -110,11 +119,15 @@ async def _case(tally: Tally, bus: Bus, number: int) -> None:
     choose = tally.chooser(number)
     family = choose.choice(FAMILIES_TRIED)
     body = mutating.body(choose, _vectors(), _name(family), VICTIM)
-    if family.name == "control" and _is_valid(family, body):
-        # A valid order is carried out, such as one to pause everything.
-        tally.tried["left out"] += 1
-        return
     subject, headers = _subject(choose, family), _headers(choose)
+    if family.name == "control":
+        verb = choose.choice(QUESTIONS)
+        if choose.random() < 0.7:
+            subject, body = Subjects().control(verb), _order(choose, verb)
+        elif _is_valid(family, body):
+            # A valid order is carried out, such as one to pause everything.
+            tally.tried["left out"] += 1
+            return
     try:
         tally.tried[await _send(bus, family, subject, body, headers)] += 1
     except (NoResponders, BusTimeout, ServiceFailed, StoreRefused) as error:
@@ -166,6 +179,28 @@ def _subject(choose: random.Random, family: Family) -> str:
     }
     subject = f"{Subjects().root}.{family.address.format(**tokens)}"
     return subject if choose.random() < 0.97 else f"{subject}.more"
+
+
+def _order(choose: random.Random, verb: str) -> bytes:
+    """An order that is valid but for its arguments, mostly."""
+    names = (
+        "after", "resolution", "from_unix_nano", "to_unix_nano", "metrics", "key", "id", "incident", "category", "new",
+        "severity", "service", "instance", "seconds", "policy", "since_unix_nano", "all", "verb",
+    )  # fmt: skip
+    value = {
+        "id": "o1",
+        "time_unix_nano": 1,
+        "verb": verb,
+        "by": "fuzz",
+        "arguments": {
+            choose.choice(names): choose.choice((*mutating.NASTY, *_ARGUMENTS)) for _ in range(choose.randrange(5))
+        },
+        "incident_id": choose.choice((None, "i1", "no-such")),
+        "agent": choose.choice((None, {"kind": VICTIM[0], "id": VICTIM[1]}, {"kind": "x", "id": "y"})),
+        "kind": choose.choice((None, None, "runtime")),
+        "reason": choose.choice((None, "why", "é" * 500)),
+    }
+    return mutating.packed(value)
 
 
 def _headers(choose: random.Random) -> dict[str, str]:

@@ -30,8 +30,13 @@ def body(choose: random.Random, vectors: Sequence[Vector], message: str, agent: 
         value["agent"] |= {"kind": agent[0], "id": agent[1]}
     for _ in range(choose.choice((0, 1, 1, 2, 5))):
         value = broken(choose, value)
-    packed = cast("bytes", msgpack.packb(value, unicode_errors="surrogatepass"))
-    return scratched(choose, packed) if choose.random() < 0.05 else packed
+    made = packed(value)
+    return scratched(choose, made) if choose.random() < 0.05 else made
+
+
+def packed(value: Any) -> bytes:
+    """A value as msgpack, even if no reader of the contract takes it."""
+    return cast("bytes", msgpack.packb(value, unicode_errors="surrogatepass"))
 
 
 def scratched(choose: random.Random, data: bytes) -> bytes:
