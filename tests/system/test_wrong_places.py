@@ -6,6 +6,7 @@
 | credentials that are refused | is not ready, says why, and goes on trying |
 | a server that is too old | ends with status 1 and says which is needed |
 | no room for the streams | ends with status 1 and says so |
+| a stream that is full | agents keep their errors until there is room |
 | a server that does not sync | works, and is not ready |
 | a stream that is gone | is not ready until it is back (`test_lost_volume.py`) |
 | a clock that is off | works; the doctor tells, and so do the counts of samples that are `skewed` |
@@ -16,13 +17,16 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mendbus import Agent, streams
+from mendbus.bus.nats import connect
 from mendbus.cli.checks import Check, examine
+from mendbus.contracts.errors import StoreRefused
 from mendbus.settings import Settings
 from mendbus.testing import eventually, nats_server
 
@@ -73,7 +77,7 @@ async def test_refused_credentials_are_told_apart_from_no_server(tmp_path: Path)
         assert "credentials" in found.remedy
         assert "wrong@" not in f"{found.found} {found.remedy}"
         async with service(tmp_path, NATS_URL=wrong) as (process, log):
-            await eventually(lambda: "cannot reach NATS yet" in log.read_text(), 20.0)
+            await eventually(lambda: "cannot reach NATS yet" in log.read_text(), 45.0)
             assert "uthorization" in log.read_text() or "credentials" in log.read_text()
             assert process.returncode is None
 
@@ -116,13 +120,37 @@ async def test_no_room_on_the_server_ends_a_service_that_needs_its_streams(tmp_p
         assert "is missing" in found["streams"].found
 
 
+async def test_a_full_stream_is_told_and_agents_keep_what_it_does_not_take(tmp_path: Path) -> None:
+    """The doctor says so before and when it is full; an error waits with its agent until there is room, and is sent."""
+    settings = Settings(stream_max_bytes=1 << 20)
+    subjects = settings.subjects
+    with nats_server(tmp_path / "nats") as server:
+        bus = await connect(server.url, name="test")
+        await streams.ensure(bus, subjects, settings.stream_max_bytes)
+        with suppress(StoreRefused):
+            while True:
+                await bus.store(subjects.error("error", "runtime", "a1"), b"x" * 60_000)
+        room = (await found_by_doctor(server.url, tmp_path, stream_max_bytes=1 << 20))["room"]
+        assert (room.state, "outboxes" in room.remedy) == ("problem", True)
+        assert "ERRORS holds 1 of 1 MiB" in room.found
+        async with Agent("runtime", "a2", nats_url=server.url) as agent:
+            agent.report(ValueError("x" * 8000), attributes={f"a{number}": "y" * 4000 for number in range(12)})
+            await eventually(lambda: agent.stats().connected and agent.stats().waiting_events == 1, 10.0)
+            assert agent.stats().acknowledged == 0
+            await bus.purge(subjects.stream("ERRORS"), 1 << 60)
+            await eventually(lambda: agent.stats().acknowledged == 1, 20.0)
+        room = (await found_by_doctor(server.url, tmp_path, stream_max_bytes=1 << 20))["room"]
+        assert room.state == "ok"
+        await bus.close()
+
+
 async def test_a_server_that_does_not_sync_keeps_a_service_from_being_ready(tmp_path: Path) -> None:
     """It works, for those who accept the risk, but says of itself that it is not ready, and the doctor why."""
     async with lax_server(tmp_path) as (url, monitor_url):
         found = (await found_by_doctor(url, tmp_path, monitor_url))["sync"]
         assert (found.state, "sync_interval: always" in found.remedy) == ("problem", True)
         async with service(tmp_path, NATS_URL=url, MENDBUS_MONITOR_URL=monitor_url) as (process, log):
-            await eventually(lambda: "classifier" in log.read_text() and "is ready" in log.read_text(), 20.0)
+            await eventually(lambda: "classifier" in log.read_text() and "is ready" in log.read_text(), 45.0)
             assert "sync_interval: always" in log.read_text()
             assert process.returncode is None
 
