@@ -64,7 +64,8 @@ _ARGUMENTS: Final = (
 )  # fmt: skip
 VICTIM: Final = ("runtime", "v1")
 _EACH: Final = 20
-_RECOVERED_SECONDS: Final = 30.0
+_RECOVERED_SECONDS: Final = 90.0
+"""Long, so that a machine with other work is not taken for a service that has stopped working."""
 
 
 @dataclass
