@@ -66,6 +66,12 @@ chaos: $(STAMP) ## kills services and servers under load, from a seed
 simulate: $(STAMP) ## schedules of faults in simulated time, each from a seed (SEEDS=200)
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),200)
 
+fuzz: $(STAMP) ## everything that reads what others write, with what is nearly right (SECONDS=600 SEED=1)
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1)
+
+test-upgrade: $(STAMP) ## rolling replacement under load, from the contract's first revision and back
+	$(BIN)/python -m pytest -q -s -m chaos --timeout=300 tests/chaos/test_upgrade.py
+
 corpus: $(STAMP) ## makes real software fail and keeps what it says: texts to train the classifier on
 	$(BIN)/python -m tests.corpus
 
@@ -144,4 +150,4 @@ test-compose: $(STAMP) ## brings docker-compose.yml up for real and kills servic
 test-debug: $(STAMP) ## tests with asyncio's debug mode, first failure stops
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -X dev -m pytest -x -vv --timeout=300
 
-.PHONY: help setup all demo test check format coverage bench validate-recovery-time stress-test chaos simulate corpus model curve score score-signals oracle fault-lab choice detection record soak lab-scale benchmark-report proto test-browser test-node test-go test-jaeger sbom locks check-k8s test-compose test-debug
+.PHONY: help setup all demo test check format coverage bench validate-recovery-time stress-test chaos simulate fuzz test-upgrade corpus model curve score score-signals oracle fault-lab choice detection record soak lab-scale benchmark-report proto test-browser test-node test-go test-jaeger sbom locks check-k8s test-compose test-debug

@@ -86,18 +86,18 @@ class Installation:
     subjects: Subjects = field(default_factory=Subjects)
     services: list[ServiceProcess] = field(default_factory=list[ServiceProcess])
 
-    async def run(self, *names: str) -> list[ServiceProcess]:
-        """Starts services and waits until they are ready."""
-        return list(await asyncio.gather(*(self._run(name) for name in names)))
+    async def run(self, *names: str, program: str = "mendbus.service") -> list[ServiceProcess]:
+        """Starts services and waits until they are ready; `program`: the module that runs one."""
+        return list(await asyncio.gather(*(self._run(name, program) for name in names)))
 
-    async def _run(self, name: str) -> ServiceProcess:
+    async def _run(self, name: str, program: str) -> ServiceProcess:
         reading, writing = os.pipe()
         log = self.folder / f"{name}-{new_id()[-6:]}.log"
         with log.open("wb") as errors:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "mendbus.service",
+                program,
                 name,
                 env={**unmeasured(), **self.environment, "MENDBUS_READY_FD": str(writing)},
                 pass_fds=(writing,),
@@ -145,9 +145,13 @@ class Installation:
 
 @asynccontextmanager
 async def installation(
-    folder: Path, *names: str, policy: str = "", environment: dict[str, str] | None = None
+    folder: Path,
+    *names: str,
+    policy: str = "",
+    environment: dict[str, str] | None = None,
+    program: str = "mendbus.service",
 ) -> AsyncIterator[Installation]:
-    """A server with the named services (all five when none is named)."""
+    """A server with the named services (all five when none is named); `program`: the module that runs one."""
     server = NatsServer.start(folder / "nats")
     policy_file = folder / "policy.toml"
     policy_file.write_text(policy or f"settle_seconds = {SETTLE_SECONDS}\n")
@@ -165,7 +169,7 @@ async def installation(
         },
     )
     try:
-        await found.run(*(names or SERVICES))
+        await found.run(*(names or SERVICES), program=program)
         yield found
     except BaseException:
         print(found.described())

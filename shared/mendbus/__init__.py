@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from mendbus.contracts.errors import MendbusError
     from mendbus.contracts.messages import RecoveryCommand
+    from mendbus.redaction import Redaction
     from mendbus.sdk.agent import Agent, Stats
     from mendbus.sdk.commands import Done
     from mendbus.sdk.operations import Isolated
     from mendbus.sdk.peers import PeerIsolated
 
-__all__ = ["Agent", "Done", "Isolated", "MendbusError", "PeerIsolated", "RecoveryCommand", "Stats"]
+__all__ = ["Agent", "Done", "Isolated", "MendbusError", "PeerIsolated", "RecoveryCommand", "Redaction", "Stats"]
 
 _HOMES: Final = {
     "Agent": "mendbus.sdk.agent",
@@ -23,6 +24,7 @@ _HOMES: Final = {
     "Isolated": "mendbus.sdk.operations",
     "PeerIsolated": "mendbus.sdk.peers",
     "RecoveryCommand": "mendbus.contracts.messages",
+    "Redaction": "mendbus.redaction",
     "MendbusError": "mendbus.contracts.errors",
 }
 

@@ -122,8 +122,10 @@ class Runtime:
                 codec.check_content_type(message.headers)
                 value = codec.decode(model, message.body)
                 agent = vars(value).get("agent")
+                # Where it is about an agent the subject must name one, whether the body does or not.
+                named = self.subjects.agent_of(message.subject) if subject.endswith(">") else None
                 if isinstance(agent, AgentRef):
-                    codec.check_agent(agent, *self.subjects.agent_of(message.subject))
+                    codec.check_agent(agent, *(named or self.subjects.agent_of(message.subject)))
             except Refused as refused:
                 if dead:
                     await self.reply_error(message, 400, str(refused))

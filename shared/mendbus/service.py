@@ -240,7 +240,9 @@ async def _prepare(bus: Bus, settings: Settings, readiness: Readiness) -> None:
     if synced is None:
         log.warning("cannot see whether NATS syncs every write (set MENDBUS_MONITOR_URL): power loss may lose errors")
     elif not synced:
-        readiness.set("sync", False, "NATS does not sync every write: set jetstream { sync_interval: always }")
+        reason = "NATS does not sync every write: set jetstream { sync_interval: always }"
+        log.error("not ready: %s; power loss may lose errors that were acknowledged", reason)
+        readiness.set("sync", False, reason)
 
 
 async def _watch(bus: Bus, subjects: Subjects, readiness: Readiness, meter: Meter) -> None:

@@ -25,7 +25,8 @@ class Vector:
         return f"{self.message}: {self.name}"
 
 
-def _body(entry: dict[str, Any]) -> bytes:
+def body_of(entry: dict[str, Any]) -> bytes:
+    """The bytes of an entry of a file of vectors."""
     body = bytes.fromhex(entry["hex"])
     if then := entry.get("then"):
         body += bytes.fromhex(then["hex"]) * then["times"] + bytes.fromhex(then.get("last", ""))
@@ -41,7 +42,7 @@ def _load(name: str) -> list[dict[str, Any]]:
 def golden() -> list[Vector]:
     """What every writer of ours writes, byte for byte."""
     return [
-        Vector(path.name.removesuffix(".v1.json"), entry["name"], _body(entry), entry["value"])
+        Vector(path.name.removesuffix(".v1.json"), entry["name"], body_of(entry), entry["value"])
         for path in sorted((PROTO / "vectors").glob("*.v1.json"))
         for entry in _load(path.name)
     ]
@@ -50,7 +51,7 @@ def golden() -> list[Vector]:
 @cache
 def tolerated() -> list[Vector]:
     """What readers take although we would write it in another way; `value` is what we would write."""
-    return [Vector(e["message"], e["name"], _body(e), e["value"]) for e in _load("tolerated.json")]
+    return [Vector(e["message"], e["name"], body_of(e), e["value"]) for e in _load("tolerated.json")]
 
 
 @cache
@@ -60,7 +61,7 @@ def invalid() -> list[Vector]:
         Vector(
             entry["message"],
             entry["name"],
-            _body(entry),
+            body_of(entry),
             code=entry["code"],
             subject=entry.get("subject", ""),
             headers=tuple(entry.get("headers", {}).items()),

@@ -12,6 +12,7 @@ from mendbus_executor.agent_actuator import NO_AGENT, Probed
 _FIRST_PAUSE_SECONDS = 0.005
 _LONGEST_PAUSE_SECONDS = 0.25
 _SHORTEST_WAIT_SECONDS = 0.01
+_LONGEST_MS = 3_600_000
 
 
 class Actuator(Protocol):
@@ -31,9 +32,10 @@ class Actuator(Protocol):
 async def carry_out(
     request: Execute, actuator: Actuator, tracer: Tracer, span: Span, now: Callable[[], int]
 ) -> AttemptResult:
-    """Carries out an attempt within its `timeout_ms`; without a command it only probes."""
+    """Carries out an attempt within its `timeout_ms`, and within an hour; without a command it only probes."""
     clock = asyncio.get_running_loop().time
-    end = clock() + request.timeout_ms / 1000
+    # The policy allows no more; what asks for a longer time would keep others waiting for ever.
+    end = clock() + min(request.timeout_ms, _LONGEST_MS) / 1000
     command = request.command
     if command is None:
         probed = await _verify(request, actuator, tracer, span, now, end, patient=False)

@@ -8,6 +8,7 @@ from mendbus.contracts.ids import new_id
 from mendbus.contracts.messages import AgentGoodbye, AgentHello, AgentRef, ErrorReported, HealthSample, HealthStatus
 from mendbus.contracts.vocabulary import Health
 from mendbus.features.samples import absurd, sensible
+from mendbus.redacted import redact_text
 from mendbus_health_monitor.score import Score, score, status_of
 from mendbus_health_monitor.steady import Steady
 from mendbus_health_monitor.trouble import Troubles
@@ -25,6 +26,7 @@ DEATH_SECONDS: Final = 5
 """A process that reported its own end and still speaks so long after lives, if nobody else can tell."""
 
 _LATE_WEIGHT: Final = 0.2
+_REASON_BYTES: Final = 480
 _SHORTEST: Final = int(SILENT_SECONDS * NANO)
 _CHILD_ALIVE: Final = "child_alive"
 """A supervisor's word on the process that its agent stands for."""
@@ -128,8 +130,9 @@ class Agents:
         old = watched.order.time_unix_nano - died > STRAGGLER_SECONDS * NANO
         if died <= watched.died_unix_nano or old or watched.status == "retired":
             return None
-        message = " ".join(error.exception.message.split())[:200]
-        return self._die(watched, died, f"it died: {error.exception.type}: {message}", now)
+        message = " ".join(error.exception.message.split())
+        reason = redact_text(f"it died: {error.exception.type}: {message}", _REASON_BYTES)
+        return self._die(watched, died, reason, now)
 
     def revive(self, key: str) -> None:
         """A recovery of a death was verified: the next sample tells how the agent is."""

@@ -13,6 +13,7 @@ from mendbus.contracts.asks import Assess, Assessment, AttemptResult, Classifica
 from mendbus.contracts.errors import BusError, NoResponders, Refused
 from mendbus.contracts.messages import ErrorReported, RecoveryCommand
 from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects
+from mendbus.redacted import redact_detail
 from mendbus.runtime import Readiness
 from mendbus.telemetry import Span
 from mendbus_strategy_selector.policies import Policies
@@ -113,7 +114,9 @@ class Asks:
                         self._subjects.execute, codec.encode(attempt), codec.headers(span.traceparent), timeout=timeout
                     )
                 self._readiness.set("executor", True)
-                return codec.decode(AttemptResult, reply.body, MAX_SERVICE_BODY)
+                result = codec.decode(AttemptResult, reply.body, MAX_SERVICE_BODY)
+                detail = redact_detail(result.detail, self._policies.current.redaction)
+                return result if detail == result.detail else result.model_copy(update={"detail": detail})
             except NoResponders:
                 self._readiness.set("executor", False, "no executor answers: nothing is executed, incidents wait")
                 await asyncio.sleep(_EXECUTOR_PAUSE_SECONDS)

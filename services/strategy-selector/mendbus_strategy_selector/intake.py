@@ -15,6 +15,7 @@ from mendbus.contracts.messages import OVERTAKEN, AgentRef, ErrorReported, Recov
 from mendbus.contracts.subjects import Subjects
 from mendbus.fingerprint import Fingerprints
 from mendbus.metrics import Meter
+from mendbus.redacted import redact_error
 from mendbus.runtime import store_dead_letter
 from mendbus.telemetry import AttributeValue, Span, Tracer, parent_of
 from mendbus_strategy_selector.incident import Incident
@@ -174,6 +175,8 @@ class Intake:
         stale: bool,
     ) -> Incident:
         now = self._now()
+        # The first to keep it: what agents in other languages send may hold anything.
+        error = redact_error(error, self._policies.current.redaction)
         recurs = (
             before is not None
             and before.standing == "recovered"

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mendbus import alert_policy
 from mendbus.contracts.errors import SettingsError
 from mendbus.contracts.vocabulary import Category, Severity, Strategy
+from mendbus.redaction import Redaction
 
 LADDERS: dict[Category, list[Strategy]] = {
     "memory": ["restart", "graceful_degradation", "rollback"],
@@ -126,6 +127,8 @@ class Policy(BaseModel):
     """And by so many standard deviations of what is known; else the policy decides."""
     ask_timeout_ms: Annotated[int, Field(ge=1, le=60_000)] = 50
     """How long classifier and predictor may take, once, and once more."""
+    redaction: Annotated[Redaction, Field(exclude=True)] = Redaction()
+    """What is taken out of errors before they are kept; no decision changes with it, and so the digest does not."""
 
     @cached_property
     def digest(self) -> str:

@@ -1,5 +1,6 @@
 """What `mendbus doctor` looks at. Each check changes nothing and ends under a deadline."""
 
+import asyncio
 import ctypes
 import json
 import shutil
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 
 from mendbus import streams
 from mendbus.bus import ConsumerSpec, StreamSpec
+from mendbus.cli import permissions
 from mendbus.cli.connect import OPERATOR, connected, running
 from mendbus.contracts.errors import BusError, CredentialsError
 from mendbus.contracts.subjects import LANES, PARTITIONS, Subjects
@@ -29,6 +31,7 @@ _NANO = 1_000_000_000
 _CLOCK_SECONDS = 1.0
 _FREE_BYTES = 1 << 30
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
+_NEARLY_FULL = 0.8
 _RESTART = "restart a service, or `mendbus up`: it creates what is missing and updates what differs"
 
 State = Literal["ok", "warning", "problem"]
@@ -45,20 +48,41 @@ class Check(NamedTuple):
 
 async def examine(settings: Settings) -> list[Check]:
     """All checks. Those that need a server are left out when there is none."""
-    found = [python(sys.version_info[:3]), libgomp(), disk(settings.data_dir), rights(settings)]
+    found = [
+        python(sys.version_info[:3]),
+        libgomp(),
+        disk(settings.data_dir),
+        rights(settings),
+        await tracing(settings),
+    ]
     try:
         async with connected(settings) as bus:
-            found.append(Check("server", "ok", f"reachable at {settings.nats_url}"))
+            found.append(Check("server", "ok", f"reachable at {_shown(settings.nats_url)}"))
+            found += await user(bus, settings.subjects)
             found.append(await level(bus))
+            able = found[-1].state == "ok"
             found.append(await syncs(settings.monitor_url))
-            if found[-2].state == "ok":
-                found.append(await clock(bus, settings.subjects.stream("ERRORS")))
+            if able:
                 found += await stores(bus, settings)
-            for service in SERVICES:
-                found.append(await answers(bus, service))
+                found.append(await room(bus, settings))
+            # Together: where nobody may answer each waits for its whole time.
+            found += await asyncio.gather(*(answers(bus, service) for service in SERVICES))
     except BusError as error:
-        found.append(Check("server", "problem", str(error), "run `mendbus up`, or name a server with --nats-url"))
+        found.append(unreached(error))
     return found + await supervised(settings)
+
+
+def unreached(error: BusError) -> Check:
+    """What keeps us from the server: it does not know us, or it is not there."""
+    if any(word in str(error).lower() for word in ("authorization", "authentication", "credentials")):
+        remedy = "ask for credentials of an operator on this server: those in NATS_URL are missing, wrong or expired"
+        return Check("server", "problem", f"it refuses us: {error}", remedy)
+    return Check("server", "problem", str(error), "run `mendbus up`, or name a server with --nats-url")
+
+
+def _shown(addresses: str) -> str:
+    """Addresses of servers without the passwords in them."""
+    return ", ".join(one.strip().rpartition("@")[2] or one for one in addresses.split(","))
 
 
 def python(version: Sequence[int]) -> Check:
@@ -135,14 +159,37 @@ async def syncs(monitor_url: str) -> Check:
     return Check("sync", "problem", "power loss may lose acknowledged errors", remedy)
 
 
-async def clock(bus: "Bus", stream: str) -> Check:
-    """Whether this machine's clock and the server's agree; the server tells its own with a stream."""
+async def user(bus: "Bus", subjects: Subjects) -> list[Check]:
+    """Which user of the server we are, whether that user may do what is needed, and whether the clocks agree."""
     before = time.time()
-    told = (await _ask(bus, f"STREAM.INFO.{stream}")).get("ts")
-    after = time.time()
-    if not told:
-        return Check("clock", "warning", f"cannot be seen: there is no stream {stream}", _RESTART)
-    server = datetime.fromisoformat(told).timestamp()
+    try:
+        reply = await bus.request("$SYS.REQ.USER.INFO", b"", timeout=ASK_SECONDS)
+        told = cast("dict[str, Any]", json.loads(reply.body))
+        rights = permissions.read(told)
+    except (BusError, ValueError, AttributeError) as error:
+        remedy = "let this user publish $SYS.REQ.USER.INFO and subscribe below its inbox"
+        return [Check(name, "warning", f"cannot be seen: {error}", remedy) for name in ("permissions", "clock")]
+    return [permitted(rights, subjects), clock(told.get("server", {}).get("time"), before, time.time())]
+
+
+def permitted(rights: permissions.Rights, subjects: Subjects) -> Check:
+    """Whether the user may do what commands do."""
+    lacking = permissions.lacking(rights, subjects)
+    name = rights.user or "(without a name)"
+    if not lacking:
+        limits = "without limits" if rights.publish is None and rights.subscribe is None else "with rights of its own"
+        return Check("permissions", "ok", f"user {name}, {limits}")
+    more = f"; and {len(lacking) - 4} more" if len(lacking) > 4 else ""
+    remedy = "connect as an operator, or give this user these subjects in the server's configuration"
+    return Check("permissions", "problem", f"user {name} {'; '.join(lacking[:4])}{more}", remedy)
+
+
+def clock(told: object, before: float, after: float) -> Check:
+    """Whether this machine's clock and the server's agree. Times in seconds since 1970, around the question."""
+    try:
+        server = datetime.fromisoformat(str(told)).timestamp()
+    except ValueError:
+        return Check("clock", "warning", "cannot be seen: the server does not tell its time", "upgrade nats-server")
     off = max(before - server, server - after, 0.0)
     if off <= _CLOCK_SECONDS:
         return Check("clock", "ok", f"within {max(off, after - before):.3f} s of the server's")
@@ -158,6 +205,62 @@ async def stores(bus: "Bus", settings: Settings) -> list[Check]:
     consumers = [_lane(subjects, partition, lane) for partition in range(PARTITIONS) for lane in LANES]
     differ = [line for spec in consumers for line in await _consumer(bus, spec)]
     return [*found, _summary("consumers", len(consumers), differ)]
+
+
+async def room(bus: "Bus", settings: Settings) -> Check:
+    """Whether the streams that may not lose anything have room left: a full one takes no more errors."""
+    full: list[str] = []
+    for name in ("ERRORS", "JOURNAL"):
+        answer = await _ask(bus, f"STREAM.INFO.{settings.subjects.stream(name)}")
+        used = cast("dict[str, Any]", answer.get("state") or {}).get("bytes", 0)
+        most = cast("dict[str, Any]", answer.get("config") or {}).get("max_bytes", -1)
+        if most > 0 and used > most * _NEARLY_FULL:
+            full.append(f"{name} holds {used / (1 << 20):.0f} of {most / (1 << 20):.0f} MiB")
+    account = await _ask(bus, "INFO")
+    limit, stored = account.get("limits", {}).get("max_storage", -1), account.get("storage", 0)
+    if limit > 0 and stored > limit * _NEARLY_FULL:
+        full.append(f"the account holds {stored / (1 << 20):.0f} of {limit / (1 << 20):.0f} MiB")
+    if not full:
+        return Check("room", "ok", "streams have room left")
+    remedy = (
+        "give the server more disk and raise MENDBUS_STREAM_MAX_BYTES; until then agents keep new errors in their "
+        "outboxes once there is no room"
+    )
+    return Check("room", "problem", "; ".join(full), remedy)
+
+
+async def tracing(settings: Settings) -> Check:
+    """Whether spans can go where they are to go: an empty request changes nothing at a collector."""
+    if not settings.trace:
+        return Check("tracing", "ok", "switched off")
+    if not settings.otlp_endpoint:
+        return Check("tracing", "ok", f"spans are kept in {settings.traces}")
+    from http.client import HTTPException
+
+    from mendbus.otlp import CollectorRefused
+
+    where = settings.otlp_endpoint
+    try:
+        await asyncio.to_thread(_knock, where)
+    except CollectorRefused as refused:
+        remedy = "OTEL_EXPORTER_OTLP_ENDPOINT must be an OTLP receiver for HTTP: of Jaeger that is port 4318"
+        return Check("tracing", "problem", f"{where}: {refused}", remedy)
+    except (OSError, HTTPException, ValueError) as error:
+        remedy = "start Jaeger or a collector there, or set OTEL_EXPORTER_OTLP_ENDPOINT; until then spans are lost"
+        return Check("tracing", "problem", f"nobody takes spans at {where}: {error or type(error).__name__}", remedy)
+    return Check("tracing", "ok", f"spans are taken at {where}")
+
+
+def _knock(endpoint: str) -> None:
+    from mendbus.otlp import Sender
+
+    sender = Sender(endpoint, {})
+    # Without this it would go on trying for as long as spans are worth.
+    sender.hurry()
+    try:
+        sender.send(b"")
+    finally:
+        sender.close()
 
 
 def _lane(subjects: Subjects, partition: int, lane: str) -> ConsumerSpec:

@@ -15,6 +15,7 @@ from mendbus.contracts.errors import SettingsError
 from mendbus.contracts.ids import is_token, new_id
 from mendbus.contracts.messages import AgentRef
 from mendbus.contracts.vocabulary import CATEGORIES, SEVERITIES, Category, Severity
+from mendbus.redaction import DEFAULT, Redaction
 from mendbus.sdk import ahead
 from mendbus.sdk.ahead import Ahead
 from mendbus.sdk.core import Core, Identity
@@ -85,6 +86,9 @@ class Agent(Declarations):
     `rehearsal` (or `MENDBUS_REHEARSAL=1`): let `mendbus inject` bring real faults into this process. Without it the
     agent does not listen for them at all: whoever may publish on its `rehearse` subject could otherwise end it.
 
+    `redaction`: what is taken out of messages, stacks and attributes before they leave the process; unless told
+    otherwise passwords, keys, tokens, e-mail addresses and card numbers.
+
     It does not survive a fork: make it in the child process.
     """
 
@@ -101,6 +105,7 @@ class Agent(Declarations):
         outbox_dir: str | Path | None = None,
         limits: Mapping[str, float] | None = None,
         rehearsal: bool | None = None,
+        redaction: Redaction = DEFAULT,
     ) -> None:
         self._settings = from_environment(nats_url=nats_url, root=root, rehearsal=rehearsal)
         _check(kind, id, depends_on, interval_ms, limits or {})
@@ -111,6 +116,7 @@ class Agent(Declarations):
             interval_ms,
             tuple(depends_on),
             {name: float(value) for name, value in (limits or {}).items()},
+            redaction,
         )
         self._outbox_dir = None if outbox_dir is None else Path(outbox_dir)
         super().__init__(Core(identity, Outbox(keeping=outbox_dir is not None), time.time_ns))

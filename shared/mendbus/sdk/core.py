@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mendbus.contracts.messages import AgentRef
 from mendbus.contracts.subjects import Subjects
 from mendbus.contracts.vocabulary import SEVERITIES, Severity
+from mendbus.redaction import DEFAULT, Redaction
 from mendbus.sdk.checkpoints import Checkpoints
 from mendbus.sdk.health import Sampler
 from mendbus.sdk.loop import Caller
@@ -42,6 +43,8 @@ class Identity:
     interval_ms: int
     depends_on: Sequence[str]
     limits: Mapping[str, float]
+    redaction: Redaction = DEFAULT
+    """What is taken out of errors before they leave the process."""
 
 
 class Core:

@@ -1,7 +1,7 @@
 """Commands and probes as they come over the bus: read, carried out under a span of their own, answered."""
 
 import logging
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import BaseModel
 
@@ -9,18 +9,22 @@ from mendbus import codec
 from mendbus.bus import Bus, Message
 from mendbus.contracts.errors import BusError, Refused
 from mendbus.contracts.ids import is_token
-from mendbus.contracts.messages import AgentRef, CommandResult, Probe, RecoveryCommand
+from mendbus.contracts.messages import AgentRef, CommandResult, Probe, ProbeResult, RecoveryCommand
 from mendbus.contracts.subjects import (
     HEADER_SERVICE_ERROR,
     HEADER_SERVICE_ERROR_CODE,
     MAX_SERVICE_BODY,
 )
 from mendbus.contracts.vocabulary import STRATEGIES
+from mendbus.redacted import redact_detail
+from mendbus.redaction import DEFAULT, Redaction
 from mendbus.sdk.commands import CommandDesk
 from mendbus.sdk.probes import Probes
 from mendbus.telemetry import Tracer, parent_of
 
 log = logging.getLogger("mendbus.sdk")
+
+A = TypeVar("A", CommandResult, ProbeResult)
 
 _FINE: Final = ("done", "accepted")
 
@@ -28,11 +32,14 @@ _FINE: Final = ("done", "accepted")
 class Inbox:
     """Answers what the executor asks of one agent."""
 
-    def __init__(self, agent: AgentRef, desk: CommandDesk, probes: Probes, tracer: Tracer) -> None:
+    def __init__(
+        self, agent: AgentRef, desk: CommandDesk, probes: Probes, tracer: Tracer, redaction: Redaction = DEFAULT
+    ) -> None:
         self._agent = agent
         self._desk = desk
         self._probes = probes
         self._tracer = tracer
+        self._redaction = redaction
 
     async def command(self, bus: Bus, message: Message) -> None:
         """A RecoveryCommand. One with a strategy that this version does not know is `unsupported`."""
@@ -60,7 +67,7 @@ class Inbox:
         if command.operation:
             attributes["mendbus.operation"] = command.operation
         span = self._tracer.start(f"command {command.strategy}", "consumer", parent_of(message.headers), attributes)
-        result = await self._desk.take(command)
+        result = self._redacted(await self._desk.take(command))
         failure = None if result.status in _FINE else result.detail or result.code or result.status
         found = {"mendbus.status": result.status}
         if failure is not None:
@@ -82,10 +89,14 @@ class Inbox:
         if probe.operation:
             attributes["mendbus.operation"] = probe.operation
         span = self._tracer.start("probe", "consumer", parent_of(message.headers), attributes)
-        result = await self._probes.answer(probe)
+        result = self._redacted(await self._probes.answer(probe))
         # A probe that finds the agent sick has done its work: the span is no failure.
         span.end({"mendbus.healthy": result.healthy, "mendbus.detail": result.detail or ""})
         await self._reply(bus, message, result, span.traceparent)
+
+    def _redacted(self, answer: A) -> A:
+        detail = redact_detail(answer.detail, self._redaction)
+        return answer if detail == answer.detail else answer.model_copy(update={"detail": detail})
 
     async def _reply(self, bus: Bus, message: Message, answer: BaseModel, traceparent: str = "") -> None:
         await self._send(bus, message, codec.encode(answer), codec.headers(traceparent))

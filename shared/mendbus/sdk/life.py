@@ -70,6 +70,7 @@ class Life:
             lambda: core.checkpoints.last_good,
             lambda: 0 if self._desk is None else self._desk.done_ns,
             complaints,
+            core.identity.redaction,
         )
         self.settlements = Settlements(
             core.outbox, self._ref, self._subjects, core.now, self.sender.end_spans, complaints
@@ -93,7 +94,9 @@ class Life:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 self._desk = CommandDesk(self._ref, self._core.strategies.find, self._core.now, self._spawn)
-                self._inbox = Inbox(self._ref, self._desk, self._core.probes, self._tracer)
+                self._inbox = Inbox(
+                    self._ref, self._desk, self._core.probes, self._tracer, self._core.identity.redaction
+                )
                 samples = group.create_task(self._for_ever(self._sample), name="samples")
                 _ = group.create_task(self._for_ever(self.sender.tend), name="outbox")
                 heartbeat = group.create_task(Heartbeat().run(self._core.caller.user_loop_answers), name="heartbeat")

@@ -19,6 +19,8 @@ from mendbus.contracts.ids import is_token
 from mendbus.contracts.messages import OVERTAKEN
 from mendbus.contracts.subjects import MAX_BODY
 from mendbus.contracts.vocabulary import Category, Severity
+from mendbus.redacted import redact_exception
+from mendbus.redaction import DEFAULT, Redaction, redact_values
 from mendbus.sdk.stacks import Link, Place, frame, places, stack_text
 from mendbus.sdk.texts import DETAIL, SHORT, cut, cut_front, message_of, type_name
 
@@ -177,11 +179,12 @@ def encode(
     metrics: Mapping[str, float],
     checkpoint_id: str | None = None,
     acted_ns: int = 0,
+    redaction: Redaction = DEFAULT,
 ) -> bytes:
     """The body of an ErrorReported, every field within its limit and the whole within 64 KiB.
 
     `checkpoint_id` is used where the reporter names none; what began before `acted_ns`, when the agent had last done a
-    command, is marked as overtaken. Times in nanoseconds since 1970.
+    command, is marked as overtaken. Times in nanoseconds since 1970. What `redaction` names is taken out.
     """
     words = captured.words
     checkpoint = words.checkpoint_id or checkpoint_id
@@ -197,11 +200,11 @@ def encode(
         "id": id,
         "time_unix_nano": occurrences.last_ns,
         "agent": dict(agent),
-        "exception": exception,
+        "exception": redact_exception(exception, redaction),
         "severity": words.severity,
         "category": words.category,
         "operation": cut(words.operation, SHORT) if words.operation else None,
-        "attributes": _attributes_of(captured, occurrences, acted_ns),
+        "attributes": redact_values(_attributes_of(captured, occurrences, acted_ns), redaction),
         "metrics": dict(metrics),
         "checkpoint_id": checkpoint if checkpoint and is_token(checkpoint) else None,
         "count": occurrences.count,

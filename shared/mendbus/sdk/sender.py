@@ -10,6 +10,7 @@ from mendbus.bus import Bus, ToStore
 from mendbus.contracts.errors import BusClosed, BusError, MendbusError, StoreRefused
 from mendbus.contracts.messages import AgentRef
 from mendbus.contracts.subjects import Subjects
+from mendbus.redaction import DEFAULT, Redaction, redact
 from mendbus.sdk.entries import ENTRY_SIZE, Entry, Keeper
 from mendbus.sdk.outbox import Outbox
 from mendbus.sdk.pauses import BackOff, Complaints
@@ -41,6 +42,7 @@ class Sender:
         checkpoint: Callable[[], str | None],
         acted_ns: Callable[[], int],
         complaints: Complaints,
+        redaction: Redaction = DEFAULT,
     ) -> None:
         self._outbox = outbox
         self._keeper = keeper
@@ -57,6 +59,7 @@ class Sender:
         self._woken = asyncio.Event()
         self._shed_told = 0
         self._complaints = complaints
+        self._redaction = redaction
         self.hurry = False
         """Whether the agent is about to stop, so that repeats must not be waited for."""
 
@@ -133,6 +136,7 @@ class Sender:
                 metrics=self._metrics(),
                 checkpoint_id=self._checkpoint(),
                 acted_ns=self._acted_ns(),
+                redaction=self._redaction,
             )
         except Exception:
             # One failure that cannot be put into words must not keep all the others from being told.
@@ -210,7 +214,7 @@ class Sender:
             "messaging.message.id": entry.id,
             "mendbus.agent": self._agent.key,
             "error.type": captured.type,
-            "exception.message": cut(captured.message, DETAIL),
+            "exception.message": cut(redact(captured.message, self._redaction), DETAIL),
         }
         if captured.words.operation:
             attributes["mendbus.operation"] = captured.words.operation

@@ -9,7 +9,10 @@ import pytest
 
 from mendbus.bus import Bus, Message
 from mendbus.cli import checks
-from mendbus.contracts.errors import NoResponders
+from mendbus.cli.permissions import covers, overlap
+from mendbus.contracts.errors import BusError, NoResponders
+from mendbus.contracts.subjects import Subjects
+from mendbus.otlp_sink import OtlpSink
 from mendbus.security.credentials import Identity, write
 from mendbus.security.keys import KeyPair
 from mendbus.settings import Settings
@@ -90,10 +93,95 @@ async def test_sync_is_judged_as_seen(monkeypatch: pytest.MonkeyPatch, synced: b
 
 
 @pytest.mark.parametrize(("off", "state"), [(0.0, "ok"), (5.0, "problem"), (-5.0, "problem"), (None, "warning")])
-async def test_clocks_must_agree(off: float | None, state: str) -> None:
+def test_clocks_must_agree(off: float | None, state: str) -> None:
     """A clock that is seconds away from the server's, either way, is a problem."""
-    told = {} if off is None else {"ts": (datetime.now(UTC) + timedelta(seconds=off)).isoformat()}
-    assert (await checks.clock(_bus(STREAM__INFO__S=told), "S")).state == state
+    now = datetime.now(UTC)
+    told = None if off is None else (now + timedelta(seconds=off)).isoformat()
+    assert checks.clock(told, now.timestamp() - 0.1, now.timestamp() + 0.1).state == state
+
+
+SUBJECTS = Subjects()
+_ALL = {"allow": [">"], "deny": None}
+
+
+@pytest.mark.parametrize(
+    ("limits", "state", "said"),
+    [
+        (None, "ok", "without limits"),
+        ({"publish": _ALL, "subscribe": _ALL}, "ok", "rights of its own"),
+        ({"publish": _ALL, "subscribe": {"allow": ["_INBOX.>"]}}, "problem", "may not hear mendbus.v1.outcome.>"),
+        ({"publish": {"allow": ["$JS.API.>", "$SRV.>"]}}, "problem", "may not publish mendbus.v1.control.status"),
+        ({"publish": {"deny": ["mendbus.v1.control.pause"]}}, "problem", "may not publish mendbus.v1.control.pause"),
+        ({"subscribe": {"allow": [">"], "deny": ["*.v1.status.runtime.*"]}}, "problem", "may not hear"),
+    ],
+)
+async def test_a_user_without_the_rights_is_told_which(limits: dict[str, Any] | None, state: str, said: str) -> None:
+    """What commands publish and hear is held against what the server says that the user may."""
+    told = {"server": {"time": datetime.now(UTC).isoformat()}, "data": {"user": "u", "permissions": limits}}
+    permissions, clock = await checks.user(cast("Bus", _Bus({"$SYS.REQ.USER.INFO": told})), SUBJECTS)
+    assert (permissions.state, clock.state) == (state, "ok")
+    assert said in permissions.found
+    assert bool(permissions.remedy) == (state != "ok")
+
+
+async def test_a_server_that_does_not_tell_rights_is_a_warning() -> None:
+    """Neither silence nor nonsense is taken for good news."""
+    for bus in (_bus(), cast("Bus", _Bus({"$SYS.REQ.USER.INFO": []}))):
+        assert [check.state for check in await checks.user(bus, SUBJECTS)] == ["warning", "warning"]
+
+
+def test_patterns_overlap_where_a_subject_fits_both() -> None:
+    """A right that is denied in part is not there."""
+    assert overlap("*.v1.status.runtime.*", "a.v1.>")
+    assert overlap("a.*", "*.b")
+    assert not overlap("a.*", "b.>")
+    assert not overlap("a.b", "a.b.c")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "wanted", "covered"),
+    [
+        (">", "a.b", True), ("a.>", "a", False), ("a.>", "a.b.>", True), ("a.*", "a.b", True), ("a.*", "a.>", False),
+        ("a.b", "a.*", False), ("a.*", "a.*", True), ("a.b", "a.b.c", False), ("a.b.c", "a.b", False),
+    ],
+)  # fmt: skip
+def test_a_pattern_covers_what_it_lets_through(pattern: str, wanted: str, covered: bool) -> None:
+    """A pattern covers another where everything that fits that one fits it, too."""
+    assert covers(pattern, wanted) == covered
+
+
+@pytest.mark.parametrize(
+    ("stored", "account", "state"),
+    [(10, {}, "ok"), (95, {}, "problem"), (10, {"storage": 95, "limits": {"max_storage": 100}}, "problem")],
+)
+async def test_streams_that_are_nearly_full_are_a_problem(stored: int, account: dict[str, Any], state: str) -> None:
+    """It is said before the server refuses errors, with what it means for agents."""
+    one = {"state": {"bytes": stored << 20}, "config": {"max_bytes": 100 << 20}}
+    names = {f"$JS.API.STREAM.INFO.{SUBJECTS.stream(name)}": one for name in ("ERRORS", "JOURNAL")}
+    found = await checks.room(cast("Bus", _Bus({**names, "$JS.API.INFO": account})), Settings())
+    assert found.state == state
+    assert ("outboxes" in found.remedy) == (state != "ok")
+
+
+async def test_a_collector_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
+    """Spans that nobody takes are said to be lost; kept ones, none at all and a collector that answers are fine."""
+    assert (await checks.tracing(Settings(trace=False))).state == "ok"
+    assert str(tmp_path) in (await checks.tracing(Settings(trace_dir=tmp_path))).found
+    for wrong in ("http://127.0.0.1:1", "127.0.0.1"):
+        found = await checks.tracing(Settings(otlp_endpoint=wrong))
+        assert found.state == "problem"
+        assert "start Jaeger" in found.remedy
+    async with OtlpSink() as sink:
+        assert (await checks.tracing(Settings(otlp_endpoint=sink.endpoint))).state == "ok"
+        found = await checks.tracing(Settings(otlp_endpoint=f"{sink.endpoint}/elsewhere"))
+        assert (found.state, "4318" in found.remedy) == ("problem", True)
+
+
+def test_a_server_that_refuses_us_is_told_apart_from_none() -> None:
+    """Wrong credentials have another remedy than a server that is not there."""
+    refused = checks.unreached(BusError("no connection (nats: 'Authorization Violation')"))
+    assert "credentials" in refused.remedy
+    assert "mendbus up" in checks.unreached(BusError("no connection (refused)")).remedy
 
 
 async def test_a_silent_service_is_a_problem() -> None:

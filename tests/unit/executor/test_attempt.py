@@ -178,6 +178,13 @@ async def test_without_a_command_it_only_probes(bench: Bench, probe: bytes | Non
     assert (result.verified, result.code, bench.commands) == (code is None, code, [])
 
 
+async def test_no_time_is_so_long_that_no_deadline_can_say_it(bench: Bench) -> None:
+    """A time beyond all reason is cut to one that has an end: the attempt is carried out, not broken off."""
+    await bench.play(said("done"), HEALTHY)
+    assert (await bench.attempt(timeout_ms=2**63 - 1, command=None)).verified
+    assert (await bench.attempt(timeout_ms=2**63 - 1)).verified
+
+
 async def test_a_probe_of_nobody_is_unreachable(bench: Bench) -> None:
     """Nobody to probe is not healthy, at once."""
     assert (await bench.attempt(command=None)).code == "unreachable"

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support import SECOND, Clock
 
+from mendbus import codec
 from mendbus.contracts.messages import AgentGoodbye, AgentHello, ErrorReported, HealthSample, HealthStatus
 from mendbus_health_monitor import agents
 from mendbus_health_monitor.agents import Agents
@@ -425,3 +426,12 @@ def test_the_number_of_agents_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
         watch.clock.pass_seconds(0.1)
         watch.sample(agent=watch.ref(agent=name))
     assert [row["agent"]["id"] for row in watch.agents.listing(None, None, "", 10)] == ["a", "c"]
+
+
+def test_last_words_of_any_length_and_kind_fit_a_status() -> None:
+    """Bytes are counted, not characters, and what is secret in them is left out."""
+    said = {"type": "💥" * 64, "message": "password=hunter2-1 " + "🚀" * 2000}
+    died = Watch().die(exception=said)
+    assert died is not None
+    assert codec.decode(HealthStatus, codec.encode(died)).reason.startswith("it died: 💥")
+    assert "hunter2" not in died.reason

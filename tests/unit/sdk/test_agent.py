@@ -40,7 +40,7 @@ def waiting(agent: Agent) -> list[tuple[str, str | None, str | None, str | None,
 
 def test_the_public_names_are_pinned() -> None:
     """What `mendbus` exports, and the agent's members, change only on purpose."""
-    exports = ["Agent", "Done", "Isolated", "MendbusError", "PeerIsolated", "RecoveryCommand", "Stats"]
+    exports = ["Agent", "Done", "Isolated", "MendbusError", "PeerIsolated", "RecoveryCommand", "Redaction", "Stats"]
     assert sorted(mendbus.__all__) == exports
     assert all(getattr(mendbus, name).__name__ == name for name in mendbus.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):

@@ -203,6 +203,27 @@ async def test_commands_and_probes_are_answered_inside_the_askers_trace(world: W
     assert (third.error, third.attributes["mendbus.healthy"]) == (None, True)
 
 
+async def test_no_secret_gets_out_with_what_became_of_a_command_or_a_probe(world: World) -> None:
+    """Neither with the answer nor with the span of it."""
+    await greeted(world)
+
+    def leak(_: object) -> None:
+        raise RuntimeError("login failed: password=hunter2-1")
+
+    world.core.strategies.add_handler("isolate", leak)
+    world.core.probes.general = lambda: leak(None)
+    async with world.alive():
+        await eventually(world.core.greeted.is_set)
+        failed = await world.ask(SUBJECTS.command("runtime", "r1"), world.command(), CommandResult)
+        sick = await world.ask(
+            SUBJECTS.probe("runtime", "r1"), codec.encode(Probe(deadline_unix_nano=time.time_ns() + 10**9)), ProbeResult
+        )
+    for told in (failed.detail, sick.detail, *(f"{span.error} {span.attributes}" for span in world.tracer.spans)):
+        assert told is not None
+        assert "hunter2" not in told
+    assert failed.detail == "login failed: password=***"
+
+
 async def test_what_does_not_fit_is_refused_and_the_next_command_works(world: World) -> None:
     """Nonsense gets an error reply, an unknown strategy is unsupported, and neither harms what follows."""
     await greeted(world)

@@ -1,7 +1,13 @@
 """What a running service stands on: its word on an order."""
 
+import pytest
 from tests.support import memory_runtime
 
+from mendbus import codec
+from mendbus.bus import Message
+from mendbus.contracts.errors import ServiceFailed
+from mendbus.contracts.messages import SettledQuery
+from mendbus.contracts.subjects import HEADER_CODE
 from mendbus.runtime import Drain, Runtime, Service
 
 
@@ -10,6 +16,25 @@ async def start(_: Runtime) -> Drain:
         return
 
     return drain
+
+
+@pytest.mark.parametrize("kind", ["é", "x" * 65])
+async def test_a_subject_that_names_no_agent_is_a_dead_letter(kind: str) -> None:
+    """Where each subject is an agent's, one that is not is refused, even if the body names no agent either."""
+    heard: list[object] = []
+
+    async def hear(query: SettledQuery, _: Message) -> None:
+        heard.append(query)
+
+    async with memory_runtime(Service("executor", "does nothing", start)) as runtime:
+        subjects = runtime.subjects
+        await runtime.listen(subjects.everyone("settled"), SettledQuery, hear)
+        with pytest.raises(ServiceFailed, match="does not end in a kind and an agent id"):
+            await runtime.bus.request(f"{subjects.root}.settled.{kind}.v1", codec.pack({"event_ids": []}), timeout=5.0)
+        dead = await runtime.bus.last(subjects.stream("DEAD"), subjects.dead("executor"))
+        assert dead is not None
+        assert dead.headers[HEADER_CODE] == "bad_subject"
+        assert heard == []
 
 
 async def test_what_a_service_did_fits_the_wire() -> None:

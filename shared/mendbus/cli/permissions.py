@@ -1,0 +1,76 @@
+"""What the user of a connection may do on the server, as the server says it, against what the command line does."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from mendbus.contracts.subjects import Subjects
+
+
+class Rights(NamedTuple):
+    """Who a connection is to the server, and what that user may do; without limits where None."""
+
+    user: str
+    publish: tuple[Sequence[str], Sequence[str]] | None
+    """Patterns of subjects: allowed, and denied all the same."""
+    subscribe: tuple[Sequence[str], Sequence[str]] | None
+
+
+def read(answer: Mapping[str, Any]) -> Rights:
+    """Rights out of the server's answer to `$SYS.REQ.USER.INFO`."""
+    told = cast("Mapping[str, Any]", answer.get("data") or {})
+    limits = cast("Mapping[str, Any]", told.get("permissions") or {})
+    return Rights(str(told.get("user", "")), _patterns(limits.get("publish")), _patterns(limits.get("subscribe")))
+
+
+def needed(subjects: Subjects) -> tuple[Sequence[str], Sequence[str]]:
+    """What `mendbus` itself publishes, and what it listens to."""
+    published = [f"{subjects.root}.control.{verb}" for verb in ("status", "agents", "pause", "approve")]
+    published += ["$JS.API.INFO", f"$JS.API.STREAM.INFO.{subjects.stream('ERRORS')}", "$SRV.PING.executor"]
+    return published, [subjects.everyone("outcome"), subjects.everyone("status")]
+
+
+def lacking(rights: Rights, subjects: Subjects) -> list[str]:
+    """What the command line needs and this user may not, in words."""
+    published, heard = needed(subjects)
+    found = [f"may not publish {subject}" for subject in published if not _may(rights.publish, subject)]
+    return found + [f"may not hear {subject}" for subject in heard if not _may(rights.subscribe, subject)]
+
+
+def covers(pattern: str, wanted: str) -> bool:
+    """Whether a pattern lets through everything that `wanted`, which may be a pattern too, stands for."""
+    given, asked = pattern.split("."), wanted.split(".")
+    for number, one in enumerate(given):
+        if one == ">":
+            return len(asked) > number
+        if number >= len(asked) or asked[number] == ">":
+            return False
+        if one not in ("*", asked[number]):
+            return False
+    return len(given) == len(asked)
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether some subject fits both patterns."""
+    pairs = list(zip(left := one.split("."), right := other.split("."), strict=False))
+    for a, b in pairs:
+        if ">" in (a, b):
+            return True
+        if a != b and "*" not in (a, b):
+            return False
+    return len(left) == len(right)
+
+
+def _patterns(told: object) -> tuple[Sequence[str], Sequence[str]] | None:
+    if not isinstance(told, dict):
+        return None
+    limits = cast("dict[str, list[str] | None]", told)
+    return limits.get("allow") or (), limits.get("deny") or ()
+
+
+def _may(limits: tuple[Sequence[str], Sequence[str]] | None, subject: str) -> bool:
+    if limits is None:
+        return True
+    allowed, denied = limits
+    if any(overlap(pattern, subject) for pattern in denied):
+        return False
+    return not allowed or any(covers(pattern, subject) for pattern in allowed)

@@ -1,0 +1,1 @@
+"""Fuzzing at length: `make fuzz`."""
