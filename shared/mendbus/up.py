@@ -196,7 +196,8 @@ async def up(options: Options, folder: Path, settings: Settings) -> None:
         server = await _launch(folder, options.nats_port, secure=options.secure)
         reach = {"nats_url": server.url, "monitor_url": server.monitor_url, "data_dir": folder}
         settings = settings.model_copy(update=reach | {"http_port": options.http_port})
-        if options.dashboard_port >= 0:
+        # The dashboard gives orders in the name of who opened it, and the monitor has no rights to give any.
+        if options.dashboard_port >= 0 and not options.secure:
             port = _free_port(settings.dashboard_host, options.dashboard_port)
             token = settings.dashboard_token or _kept_token(folder / DASHBOARD_FILE)
             settings = settings.model_copy(update={"dashboard_port": port, "dashboard_token": token})

@@ -59,6 +59,8 @@ _ALL_AGENTS: Final = frozenset(("notice",))
 """Families that agents hear of each other."""
 BATCHED: Final = (".DIRECT.GET.",)
 """What marks requests that are answered by many messages."""
+OWN_RIGHTS: Final = "$SYS.REQ.USER.INFO"
+"""Asked of the server, which tells who one is and what one may do."""
 ANSWER_SECONDS: Final = 60
 """How long an agent may take to answer what it was asked."""
 
@@ -158,9 +160,9 @@ def _operator(level: Level, subjects: Subjects, inbox: str) -> Rights:
     if level == "admin":
         stores = [f"$KV.{subjects.prefix}_{bucket}.>" for bucket in _KEY_VALUE]
         stores += [f"$O.{subjects.prefix}_{bucket}.>" for bucket in _OBJECTS]
-        return Rights(_tidy([f"{root}.>", "$JS.API.>", "$SRV.>", *stores, inbox]), hears)
+        return Rights(_tidy([f"{root}.>", "$JS.API.>", "$SRV.>", OWN_RIGHTS, *stores, inbox]), hears)
     # To its own inbox a user also writes: so a connection is seen to be alive.
-    publish = [inbox, *(f"$SRV.{verb}.>" for verb in ("PING", "INFO", "STATS"))]
+    publish = [inbox, OWN_RIGHTS, *(f"$SRV.{verb}.>" for verb in ("PING", "INFO", "STATS"))]
     publish += ["$JS.API.INFO", "$JS.API.STREAM.NAMES", f"$JS.API.CONSUMER.INFO.{subjects.stream('ERRORS')}.*"]
     publish += [f"$JS.API.STREAM.INFO.{stream}" for stream in _all_streams(subjects)]
     for name, uses in _USES["operator"].items():
