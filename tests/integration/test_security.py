@@ -13,9 +13,9 @@ from tests.integration.secured import Secured
 from tests.support import SECOND
 
 from mendbus import Agent, codec
+from mendbus.asking.orders import Order, control_of
 from mendbus.bus import Message, StoredMessage
 from mendbus.bus.nats import NatsBus, connect
-from mendbus.cli.ordering import Order, control_of
 from mendbus.contracts.errors import BusError, BusTimeout, Forbidden, Refused, ServiceFailed
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.messages import (

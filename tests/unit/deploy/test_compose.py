@@ -81,7 +81,10 @@ def test_what_is_mounted_is_there() -> None:
     """Every file that a container is given exists, is given to read only, and every volume is declared."""
     for container in CONTAINERS.values():
         for mount in container.get("volumes", ()):
-            source, _, *mode = mount.split(":")
+            if isinstance(mount, dict):
+                source, mode = DEFAULT.sub(r"\1", mount["source"]), ["ro"] if mount["read_only"] else []
+            else:
+                source, _, *mode = mount.split(":")
             if source.startswith("./"):
                 assert (ROOT / source).exists(), source
                 assert mode == ["ro"], mount

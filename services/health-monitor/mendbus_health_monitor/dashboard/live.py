@@ -111,7 +111,6 @@ class Live:
                 reason = "the live picture was lost"
                 await asyncio.sleep(_RETRY_SECONDS)
             finally:
-                self._ready.clear()
                 self._hub.end(reason)
 
     async def _follow(self) -> None:
@@ -136,7 +135,9 @@ class Live:
             self._ready.set()
             await self._tell(view, hub, reconnects)
         finally:
+            # In one breath: whoever asks from here on waits for the next picture.
             self._view = None
+            self._ready.clear()
             await view.stop()
             if dead is not None:
                 await dead.stop()
