@@ -13,9 +13,9 @@ from typing import Any, Final, cast
 import numpy as np
 from tests.corpus import written
 
+from mendbus.booster import Booster
 from mendbus.contracts.asks import Classify
 from mendbus_classifier import features, model, rules, table
-from mendbus_classifier.booster import Booster
 from mendbus_classifier.features import Text
 from mendbus_classifier.handlers import Classifier
 from mendbus_classifier.life import Pair
