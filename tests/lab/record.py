@@ -29,7 +29,7 @@ from tests.lab.faults import Case
 from tests.lab.faults.catalogue import FAULTS
 from tests.lab.faults.drift import DRIFTS
 from tests.lab.judging import noticed
-from tests.lab.kinds import ORDER
+from tests.lab.kinds import KINDS, ORDER
 from tests.lab.processes import end_in_order
 from tests.lab.recording import INDEX, Names, Run, Told
 from tests.lab.world import World, world
@@ -263,7 +263,7 @@ class Shelf:
         for name in same:
             if index.get(name) != new[name]:
                 raise SystemExit(f"{folder} holds a recording with {name} {index.get(name)}, not {new[name]}")
-        return cls(folder, index)
+        return cls(folder, new | index)
 
     def part(self, number: int) -> Path:
         """Where a run's arrays are until they are in a batch."""
@@ -425,6 +425,7 @@ def main() -> int:
         "machine": platform.machine(),
         "python": platform.python_version(),
         "faults": sorted(FAULTS | DRIFTS),
+        "needs": {kind: list(KINDS[kind].needs) for kind in ORDER},
     }
     shelf = Shelf.open(options.out[0], conditions)
     done = shelf.done()

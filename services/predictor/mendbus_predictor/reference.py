@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from mendbus.contracts.vocabulary import METRICS
+from mendbus.contracts.vocabulary import METRICS, Metric
 from mendbus.features.names import HEALTH_FEATURES, STATISTICS
 from mendbus.features.vectors import Vector
 
@@ -19,26 +19,33 @@ MEMORY: Final = 1200
 window, so that what grows for a minute is not taken for usual."""
 HORIZON_SECONDS: Final = 30.0
 
-_SHARE: Final = 0.05
-"""What varies by less than this share of itself is noise."""
-_FLOORS: Final = {
-    "cpu_percent": 2.0,
-    "memory_bytes": float(1 << 20),
-    "disk_percent": 0.5,
-    "network_bytes_per_s": 1000.0,
-    "errors_per_s": 0.5,
-    "response_time_ms": 5.0,
-    "throughput_per_s": 1.0,
-    "availability_ratio": 0.02,
-    "temperature_celsius": 1.0,
-    "power_watts": 1.0,
-    "cache_hit_ratio": 0.02,
-    "queue_depth": 2.0,
+_NOISE: Final[dict[Metric, tuple[float, float]]] = {
+    "cpu_percent": (0.3, 2.0),
+    "memory_bytes": (0.05, float(1 << 20)),
+    "disk_percent": (0.02, 0.5),
+    "network_bytes_per_s": (0.5, 1000.0),
+    "errors_per_s": (0.5, 0.5),
+    "response_time_ms": (0.5, 5.0),
+    "throughput_per_s": (0.3, 1.0),
+    "availability_ratio": (0.02, 0.02),
+    "temperature_celsius": (0.05, 1.0),
+    "power_watts": (0.1, 1.0),
+    "cache_hit_ratio": (0.05, 0.02),
+    "queue_depth": (0.5, 2.0),
 }
-"""The least spread of each metric: less is noise, whatever its mean is."""
-_FLOOR: Final = np.array([_FLOORS[metric] for metric in METRICS])
+"""The least spread of each metric, as a share of its mean and as it is: what varies less is noise."""
+_SHARE: Final = np.array([_NOISE[metric][0] for metric in METRICS])
+_FLOOR: Final = np.array([_NOISE[metric][1] for metric in METRICS])
+_FAR: Final = 3.0
+"""Spreads from the mean beyond which a value counts as if it were there: what goes wrong does not become usual."""
 _TABLE: Final = len(METRICS) * len(STATISTICS)
-assert len(HEALTH_FEATURES) > _TABLE
+_BETTER_HIGH: Final = ("throughput_per_s", "availability_ratio", "cache_hit_ratio")
+_BAD: Final = np.array([-1.0 if metric in _BETTER_HIGH else 1.0 for metric in METRICS])
+_SIGNS: Final = [STATISTICS.index(name) for name in ("last", "mean", "slope", "z")]
+_WORST: Final = 3
+_POOLED: Final = tuple(f"{sign}_{rank}" for sign in ("last", "mean", "growth", "z") for rank in range(1, _WORST + 1))
+NAMES: Final = (*_POOLED, *HEALTH_FEATURES)
+"""What the model reads, in the order of a row: the worst, second and third metric by each sign, then the 64 features."""
 
 
 class Reference:
@@ -56,22 +63,35 @@ class Reference:
         """Takes a sample in: one value a metric, in the order of `METRICS`, NaN is missing."""
         known = values == values
         self.count += known
-        step = np.where(self.count <= LEARNT, 1.0 / np.maximum(self.count, 1), 1.0 / MEMORY)
-        off = np.where(known, values - self.mean, 0.0)
+        learning = self.count <= LEARNT
+        step = np.where(learning, 1.0 / np.maximum(self.count, 1), 1.0 / MEMORY)
+        most = np.where(learning, np.inf, _FAR * self.spread)
+        off = np.where(known, np.clip(values - self.mean, -most, most), 0.0)
         self.mean += step * off
         self.square += np.where(known, step * (off * off * (1.0 - step) - self.square), 0.0)
 
-    def against(self, features: Vector) -> Vector:
-        """The 64 features seen against what is usual, in the order of `HEALTH_FEATURES`.
+    @property
+    def spread(self) -> Vector:
+        """How far values usually are from the mean, never less than noise."""
+        return np.maximum(np.maximum(np.sqrt(self.square), _SHARE * np.abs(self.mean)), _FLOOR)
 
-        Last value and mean: distance from the usual mean; standard deviation; slope: change within 30 s; each in units
-        of the usual spread. z and the error features stay as they are. Of a metric never seen all is missing.
+    def against(self, features: Vector) -> Vector:
+        """The 64 features seen against what is usual, after what they come to over all metrics; the order is `NAMES`.
+
+        Last value and mean: distance from the usual mean; slope: change within 30 s; each, like the standard deviation,
+        in units of the usual spread. z and the error features stay as they are, what is missing stays missing. Before
+        them: how bad the worst, the second and the third metric are by last value, mean, slope and z, whichever they
+        are, so that a failure that shows in another metric than any before is a failure all the same.
         """
-        out = features.copy()
-        table = out[:_TABLE].reshape(len(METRICS), len(STATISTICS))
-        spread = np.maximum(np.maximum(np.sqrt(self.square), _SHARE * np.abs(self.mean)), _FLOOR)
+        seen = features.copy()
+        table = seen[:_TABLE].reshape(len(METRICS), len(STATISTICS))
+        spread = self.spread
         table[:, 0] = (table[:, 0] - self.mean) / spread
         table[:, 1] = (table[:, 1] - self.mean) / spread
         table[:, 2] /= spread
         table[:, 3] *= HORIZON_SECONDS / spread
-        return out
+        signs = table.T[_SIGNS] * _BAD
+        np.copyto(signs[3], 0.0, where=np.abs(signs[0]) <= 1.0)
+        np.copyto(signs, 0.0, where=signs != signs)
+        signs.sort(axis=1)
+        return np.concatenate((signs[:, : -_WORST - 1 : -1].ravel(), seen))

@@ -19,10 +19,11 @@ from mendbus.contracts.vocabulary import METRICS
 from mendbus.features.vectors import Vector, health_features
 from mendbus.features.window import Window
 from mendbus_predictor.alarm import EVALUATE_SECONDS, MIN_SAMPLES
-from mendbus_predictor.reference import HORIZON_SECONDS, Reference
+from mendbus_predictor.reference import HORIZON_SECONDS, NAMES, Reference
 
 UNKNOWN: Final = -1
 """The label of a row of which nobody can know, or nobody could have known, what comes."""
+_MOST_RUNS: Final = 1_000_000
 _NANO: Final = 1_000_000_000
 _ZERO: Final = 1_700_000_000
 """Seconds since 1970 at which recordings begin for the window, which needs times of day."""
@@ -51,19 +52,20 @@ class Track:
     labels: npt.NDArray[np.int8]
 
 
-def read(folder: Path) -> list[Track]:
-    """All tracks of a recording. Raises `MendbusError` where it cannot be read."""
+def read(folder: Path, number: int = 0) -> list[Track]:
+    """All tracks of a recording; `number` keeps its toolchains apart from those of others. Raises `MendbusError` where it cannot be read."""
     try:
         index: dict[str, Any] = json.loads((folder / "index.json").read_text())
         if tuple(index["metrics"]) != METRICS:
             raise MendbusError(f"{folder} was recorded with other metrics: {', '.join(index['metrics'])}")
         runs: dict[int, dict[str, Any]] = {run["number"]: run for run in index["runs"] if not run["trouble"]}
+        needs = {kind: _all_needs(kind, index["needs"]) for kind in index["agents"]}
         tracks: list[Track] = []
         for name in sorted(index["batches"]):
             with np.load(folder / name, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
             for number in index["batches"][name]:
-                tracks += _run(runs[number], arrays, index["agents"])
+                tracks += _run(runs[number], arrays, index["agents"], needs, number * _MOST_RUNS)
     except (OSError, ValueError, KeyError) as error:
         raise MendbusError(f"{folder} is no recording that can be read: {error!r}") from None
     return tracks
@@ -77,23 +79,38 @@ def digest(folder: Path) -> str:
     return found.hexdigest()
 
 
-def _run(run: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]], agents: list[str]) -> Iterator[Track]:
+def _all_needs(kind: str, needs: Mapping[str, list[str]]) -> frozenset[str]:
+    direct = needs.get(kind, [])
+    return frozenset(direct).union(*(_all_needs(other, needs) for other in direct))
+
+
+def _run(
+    run: Mapping[str, Any],
+    arrays: Mapping[str, npt.NDArray[Any]],
+    agents: list[str],
+    needs: Mapping[str, frozenset[str]],
+    before: int,
+) -> Iterator[Track]:
     if run["disturbed"]:
         return
     of_run = arrays["run"] == run["number"]
     for place, agent in enumerate(agents):
         chosen = np.flatnonzero(of_run & (arrays["agent"] == place) & (arrays["time"] <= run["seconds"]))
-        if len(chosen):
-            yield _track(run, agent, {key: arrays[key][chosen] for key in ("samples", "time", "process")})
+        if len(chosen) >= MIN_SAMPLES:
+            yield _track(
+                run, agent, needs[agent], before, {key: arrays[key][chosen] for key in ("samples", "time", "process")}
+            )
 
 
-def _track(run: Mapping[str, Any], agent: str, told: Mapping[str, npt.NDArray[Any]]) -> Track:
+def _track(
+    run: Mapping[str, Any], agent: str, needs: frozenset[str], before: int, told: Mapping[str, npt.NDArray[Any]]
+) -> Track:
     own = run["name"] if agent == run["agent"] else ""
     fault = bool(own) and run["what"] == "fault"
     noticed: Mapping[str, float] = run["noticed"]
     failed = run["failed"] if fault else None
     # What spreads from another agent fails here without anything to foresee in this one.
-    others = [at for kind, at in noticed.items() if kind != agent]
+    others = [at for kind, at in noticed.items() if kind in needs]
     end = float(told["time"][-1])
     if not fault and agent in noticed:
         end = noticed[agent]
@@ -105,14 +122,14 @@ def _track(run: Mapping[str, Any], agent: str, told: Mapping[str, npt.NDArray[An
         hurt = None
     evaluated = list(_evaluated(told, end))
     times = np.array([at for at, _, _ in evaluated])
-    empty = np.zeros((0, 64))
+    empty = np.zeros((0, len(NAMES)))
     rows = np.array([row for _, row, _ in evaluated]) if evaluated else empty
     raw = np.array([row for _, _, row in evaluated]) if evaluated else empty
     labels = np.array([_label(at, run, fault, failed, hurt, end) for at in times.tolist()], np.int8)
     rate = json.dumps({k: v for k, v in run["parameters"].items() if k != "reach"}, sort_keys=True) if own else ""
     world = run.get("world", -1)
     return Track(
-        world=run["number"] if world < 0 else world,
+        world=before + (run["number"] if world < 0 else world),
         part=run["part"],
         agent=agent,
         family=own.removeprefix("drift_"),

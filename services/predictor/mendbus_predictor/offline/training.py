@@ -10,11 +10,13 @@ from typing import Any, Final, cast
 import numpy as np
 
 from mendbus.booster import Booster
-from mendbus.features.names import HEALTH_FEATURES
+from mendbus_predictor.model import log_odds
 from mendbus_predictor.offline.history import UNKNOWN, Track
 from mendbus_predictor.offline.scoring import Floats, Judged
+from mendbus_predictor.reference import NAMES
 
 FOLDS: Final = 5
+_WORSE: Final = ("last_", "mean_", "growth_", "z_", "errors_peak", "errors_share_of")
 _TRAIN: Final = "train"
 Split = Callable[[Track], str]
 """To which part of a split a track belongs, "" for one that is never held out."""
@@ -71,29 +73,25 @@ def fit(tracks: Sequence[Track], how: Recipe) -> str:
     lightgbm = cast("Any", import_module("lightgbm"))
     parameters = {
         **how.trees,
+        # What is worse in any way is never less likely to fail: so much is known without a recording.
+        "monotone_constraints": [int(name.startswith(_WORSE)) for name in NAMES],
         "num_threads": 1,
         "deterministic": True,
         "force_row_wise": True,
         "seed": how.seed,
         "verbosity": -1,
     }
-    data = lightgbm.Dataset(rows[known], labels[known], weight=weight[known], feature_name=list(HEALTH_FEATURES))
+    data = lightgbm.Dataset(rows[known], labels[known], weight=weight[known], feature_name=list(NAMES))
     return cast("str", lightgbm.train(parameters, data, how.rounds).model_to_string())
 
 
 def said(text: str, tracks: Sequence[Track]) -> list[Floats]:
     """Log odds of a model for each evaluation of tracks."""
-    booster = Booster(text, "fitted", len(HEALTH_FEATURES))
+    booster = Booster(text, "fitted", len(NAMES))
     try:
         return [np.array([log_odds(booster.predict(row)[0]) for row in track.rows.tolist()]) for track in tracks]
     finally:
         booster.close()
-
-
-def log_odds(probability: float) -> float:
-    """Of a probability, finite for any."""
-    kept = min(max(probability, 1e-9), 1.0 - 1e-9)
-    return math.log(kept / (1.0 - kept))
 
 
 def held_out(tracks: Sequence[Track], split: Split, how: Recipe) -> list[tuple[Track, Floats]]:
