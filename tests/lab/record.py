@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from tests.harness import installation
 from tests.lab import recording
-from tests.lab.faults import Case
+from tests.lab.faults import Case, Fault
 from tests.lab.faults.catalogue import FAULTS
 from tests.lab.faults.drift import DRIFTS
 from tests.lab.judging import noticed
@@ -201,7 +201,7 @@ async def _live(run: Run, toolchain: World, begun: float, end: float) -> None:
     run.disturbed = sorted(_noticed(toolchain, begun, begun))
     at_work = time.monotonic()
     run.began = round(at_work - begun, 3)
-    injecting = asyncio.create_task(fault.inject(case), name="inject")
+    injecting = asyncio.create_task(_inject(fault, case), name="inject")
     try:
         while time.monotonic() < end:
             await asyncio.sleep(_LOOK_SECONDS)
@@ -217,6 +217,10 @@ async def _live(run: Run, toolchain: World, begun: float, end: float) -> None:
             _ = injecting.cancel()
             _ = await asyncio.wait((injecting,))
         await fault.end(case)
+
+
+async def _inject(fault: Fault, case: Case) -> None:
+    await fault.inject(case)
 
 
 def _noticed(toolchain: World, since: float, begun: float) -> dict[str, float]:

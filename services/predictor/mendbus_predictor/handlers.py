@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from mendbus import codec
@@ -137,9 +138,9 @@ class Predictor:
         return None
 
 
-async def start(runtime: Runtime) -> Drain:
+async def start(runtime: Runtime, opened: Callable[[Path | None], Model] = load) -> Drain:
     """Loads the model, fills windows from `health.>` and serves `predictor.assess`. Raises `ModelRefused`."""
-    pair = Pair(used=load(), used_name=PACKAGED)
+    pair = Pair(used=opened(None), used_name=PACKAGED)
     predictor = Predictor(pair, runtime.now)
 
     async def hear(sample: HealthSample, _: Message) -> None:
@@ -160,5 +161,5 @@ async def start(runtime: Runtime) -> Drain:
         pair.close()
 
     store = ModelStore(runtime.settings.data_dir / "models", SERVICE)
-    runtime.spawn(Life(store, pair, load, runtime.now).follow(), "models")
+    runtime.spawn(Life(store, pair, opened, runtime.now).follow(), "models")
     return drain

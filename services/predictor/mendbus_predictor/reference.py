@@ -44,8 +44,8 @@ _BAD: Final = np.array([-1.0 if metric in _BETTER_HIGH else 1.0 for metric in ME
 _SIGNS: Final = [STATISTICS.index(name) for name in ("last", "mean", "slope", "z")]
 _WORST: Final = 3
 _POOLED: Final = tuple(f"{sign}_{rank}" for sign in ("last", "mean", "growth", "z") for rank in range(1, _WORST + 1))
-NAMES: Final = (*_POOLED, *HEALTH_FEATURES)
-"""What the model reads, in the order of a row: the worst, second and third metric by each sign, then the 64 features."""
+NAMES: Final = (*_POOLED, *HEALTH_FEATURES[_TABLE:])
+"""What a model reads, in the order of a row: the worst, second and third metric by each sign, then error features."""
 
 
 class Reference:
@@ -76,22 +76,21 @@ class Reference:
         return np.maximum(np.maximum(np.sqrt(self.square), _SHARE * np.abs(self.mean)), _FLOOR)
 
     def against(self, features: Vector) -> Vector:
-        """The 64 features seen against what is usual, after what they come to over all metrics; the order is `NAMES`.
+        """The 64 features seen against what is usual, pooled over the metrics; the order is `NAMES`.
 
-        Last value and mean: distance from the usual mean; slope: change within 30 s; each, like the standard deviation,
-        in units of the usual spread. z and the error features stay as they are, what is missing stays missing. Before
-        them: how bad the worst, the second and the third metric are by last value, mean, slope and z, whichever they
-        are, so that a failure that shows in another metric than any before is a failure all the same.
+        Each metric has four signs of distress: how far its last value and its mean are on the bad side of the usual
+        mean, how much worse its slope makes it within 30 s (each in units of the usual spread), and z. How bad the
+        worst, the second and the third metric are counts, whichever they are: a failure that shows in another metric
+        than any before is a failure all the same. Missing says nothing.
         """
-        seen = features.copy()
-        table = seen[:_TABLE].reshape(len(METRICS), len(STATISTICS))
+        table = features[:_TABLE].reshape(len(METRICS), len(STATISTICS))
         spread = self.spread
-        table[:, 0] = (table[:, 0] - self.mean) / spread
-        table[:, 1] = (table[:, 1] - self.mean) / spread
-        table[:, 2] /= spread
-        table[:, 3] *= HORIZON_SECONDS / spread
-        signs = table.T[_SIGNS] * _BAD
+        signs = table.T[_SIGNS]
+        signs[:2] -= self.mean
+        signs[2] *= HORIZON_SECONDS
+        signs[:3] /= spread
+        signs *= _BAD
         np.copyto(signs[3], 0.0, where=np.abs(signs[0]) <= 1.0)
         np.copyto(signs, 0.0, where=signs != signs)
         signs.sort(axis=1)
-        return np.concatenate((signs[:, : -_WORST - 1 : -1].ravel(), seen))
+        return np.concatenate((signs[:, : -_WORST - 1 : -1].ravel(), features[_TABLE:]))

@@ -43,7 +43,7 @@ def build(
 
     Level and calibration are those of kinds of faults that were not learned from: what comes is not what was.
     """
-    found = {}
+    found: dict[str, list[tuple[Track, scoring.Floats]]] = {}
     for split, by in SPLITS.items():
         progress(f"held out: {split}")
         found[split] = training.held_out(tracks, by, how)

@@ -53,7 +53,10 @@ class Track:
 
 
 def read(folder: Path, number: int = 0) -> list[Track]:
-    """All tracks of a recording; `number` keeps its toolchains apart from those of others. Raises `MendbusError` where it cannot be read."""
+    """All tracks of a recording; `number` keeps its toolchains apart from those of others.
+
+    Raises `MendbusError` where it cannot be read.
+    """
     try:
         index: dict[str, Any] = json.loads((folder / "index.json").read_text())
         if tuple(index["metrics"]) != METRICS:
