@@ -172,7 +172,7 @@ def write_arrays(path: Path, arrays: Arrays) -> None:
     """Writes a batch so that nobody ever reads half of it. Raises `OSError`."""
     fresh = path.with_suffix(".fresh")
     with fresh.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
     fresh.replace(path)
 
 

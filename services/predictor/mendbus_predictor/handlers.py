@@ -66,20 +66,26 @@ class Predictor:
             raise MendbusError("the predictor is ending: it has no model any more")
         return self._pair.used
 
-    def hear(self, sample: HealthSample) -> FailurePredicted | None:
-        """Takes a sample in; returns the prediction to publish, if one is due."""
-        now = self._now()
-        watched = self._watched.get(sample.agent.key)
+    def watched(self, key: str) -> Watched:
+        """What is known of an agent, from now on the one heard last; one never heard is watched from now on."""
+        watched = self._watched.get(key)
         if watched is None:
-            watched = self._watched[sample.agent.key] = Watched()
+            watched = self._watched[key] = Watched()
             if len(self._watched) > MAX_AGENTS:
                 self._watched.popitem(last=False)
         else:
-            self._watched.move_to_end(sample.agent.key)
+            self._watched.move_to_end(key)
+        return watched
+
+    def hear(self, sample: HealthSample) -> FailurePredicted | None:
+        """Takes a sample in; returns the prediction to publish, if one is due."""
+        now = self._now()
+        watched = self.watched(sample.agent.key)
         arrival = watched.window.add(sample, now)
         if arrival in ("doubled", "late"):
             return None
         if arrival == "restarted":
+            # A new process is warm some time after its start; what was usual for the old one says little of it.
             watched.usual = Reference()
         watched.usual.add(watched.window.newest)
         if within(now, watched.evaluated_unix_nano, EVALUATE_SECONDS):

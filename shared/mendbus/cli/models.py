@@ -20,7 +20,13 @@ Service = Annotated[str, typer.Option(metavar="NAME", help="The service whose mo
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name; `packaged` is the one of the package.")]
 
 PACKAGED = "packaged"
-_FIGURES = ("strict", "lenient", "severity", "macro_f1", "ece")
+_FIGURES = {
+    "classifier": ("strict", "lenient", "severity", "macro_f1", "ece"),
+    "predictor": tuple(
+        f"unseen_kind_{figure}" for figure in ("recall", "false_positives", "precision", "pr_auc", "early_warning")
+    ),
+}
+"""What the list shows of each service's models."""
 
 
 def build() -> typer.Typer:
@@ -45,9 +51,10 @@ def list_(settings: "Settings", service: Service = "classifier", as_json: AsJson
     if as_json:
         document({"service": service, "models": rows, "changes": state.changes})
         return
+    figures = _FIGURES.get(service, ())
     table(
-        ("model", "is", "created", *(f"{name.replace('_', ' ')}>" for name in _FIGURES)),
-        [(r["name"], r["is"], r["created"], *(_share(r["figures"].get(f)) for f in _FIGURES)) for r in rows],
+        ("model", "is", "created", *(f"{name.removeprefix('unseen_kind_').replace('_', ' ')}>" for name in figures)),
+        [(r["name"], r["is"], r["created"], *(_share(r["figures"].get(f)) for f in figures)) for r in rows],
     )
     for change in state.changes[-5:]:
         say(f"{change['at']} {change['to'] or PACKAGED}: {change['change']} (by {change['by']})")

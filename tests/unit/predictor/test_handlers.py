@@ -13,6 +13,7 @@ from mendbus.contracts.asks import Assess, Assessment
 from mendbus.contracts.errors import ModelRefused
 from mendbus.contracts.messages import FailurePredicted, HealthSample
 from mendbus.features.vectors import Vector
+from mendbus.features.window import Window
 from mendbus.modellife import Pair
 from mendbus.runtime import Runtime, Service
 from mendbus.testing import eventually
@@ -175,7 +176,12 @@ def test_an_agent_is_evaluated_at_most_once_a_second(monkeypatch: pytest.MonkeyP
     """A fast agent costs no more than one evaluation a second; a clock set back does not silence it."""
     fed = Fed()
     seen: list[int] = []
-    monkeypatch.setattr(handlers, "health_features", lambda window: seen.append(1) or _features(window))
+
+    def counted(window: Window) -> Vector:
+        seen.append(1)
+        return _features(window)
+
+    monkeypatch.setattr(handlers, "health_features", counted)
     fed.feed(20, interval_ms=10)
     seen.clear()
     fed.feed(1000, interval_ms=10)

@@ -10,6 +10,7 @@ from tests.lab.recording import Names, Run, Told
 
 from mendbus.contracts.errors import MendbusError
 from mendbus.contracts.vocabulary import METRICS
+from mendbus.features.vectors import Vector
 from mendbus_predictor.model import load
 from mendbus_predictor.offline import commands, history, scoring, training
 from mendbus_predictor.offline.history import UNKNOWN, Track
@@ -22,13 +23,15 @@ KINDS = ("drift_memory_leak", "drift_slow_upstream", "drift_queue_overload")
 def told(began: float | None, failed: float | None, seconds: float, seed: int) -> Told:
     """Two agents, of which one grows slower once something has begun."""
     chance = np.random.default_rng(seed)
-    samples = []
+    samples: list[tuple[str, int, float, dict[str, float], dict[str, float]]] = []
     for at in np.arange(0.0, seconds, 0.5).tolist():
         for agent in NAMES.agents:
             share = max(0.0, at - began) / ((failed or seconds) - began) if began and agent == "runtime" else 0.0
             metrics = {"response_time_ms": 20 * (1 + 20 * share) + chance.normal(), "throughput_per_s": 40.0}
             samples.append((agent, 0, at + 0.01, metrics, {}))
-    return Told(samples)
+    out = Told()
+    out.samples.extend(samples)
+    return out
 
 
 def write(folder: Path, runs: list[Run]) -> None:
@@ -99,8 +102,16 @@ def test_nothing_of_a_held_out_kind_is_learned_from(tmp_path: Path, monkeypatch:
     write(tmp_path, [fault(n, KINDS[n % 3], world=n // 2) for n in range(6)])
     tracks = history.read(tmp_path)
     learned: list[list[Track]] = []
-    monkeypatch.setattr(training, "fit", lambda inside, _: learned.append(list(inside)) or "")
-    monkeypatch.setattr(training, "said", lambda _, outside: [np.zeros(len(t.times)) for t in outside])
+
+    def fit(inside: list[Track], _: training.Recipe) -> str:
+        learned.append(inside)
+        return ""
+
+    def said(_: str, outside: list[Track]) -> list[Vector]:
+        return [np.zeros(len(one.times)) for one in outside]
+
+    monkeypatch.setattr(training, "fit", fit)
+    monkeypatch.setattr(training, "said", said)
     _ = training.held_out(tracks, training.by_kind, training.Recipe())
     parts = sorted({training.by_kind(t) for t in tracks})
     for inside, part in zip(learned, parts, strict=True):
