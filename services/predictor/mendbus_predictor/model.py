@@ -67,7 +67,7 @@ class Model:
 
     def log_odds(self, row: Vector) -> float:
         """Of a failure, calibrated, from health that is seen against what is usual."""
-        return self._slope * log_odds(self._booster.predict(row)[0]) + self._offset
+        return self._slope * log_odds(self._booster.predict(row.tolist())[0]) + self._offset
 
     def close(self) -> None:
         """Gives the memory back."""
