@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from tests.lab import recording
 from tests.lab.recording import Names, Run, Told
+from typer.testing import CliRunner
 
+from mendbus.cli import app
 from mendbus.contracts.errors import MendbusError
 from mendbus.contracts.vocabulary import METRICS
 from mendbus.features.vectors import Vector
@@ -95,6 +97,20 @@ def test_a_trained_model_is_one_that_the_service_loads(tmp_path: Path) -> None:
     assert set(figures["unseen_kind"]["by_kind"]) == {kind.removeprefix("drift_") for kind in KINDS}
     assert card.figures["unseen_run_recall"] > 0.5
     assert json.loads((tmp_path / "out" / "card.json").read_text())["data"].keys() == {tmp_path.name}
+
+
+def test_the_command_prints_every_split_and_keeps_the_model(tmp_path: Path) -> None:
+    """As a table with intervals, as JSON with all figures; a folder that is no recording is one sentence."""
+    write(tmp_path, [fault(n, KINDS[n % 3], parameters={"takes": 15.0 * (1 + n % 2)}) for n in range(6)])
+    words = ["train", "predictor", str(tmp_path), "--name", "failures-9", "--output", str(tmp_path / "out")]
+    shown = CliRunner().invoke(app.build(), words)
+    assert shown.exit_code == 0, shown.output
+    assert all(split in shown.stdout for split in ("unseen run", "unseen rate", "unseen kind", "baseline"))
+    found = json.loads(CliRunner().invoke(app.build(), [*words, "--json"]).stdout)
+    assert found["figures"]["unseen_kind"]["early_warning"]["of"] == 6
+    wrong = CliRunner().invoke(app.build(), ["train", "predictor", str(tmp_path / "none"), *words[3:]])
+    assert wrong.exit_code == 1
+    assert "no recording" in wrong.output
 
 
 def test_nothing_of_a_held_out_kind_is_learned_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
