@@ -6,6 +6,7 @@ goes on in trial, so that a loss turns it back.
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,9 @@ log = logging.getLogger("mendbus")
 
 LOOK_SECONDS: Final = 2.0
 """Time between two looks at what is to be used."""
+
+SWITCH_SECONDS: Final = 0.0002
+"""Time that a model being loaded may keep the interpreter from those who are asked meanwhile."""
 
 
 class Loaded(Protocol):
@@ -114,4 +118,13 @@ class Life(Generic[M]):
 
     async def _get(self, name: str, loaded: dict[str | None, M | None]) -> M:
         model = loaded.get(name)
-        return model or await asyncio.to_thread(self._opened, self._store.folder(name))
+        return model or await asyncio.to_thread(self._open, self._store.folder(name))
+
+    def _open(self, folder: Path | None) -> M:
+        """Opens a model in a thread that lets the loop's thread in often."""
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_SECONDS)
+        try:
+            return self._opened(folder)
+        finally:
+            sys.setswitchinterval(before)
