@@ -15,8 +15,8 @@ from typing import Final
 import numpy as np
 from tests.corpus import reading
 
+from mendbus.booster import Booster
 from mendbus_classifier import features
-from mendbus_classifier.booster import Booster
 from mendbus_classifier.features import CATEGORIES
 from mendbus_classifier.offline import training
 from mendbus_classifier.offline.samples import Sample

@@ -19,13 +19,13 @@ from tests.corpus import written
 from tests.support import ask, memory_runtime
 
 from mendbus import codec
+from mendbus.booster import Booster
 from mendbus.contracts.asks import Classification, Classify
 from mendbus.models import read_folder, write_folder
 from mendbus.modelstore import ModelStore
 from mendbus.settings import Settings
 from mendbus.testing import eventually
 from mendbus_classifier import build, features, model, rules, table
-from mendbus_classifier.booster import Booster
 from mendbus_classifier.features import Text
 from mendbus_classifier.handlers import Classifier
 from mendbus_classifier.life import Pair

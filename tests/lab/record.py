@@ -1,9 +1,9 @@
 """`python -m tests.lab.record --runs N --seconds S --worlds W`: records health and errors of the lab's agents.
 
-Each run is a toolchain of its own, with NATS and the health-monitor, which is all that agents need to be at work:
-nobody recovers anything. After a while something may begin to go wrong, or something that only looks like it. What is
-recorded is described in `tests.lab.recording`; the plan follows from the seed, and a recording that was broken off goes
-on.
+Runs go on in a toolchain with NATS and the health-monitor, which is all that agents need to be at work: nobody
+recovers anything. After a while something may begin to go wrong in an agent, or something that only looks like it. Up
+to three agents of a toolchain have a fault that grows; what is sudden has a toolchain to itself. What is recorded is
+described in `tests.lab.recording`; the plan follows from the seed, and a recording that was broken off goes on.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from tests.lab.faults import Case, Fault
 from tests.lab.faults.catalogue import FAULTS
 from tests.lab.faults.drift import DRIFTS
 from tests.lab.judging import noticed
-from tests.lab.kinds import ORDER
+from tests.lab.kinds import KINDS, ORDER
 from tests.lab.processes import end_in_order
 from tests.lab.recording import INDEX, Names, Run, Told
 from tests.lab.world import World, world
@@ -59,7 +59,9 @@ _LOOK_ALIKE = (0.2, 0.3, 0.4)
 """How far a look-alike goes of the way at whose end it would fail."""
 _SET_UP_SECONDS = 180.0
 _END_SECONDS = 30.0
-_SHARES = {"nothing": 0.2, "look_alike": 0.2, "drift": 0.4, "sudden": 0.2}
+_SHARES = {"nothing": 0.06, "look_alike": 0.27, "drift": 0.55, "sudden": 0.12}
+TOGETHER = 3
+"""So many agents of a toolchain may have a fault of their own that grows; what is sudden has a toolchain to itself."""
 _SLOWER = (1.0, 3.0, 8.0)
 """How much slower than usual a fault of the catalogue that has a rate goes on, so that there is time to foresee it."""
 
@@ -69,7 +71,15 @@ _SLOWER = (1.0, 3.0, 8.0)
 
 def plan(runs: int, seconds: float, seed: int, only: Sequence[str] = ()) -> list[Run]:
     """The runs of a seed; the first ones are the same however many there are. `only`: these faults alone."""
-    return [_draw(number, seconds, seed, only) for number in range(runs)]
+    drawn = [_draw(number, seconds, seed, only) for number in range(runs)]
+    worlds: dict[int, set[str]] = {}
+    for run in drawn:
+        run.world = run.number
+        if run.name in DRIFTS:
+            room = (number for number, kinds in worlds.items() if len(kinds) < TOGETHER and run.agent not in kinds)
+            run.world = next(room, run.number)
+            worlds.setdefault(run.world, set()).add(run.agent)
+    return drawn
 
 
 def _draw(number: int, seconds: float, seed: int, only: Sequence[str]) -> Run:
@@ -80,7 +90,8 @@ def _draw(number: int, seconds: float, seed: int, only: Sequence[str]) -> Run:
         what = "drift" if set(faults) & DRIFTS.keys() else "sudden"
     run = Run(number, seed, "nothing", seconds=seconds)
     if what != "nothing":
-        known = faults or DRIFTS | {f.name: f for f in FAULTS.values() if f.success == "undisturbed"}
+        undisturbed = {f.name: f for f in FAULTS.values() if f.success == "undisturbed"}
+        known = faults or chance.choice((DRIFTS, undisturbed))
         if what in ("drift", "sudden") and not only:
             known = DRIFTS if what == "drift" else {f.name: f for f in FAULTS.values() if f.success != "undisturbed"}
         fault = known[chance.choice(sorted(known))]
@@ -150,12 +161,13 @@ class Ear:
                 self.told.errors.append((error.agent.kind, at, error.exception.type, severity, error.count))
 
 
-async def record(run: Run, folder: Path) -> Told:
-    """Does a run, fills in what came of it, and returns what agents told."""
+async def record(runs: Sequence[Run], folder: Path) -> Told:
+    """Does the runs of one world, fills in what came of them, and returns what agents told."""
     load = os.getloadavg()[0]
+    first = runs[0]
     async with (
         installation(folder / "system", "health-monitor") as system,
-        world(folder / "world", system.server.url, lines=LINES, seed=run.seed * 100_003 + run.number) as toolchain,
+        world(folder / "world", system.server.url, lines=LINES, seed=first.seed * 100_003 + first.number) as toolchain,
     ):
         bus = await system.connect("ear")
         for member in toolchain.members.values():
@@ -166,46 +178,49 @@ async def record(run: Run, folder: Path) -> Told:
         for family, hear in (("health", ear.sample), ("error", ear.error)):
             await bus.subscribe(system.subjects.everyone(family), hear)
         await bus.barrier()
-        fault = (FAULTS | DRIFTS).get(run.name)
-        case = (
-            Case(toolchain, toolchain.members[run.agent], run.parameters, random.Random(run.number)) if fault else None
-        )
-        try:
-            await _live(run, toolchain, begun, fault, case)
-        finally:
-            if fault and case:
-                await fault.end(case)
-        run.seconds = round(time.monotonic() - begun, 2)
+        end = begun + max(run.seconds for run in runs)
+        async with asyncio.TaskGroup() as group:
+            for run in runs:
+                _ = group.create_task(_live(run, toolchain, begun, end))
         await bus.close()
-    run.conditions = {"load_average": [round(load, 2), round(os.getloadavg()[0], 2)], "lines": LINES}
+    for run in runs:
+        run.conditions = {"load_average": [round(load, 2), round(os.getloadavg()[0], 2)], "lines": LINES}
     return ear.told
 
 
-async def _live(run: Run, toolchain: World, begun: float, fault: Fault | None, case: Case | None) -> None:
-    injecting: asyncio.Task[None] | None = None
-    at_work = begun
-    end = begun + run.seconds
-    concerned = fault.felt_by(run.agent) if fault else ()
-    while time.monotonic() < end:
-        await asyncio.sleep(_LOOK_SECONDS)
-        if injecting is None and fault and case and time.monotonic() >= begun + (run.began or 0.0):
-            before = _noticed(toolchain, begun, begun)
-            run.disturbed = sorted(before)
-            at_work = time.monotonic()
-            run.began = round(at_work - begun, 3)
-            injecting = asyncio.create_task(fault.inject(case), name="inject")
-        if injecting is not None and injecting.done():
-            injecting.result()
-        if injecting is not None:
+async def _live(run: Run, toolchain: World, begun: float, end: float) -> None:
+    """One run of a world, at most until `end` (monotonic)."""
+    fault = (FAULTS | DRIFTS).get(run.name)
+    if fault is None:
+        await asyncio.sleep(max(0.0, end - time.monotonic()))
+        run.disturbed = sorted(_noticed(toolchain, begun, begun))
+        run.seconds = round(time.monotonic() - begun, 2)
+        return
+    case = Case(toolchain, toolchain.members[run.agent], run.parameters, random.Random(run.number))
+    await asyncio.sleep(max(0.0, begun + (run.began or 0.0) - time.monotonic()))
+    run.disturbed = sorted(_noticed(toolchain, begun, begun))
+    at_work = time.monotonic()
+    run.began = round(at_work - begun, 3)
+    injecting = asyncio.create_task(_inject(fault, case), name="inject")
+    try:
+        while time.monotonic() < end:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if injecting.done():
+                injecting.result()
             run.noticed = _noticed(toolchain, at_work, begun)
-            run.failed = min((run.noticed[kind] for kind in concerned if kind in run.noticed), default=None)
+            run.failed = min((run.noticed[k] for k in fault.felt_by(run.agent) if k in run.noticed), default=None)
             if run.failed is not None:
                 end = min(end, begun + run.failed + AFTER_SECONDS)
-    if injecting is None:
-        run.disturbed = sorted(_noticed(toolchain, begun, begun))
-    elif not injecting.done():
-        _ = injecting.cancel()
-        _ = await asyncio.wait((injecting,))
+        run.seconds = round(time.monotonic() - begun, 2)
+    finally:
+        if not injecting.done():
+            _ = injecting.cancel()
+            _ = await asyncio.wait((injecting,))
+        await fault.end(case)
+
+
+async def _inject(fault: Fault, case: Case) -> None:
+    await fault.inject(case)
 
 
 def _noticed(toolchain: World, since: float, begun: float) -> dict[str, float]:
@@ -214,15 +229,19 @@ def _noticed(toolchain: World, since: float, begun: float) -> dict[str, float]:
     return {kind: round(at - begun, 3) for kind, at in found.items() if at is not None}
 
 
-def one(text: str, part: Path) -> None:
-    """Does the run that is described in JSON, and writes it as `part`: arrays, and beside them the run as JSON."""
-    run = Run(**json.loads(text))
+def one(text: str, parts: Sequence[Path]) -> None:
+    """Does the runs of a world, described in JSON, and writes each as its part: arrays, and beside them the run."""
+    runs = [Run(**run) for run in json.loads(text)]
     with tempfile.TemporaryDirectory(prefix="mendbus-record-", ignore_cleanup_errors=True) as name:
-        told = asyncio.run(record(run, Path(name)))
-    types: list[str] = []
-    arrays = recording.pack(run.number, told, NAMES, types)
-    part.with_suffix(".json").write_text(json.dumps({"run": asdict(run), "types": types}))
-    recording.write_arrays(part, arrays)
+        told = asyncio.run(record(runs, Path(name)))
+    for run, part in zip(runs, parts, strict=True):
+        others = {other.agent for other in runs if other is not run}
+        # Agents in which nothing was done are told of once, with the first run of the world.
+        run.agents = [kind for kind in ORDER if kind not in others] if run is runs[0] else [run.agent]
+        types: list[str] = []
+        arrays = recording.pack(run.number, told.of(run.agents), NAMES, types)
+        part.with_suffix(".json").write_text(json.dumps({"run": asdict(run), "types": types}))
+        recording.write_arrays(part, arrays)
 
 
 # -- many runs
@@ -248,7 +267,7 @@ class Shelf:
         for name in same:
             if index.get(name) != new[name]:
                 raise SystemExit(f"{folder} holds a recording with {name} {index.get(name)}, not {new[name]}")
-        return cls(folder, index)
+        return cls(folder, new | index)
 
     def part(self, number: int) -> Path:
         """Where a run's arrays are until they are in a batch."""
@@ -296,18 +315,23 @@ class Shelf:
 
 
 async def record_all(runs: Sequence[Run], worlds: int, shelf: Shelf) -> None:
-    """Records runs, so many at a time, each in a process of its own; one that fails is noted and passed over."""
-    waiting = iter(runs)
+    """Records runs, so many worlds at a time, each in a process of its own; one that fails is noted and passed over."""
+    of: dict[int, list[Run]] = {}
+    for run in runs:
+        of.setdefault(run.world, []).append(run)
+    waiting = iter(of.values())
     done = 0
 
     async def worker() -> None:
         nonlocal done
-        for run in waiting:
-            run.trouble = await _child(run, shelf.part(run.number))
-            if run.trouble:
-                shelf.troubled[run.number] = run
-            done += 1
-            _say(f"{done}/{len(runs)} {_told(shelf, run)}")
+        for together in waiting:
+            trouble = await _child(together, shelf)
+            for run in together:
+                run.trouble = trouble
+                if trouble:
+                    shelf.troubled[run.number] = run
+                done += 1
+                _say(f"{done}/{len(runs)} {_told(shelf, run)}")
             shelf.pack(rest=False)
 
     async with asyncio.TaskGroup() as group:
@@ -315,10 +339,12 @@ async def record_all(runs: Sequence[Run], worlds: int, shelf: Shelf) -> None:
             _ = group.create_task(worker())
 
 
-async def _child(run: Run, part: Path) -> str:
-    """Does a run in a process; what was wrong, "" for nothing."""
+async def _child(runs: Sequence[Run], shelf: Shelf) -> str:
+    """Does the runs of a world in a process; what was wrong, "" for nothing."""
+    parts = [shelf.part(run.number) for run in runs]
+    description = json.dumps([asdict(run) for run in runs])
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.lab.record", "--one", json.dumps(asdict(run)), "--out", str(part)),
+        *(sys.executable, "-m", "tests.lab.record", "--one", description, "--out", *map(str, parts)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
@@ -327,7 +353,7 @@ async def _child(run: Run, part: Path) -> str:
         preexec_fn=die_with_parent(signal.SIGINT),
     )
     try:
-        async with asyncio.timeout(run.seconds + _SET_UP_SECONDS):
+        async with asyncio.timeout(max(run.seconds for run in runs) + _SET_UP_SECONDS):
             _, errors = await process.communicate()
     except TimeoutError:
         return "it took too long"
@@ -340,7 +366,7 @@ async def _child(run: Run, part: Path) -> str:
         if process.returncode is None:
             process.kill()
             _ = await process.wait()
-    if process.returncode == 0 and part.exists():
+    if process.returncode == 0 and all(part.exists() for part in parts):
         return ""
     return f"exit status {process.returncode}: {errors.decode(errors='replace').strip()[-800:]}"
 
@@ -383,7 +409,7 @@ def main() -> int:
     parser.add_argument("--worlds", type=int, default=max(1, (os.cpu_count() or 1) // 2), help="runs at a time")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", metavar="FAULT,...", help="these faults alone")
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--out", type=Path, nargs="+", default=[OUT])
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     end_in_order()
@@ -403,11 +429,12 @@ def main() -> int:
         "machine": platform.machine(),
         "python": platform.python_version(),
         "faults": sorted(FAULTS | DRIFTS),
+        "needs": {kind: list(KINDS[kind].needs) for kind in ORDER},
     }
-    shelf = Shelf.open(options.out, conditions)
+    shelf = Shelf.open(options.out[0], conditions)
     done = shelf.done()
     runs = [run for run in plan(options.runs, options.seconds, options.seed, only) if run.number not in done]
-    _say(f"{len(done)} runs are there, {len(runs)} to come, {options.worlds} at a time, into {options.out}")
+    _say(f"{len(done)} runs are there, {len(runs)} to come, {options.worlds} at a time, into {options.out[0]}")
     try:
         asyncio.run(record_all(runs, options.worlds, shelf))
     except KeyboardInterrupt:

@@ -46,7 +46,9 @@ class Run:
 
     `what`: `fault`, `look_alike` (looks like one and does not fail), or `nothing`. `began`: the injection.
     `noticed`: when users first noticed, by kind of agent; `failed` the first of those who use what the fault is in, the
-    label of failure. `gradual`: it grows worse by degrees, so that there is something to foresee.
+    label of failure. `gradual`: it grows worse by degrees, so that there is something to foresee. Runs of one `world`
+    (the number of the first of them) went on in the same toolchain, each with a fault in an agent of its own; `agents`:
+    whose samples and errors are with this run, none named: everybody's.
     """
 
     number: int
@@ -67,6 +69,8 @@ class Run:
     trouble: str = ""
     """What went wrong with the recording itself; such a run is in no batch."""
     conditions: dict[str, Any] = field(default_factory=dict[str, Any])
+    world: int = -1
+    agents: list[str] = field(default_factory=list[str])
 
 
 @dataclass(slots=True)
@@ -76,6 +80,13 @@ class Told:
 
     samples: list[tuple[str, int, float, Mapping[str, float], Mapping[str, float]]] = field(default_factory=list)
     errors: list[tuple[str, float, str, str, int]] = field(default_factory=list)
+
+    def of(self, agents: Sequence[str]) -> "Told":
+        """What some agents told; with none named, all of it."""
+        return Told(
+            [sample for sample in self.samples if not agents or sample[0] in agents],
+            [error for error in self.errors if not agents or error[0] in agents],
+        )
 
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -161,7 +172,7 @@ def write_arrays(path: Path, arrays: Arrays) -> None:
     """Writes a batch so that nobody ever reads half of it. Raises `OSError`."""
     fresh = path.with_suffix(".fresh")
     with fresh.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
     fresh.replace(path)
 
 

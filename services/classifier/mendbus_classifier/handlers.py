@@ -7,12 +7,13 @@ from mendbus.contracts.asks import Classification, Classify
 from mendbus.contracts.errors import ModelRefused
 from mendbus.contracts.messages import ErrorReported, ExceptionInfo
 from mendbus.contracts.vocabulary import Category, Severity
+from mendbus.modellife import Life
 from mendbus.modelstore import PACKAGED, ModelStore
 from mendbus.runtime import Drain, Runtime
 from mendbus.telemetry import Span
 from mendbus_classifier import rules
 from mendbus_classifier.features import Text
-from mendbus_classifier.life import Life, Opened, Pair
+from mendbus_classifier.life import Opened, Pair
 from mendbus_classifier.model import SERVICE, Guess, load
 
 log = logging.getLogger("mendbus")

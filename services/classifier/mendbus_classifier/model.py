@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from mendbus import models
+from mendbus.booster import Booster
 from mendbus.contracts.errors import ModelRefused
 from mendbus_classifier import features, rules, table, tokens
-from mendbus_classifier.booster import Booster
 from mendbus_classifier.features import CATEGORIES, SEVERITIES, Text
 
 SERVICE: Final = "classifier"

@@ -93,19 +93,22 @@ class Baseline:
             (term, slots[term.feature], None if term.per is None else slots[term.per]) for term in model.terms
         )
 
-    def predict(self, errors: Vector | None, health: Vector) -> Prediction:
-        """From the vectors of an error (None: there is none) and of health; strategy None below even odds."""
+    def predict(self, errors: Vector | None, health: Vector, seen: float | None = None) -> Prediction:
+        """From the vectors of an error (None: there is none) and of health; strategy None below even odds.
+
+        `seen`: log odds that somebody else has found in health; bias and terms over health then only explain.
+        """
         # Plain floats: a handful of numpy scalars costs more than all the arithmetic here.
         known: list[float] = [math.nan] * len(ERROR_FEATURES) if errors is None else errors.tolist()
         values: list[float] = known + health.tolist()
-        odds = self._bias
+        odds = self._bias if seen is None else seen
         spoke: list[tuple[float, Term, float]] = []
         for term, slot, per in self._terms:
             value = values[slot] if per is None else _ratio(values[slot], values[per])
             # In this order min() keeps NaN, and NaN is not above zero: what is missing says nothing.
             evidence = term.weight * min((value - term.center) / term.scale, term.most)
             if evidence > 0.0:
-                odds += evidence
+                odds += evidence if seen is None or slot < len(ERROR_FEATURES) else 0.0
                 spoke.append((evidence, term, values[slot]))
         spoke.sort(key=lambda item: -item[0])
         probability = 1.0 / (1.0 + math.exp(-odds))

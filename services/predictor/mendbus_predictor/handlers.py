@@ -3,34 +3,30 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from mendbus import codec
 from mendbus.bus import Message
 from mendbus.contracts.asks import Assess, Assessment
+from mendbus.contracts.errors import MendbusError
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.messages import FailurePredicted, HealthSample, PredictionSummary
 from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, HEADER_ID
 from mendbus.features.vectors import Vector, error_features, health_features
 from mendbus.features.window import Window
+from mendbus.modellife import Life, Pair
+from mendbus.modelstore import PACKAGED, ModelStore
 from mendbus.runtime import Drain, Runtime
 from mendbus.telemetry import Span
-from mendbus_predictor.baseline import Baseline, load
+from mendbus_predictor.alarm import EVALUATE_SECONDS, MIN_SAMPLES, Alarm, within
+from mendbus_predictor.model import SERVICE, Model, load
+from mendbus_predictor.reference import Reference
 
 MAX_AGENTS: Final = 10_000
 """Windows held; the agent heard least lately goes first."""
-MIN_SAMPLES: Final = 20
-"""Samples in a window below which a prediction is not valid."""
 STALE_INTERVALS: Final = 3
 """Intervals after which the newest sample is too old for a valid prediction."""
-EVALUATE_SECONDS: Final = 1.0
-"""Least time between two evaluations of one agent's health alone."""
-ALARM_PROBABILITY: Final = 0.8
-PERSISTENCE: Final = 3
-"""Evaluations in a row that must reach the alarm probability before a failure is predicted."""
-COOL_DOWN_SECONDS: Final = 60.0
-"""Least time between two predictions for one agent."""
-
 _NANO: Final = 1_000_000_000
 
 
@@ -39,10 +35,9 @@ class Watched:
     """One agent as the predictor sees it; times in nanoseconds of the predictor's clock."""
 
     window: Window = field(default_factory=Window)
+    usual: Reference = field(default_factory=Reference)
+    alarm: Alarm = field(default_factory=Alarm)
     evaluated_unix_nano: int | None = None
-    alarming: int = 0
-    """Evaluations in a row that reached the alarm probability."""
-    predicted_unix_nano: int | None = None
     computed: tuple[int, Vector] | None = None
     """The window's features, with how many samples it had taken in."""
 
@@ -58,37 +53,54 @@ class Watched:
 class Predictor:
     """The windows of all agents, and the model that reads them."""
 
-    def __init__(self, model: Baseline, now: Callable[[], int]) -> None:
+    def __init__(self, pair: Pair[Model], now: Callable[[], int]) -> None:
         """`now`: nanoseconds since 1970."""
-        self._model = model
+        self._pair = pair
         self._now = now
         self._watched: OrderedDict[str, Watched] = OrderedDict()
+
+    @property
+    def model(self) -> Model:
+        """The model in use. Raises `MendbusError` where there is none any more."""
+        if self._pair.used is None:
+            raise MendbusError("the predictor is ending: it has no model any more")
+        return self._pair.used
+
+    def watched(self, key: str) -> Watched:
+        """What is known of an agent, from now on the one heard last; one never heard is watched from now on."""
+        watched = self._watched.get(key)
+        if watched is None:
+            watched = self._watched[key] = Watched()
+            if len(self._watched) > MAX_AGENTS:
+                self._watched.popitem(last=False)
+        else:
+            self._watched.move_to_end(key)
+        return watched
 
     def hear(self, sample: HealthSample) -> FailurePredicted | None:
         """Takes a sample in; returns the prediction to publish, if one is due."""
         now = self._now()
-        watched = self._watched.get(sample.agent.key)
-        if watched is None:
-            watched = self._watched[sample.agent.key] = Watched()
-            if len(self._watched) > MAX_AGENTS:
-                self._watched.popitem(last=False)
-        else:
-            self._watched.move_to_end(sample.agent.key)
+        watched = self.watched(sample.agent.key)
         arrival = watched.window.add(sample, now)
-        if arrival in ("doubled", "late") or _within(now, watched.evaluated_unix_nano, EVALUATE_SECONDS):
+        if arrival in ("doubled", "late"):
+            return None
+        if arrival == "restarted":
+            # A new process is warm some time after its start; what was usual for the old one says little of it.
+            watched.usual = Reference()
+        watched.usual.add(watched.window.newest)
+        if within(now, watched.evaluated_unix_nano, EVALUATE_SECONDS):
             return None
         watched.evaluated_unix_nano = now
         return self._evaluate(sample, watched, now)
 
     def _evaluate(self, sample: HealthSample, watched: Watched, now: int) -> FailurePredicted | None:
         if watched.window.rows < MIN_SAMPLES:
-            watched.alarming = 0
+            watched.alarm.persisted = 0
             return None
-        found = self._model.predict(None, watched.features)
-        watched.alarming = watched.alarming + 1 if found.probability >= ALARM_PROBABILITY else 0
-        if watched.alarming < PERSISTENCE or _within(now, watched.predicted_unix_nano, COOL_DOWN_SECONDS):
+        model = self.model
+        found = model.predict(None, watched.features, watched.usual)
+        if not watched.alarm.judge(found.probability, model.alarm, now, model.persistence):
             return None
-        watched.predicted_unix_nano = now
         return FailurePredicted(
             id=new_id(now),
             time_unix_nano=now,
@@ -96,8 +108,8 @@ class Predictor:
             probability=found.probability,
             confidence=found.confidence,
             strategy=found.strategy,
-            horizon_ms=self._model.card.horizon_ms,
-            model=self._model.name,
+            horizon_ms=model.horizon_ms,
+            model=model.name,
             features=dict(found.features),
         )
 
@@ -106,14 +118,15 @@ class Predictor:
         watched = self._watched.get(ask.error.agent.key) or Watched()
         window = watched.window
         why_invalid = self._why_invalid(window)
-        found = self._model.predict(error_features(ask, window), watched.features)
+        model = self.model
+        found = model.predict(error_features(ask, window), watched.features, watched.usual)
         return Assessment(
             prediction=PredictionSummary(
                 valid=why_invalid is None,
                 probability=found.probability,
                 strategy=found.strategy,
                 confidence=found.confidence,
-                model=self._model.name,
+                model=model.name,
                 features=dict(found.features),
             ),
             why_invalid=why_invalid,
@@ -131,14 +144,10 @@ class Predictor:
         return None
 
 
-def _within(now: int, then: int | None, seconds: float) -> bool:
-    # A clock that was set back must not silence an agent until it has caught up.
-    return then is not None and 0 <= now - then < seconds * _NANO
-
-
-async def start(runtime: Runtime) -> Drain:
+async def start(runtime: Runtime, opened: Callable[[Path | None], Model] = load) -> Drain:
     """Loads the model, fills windows from `health.>` and serves `predictor.assess`. Raises `ModelRefused`."""
-    predictor = Predictor(load(), runtime.now)
+    pair = Pair(used=opened(None), used_name=PACKAGED)
+    predictor = Predictor(pair, runtime.now)
 
     async def hear(sample: HealthSample, _: Message) -> None:
         predicted = predictor.hear(sample)
@@ -152,8 +161,11 @@ async def start(runtime: Runtime) -> Drain:
 
     await runtime.listen(runtime.subjects.everyone("health"), HealthSample, hear, dead=False)
     await runtime.serve("assess", runtime.subjects.assess, Assess, assess)
-    return _drain
 
+    async def drain() -> None:
+        """Requests are answered one by one, so that none is under way."""
+        pair.close()
 
-async def _drain() -> None:
-    """Requests are answered one by one, so that none is under way."""
+    store = ModelStore(runtime.settings.data_dir / "models", SERVICE)
+    runtime.spawn(Life(store, pair, opened, runtime.now).follow(), "models")
+    return drain

@@ -23,6 +23,9 @@ Name = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name; `pac
 PACKAGED = "packaged"
 _FIGURES = {
     "classifier": ("strict", "lenient", "severity", "macro_f1", "ece"),
+    "predictor": tuple(
+        f"unseen_kind_{figure}" for figure in ("recall", "false_positives", "precision", "pr_auc", "early_warning")
+    ),
     "strategy-selector": ("optimal", "helped", "calibration_error"),
 }
 """Which of a card's figures a list shows, by service."""
@@ -58,7 +61,7 @@ def list_(settings: "Settings", service: Service = "classifier", as_json: AsJson
         return
     shown = _FIGURES.get(service, ())
     table(
-        ("model", "is", "created", *(f"{name.replace('_', ' ')}>" for name in shown)),
+        ("model", "is", "created", *(f"{name.removeprefix('unseen_kind_').replace('_', ' ')}>" for name in shown)),
         [(r["name"], r["is"], r["created"], *(_share(r["figures"].get(f)) for f in shown)) for r in rows],
     )
     for change in state.changes[-5:]:

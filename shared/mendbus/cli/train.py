@@ -9,7 +9,7 @@ import typer
 
 from mendbus.cli.connect import connected, run
 from mendbus.cli.options import AsJson, Since, seconds_of, with_settings
-from mendbus.cli.output import document, say
+from mendbus.cli.output import document, say, table
 from mendbus.cli.score import offline
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def build() -> typer.Typer:
     """The group of commands."""
     app = typer.Typer(no_args_is_help=True, help="Train a model.")
     app.callback()(_group)
-    for command in (errors, selector):
+    for command in (errors, selector, predictor):
         app.command()(command)
     return app
 
@@ -96,6 +96,59 @@ async def recorded(settings: "Settings", since_unix_nano: int) -> list[dict[str,
             with suppress(Refused):
                 found.append(codec.unpack(message.body, MAX_SERVICE_BODY))
     return found
+
+
+def predictor(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Recordings of health and failures.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name and version of the model, such as failures-2.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder that gets the model.")],
+    as_json: AsJson = False,
+) -> None:
+    """Train the failure predictor on recorded history, and measure it on runs, rates and kinds of faults not seen.
+
+    Level and calibration of the alarm are those of unseen kinds. `mendbus models --service predictor add DIR` puts the
+    model in trial.
+    """
+    card, figures = offline("predictor").train(folders, output, name, _tell)
+    if as_json:
+        document({"name": card.name, "samples": card.samples, "thresholds": card.thresholds, "figures": figures})
+        return
+    say(f"{card.name}: {card.samples} evaluations, in {output}; level of the alarm {card.thresholds['alarm']:.2f}")
+    table(
+        (
+            "",
+            "recall>",
+            "false positives>",
+            "precision>",
+            "PR-AUC>",
+            "warned early>",
+            "chance>",
+            "lead>",
+            "false/agent h>",
+        ),
+        [
+            (
+                split.replace("_", " "),
+                *(_interval(some[key]) for key in ("recall", "false_positives", "precision")),
+                f"{some['pr_auc']:.3f}",
+                _interval(some["early_warning"]),
+                f"{100 * some['chance']:.0f} %",
+                f"{some['lead_seconds']['p50']:.1f} s",
+                f"{some['false_alarms_per_agent_hour']['value']:.1f}",
+            )
+            for split, some in figures.items()
+        ],
+    )
+    for kind, some in figures["unseen_kind"]["by_kind"].items():
+        say(f"  {kind:20} unseen: recall {_interval(some['recall'])}, warned early {_interval(some['early_warning'])}")
+
+
+def _interval(found: dict[str, float]) -> str:
+    """A share with its interval and what it is out of."""
+    if not found["of"]:
+        return "-"
+    low, high = (f"{100 * found[end]:.0f}" for end in ("low", "high"))
+    return f"{100 * found['value']:.1f} % [{low}, {high}] of {found['of']}"
 
 
 def _tell(text: str) -> None:

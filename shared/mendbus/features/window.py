@@ -60,6 +60,11 @@ class Window:
         """The newest sample's own time."""
         return self.order.time_unix_nano
 
+    @property
+    def newest(self) -> npt.NDArray[np.float32]:
+        """The values of the sample that was taken in last, NaN where missing; NaN all over where there is none."""
+        return self.values[(self.count - 1) % SAMPLES]
+
     def add(self, sample: HealthSample, arrived_unix_nano: int) -> Arrival:
         """Takes a sample in, or not; says how it stood to those before it."""
         arrival = self.order.place(sample)

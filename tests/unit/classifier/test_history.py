@@ -11,6 +11,7 @@ from tests.unit.classifier.test_handlers import question
 from tests.unit.cli.samples import REPORTED, error, outcome
 from tests.unit.shared.test_export import stored
 
+from mendbus import modellife
 from mendbus.annotations import Relabel
 from mendbus.contracts.asks import Classification
 from mendbus.contracts.errors import MendbusError
@@ -24,7 +25,7 @@ from mendbus.models import read_folder
 from mendbus.modelstore import PACKAGED, ModelStore
 from mendbus.settings import Settings
 from mendbus.testing import eventually
-from mendbus_classifier import build, life
+from mendbus_classifier import build
 from mendbus_classifier.offline import commands, samples
 
 WHERE = Subjects().outcome("runtime", "r1")
@@ -102,7 +103,7 @@ async def test_it_is_tried_promoted_and_turned_back_and_no_request_is_lost(
     learnt: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Agents that name their errors decide; requests go on through every change, and each gets its answer."""
-    monkeypatch.setattr(life, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(modellife, "LOOK_SECONDS", 0.01)
     settings = Settings(trace=False, canary_seconds=0, data_dir=tmp_path)
     store = ModelStore(tmp_path / "models", "classifier")
     packaged = read_folder(commands.packaged())[0].name

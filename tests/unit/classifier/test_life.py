@@ -5,9 +5,10 @@ from typing import cast
 
 from tests.unit.shared.test_modelstore import made
 
+from mendbus.modellife import Life
 from mendbus.modelstore import PACKAGED, ModelStore
 from mendbus_classifier.features import Text
-from mendbus_classifier.life import Life, Pair
+from mendbus_classifier.life import Pair
 from mendbus_classifier.model import Guess, Model
 
 NOW = 1_700_000_000_000_000_000
@@ -42,7 +43,7 @@ class Shelf:
         return cast("Model", self.opened[-1])
 
 
-def begin(tmp_path: Path, **says: str) -> tuple[ModelStore, Pair, Life, Shelf]:
+def begin(tmp_path: Path, **says: str) -> tuple[ModelStore, Pair, Life[Model], Shelf]:
     store = ModelStore(tmp_path / "models", "classifier")
     shelf = Shelf(**says)
     pair = Pair(used=shelf(None), used_name=PACKAGED)

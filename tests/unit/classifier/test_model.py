@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mendbus import models
+from mendbus.booster import Booster
 from mendbus.contracts.errors import ModelRefused
 from mendbus_classifier import model as subject
-from mendbus_classifier.booster import Booster
 from mendbus_classifier.features import CATEGORIES, NAMES, SEVERITIES, Text
 from mendbus_classifier.model import Model, loudest
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.lab import recording
 from tests.lab.faults.drift import DRIFTS
-from tests.lab.record import BATCH, NAMES, Ear, Shelf, plan
+from tests.lab.record import BATCH, NAMES, TOGETHER, Ear, Shelf, plan
 from tests.lab.recording import Run, Told
 
 from mendbus import codec
@@ -44,6 +44,27 @@ def test_the_plan_has_everything_in_it() -> None:
         assert len(rates) >= 3
     assert all(run.parameters["reach"] < 0.5 for run in runs if run.what == "look_alike" and run.name in DRIFTS)
     assert all(run.agent in DRIFTS[run.name].kinds for run in runs if run.name in DRIFTS)
+
+
+def test_agents_of_one_world_each_have_a_fault_of_their_own() -> None:
+    """At most three growing faults go on together, never two in an agent; what is sudden is alone."""
+    worlds: dict[int, list[Run]] = {}
+    for run in plan(400, 60.0, 1):
+        worlds.setdefault(run.world, []).append(run)
+    assert max(len(runs) for runs in worlds.values()) == TOGETHER
+    for number, runs in worlds.items():
+        assert runs[0].number == number
+        assert len({run.agent for run in runs}) == len(runs)
+        assert len(runs) == 1 or all(run.name in DRIFTS for run in runs)
+
+
+def test_what_some_agents_told_is_theirs_alone() -> None:
+    """Samples and errors of others are left out; with nobody named all is there."""
+    told = Told(
+        [("runtime", 0, 1.0, {}, {}), ("versioning", 0, 1.0, {}, {})], [("versioning", 2.0, "OSError", "error", 1)]
+    )
+    assert told.of(["runtime"]) == Told([("runtime", 0, 1.0, {}, {})], [])
+    assert told.of([]) == told
 
 
 def test_a_look_alike_is_held_out_with_what_it_looks_like() -> None:

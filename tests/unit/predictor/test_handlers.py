@@ -1,6 +1,7 @@
 """The predictor service: valid exactly when it may be relied on, warnings with persistence and cool-down, bounded."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from tests.support import Clock, ask, memory_runtime, tell
@@ -11,10 +12,16 @@ from mendbus.bus.memory import MemoryServer
 from mendbus.contracts.asks import Assess, Assessment
 from mendbus.contracts.errors import ModelRefused
 from mendbus.contracts.messages import FailurePredicted, HealthSample
+from mendbus.features.vectors import Vector
+from mendbus.features.window import Window
+from mendbus.modellife import Pair
+from mendbus.runtime import Runtime, Service
 from mendbus.testing import eventually
-from mendbus_predictor import build, handlers
-from mendbus_predictor.baseline import load
+from mendbus_predictor import baseline, build, handlers
+from mendbus_predictor.baseline import Prediction
 from mendbus_predictor.handlers import Predictor
+from mendbus_predictor.model import Model
+from mendbus_predictor.reference import Reference
 
 SICK = {"disk_percent": 99.5, "availability_ratio": 0.5, "errors_per_s": 3.0}
 WELL = {"disk_percent": 40.0, "availability_ratio": 1.0, "errors_per_s": 0.0}
@@ -50,12 +57,34 @@ def question(agent: str = "a1", **more: Any) -> Assess:
     )
 
 
+class Plain:
+    """A model that says what the baseline says: its words can be worked out by hand."""
+
+    name = "baseline-1"
+    horizon_ms = 30_000
+    alarm = 0.8
+    persistence = 3
+
+    def __init__(self) -> None:
+        self._baseline = baseline.load()
+
+    def predict(self, errors: Vector | None, health: Vector, _: Reference) -> Prediction:
+        return self._baseline.predict(errors, health)
+
+    def close(self) -> None:
+        pass
+
+
+def plain(_: Path | None = None) -> Model:
+    return cast("Model", Plain())
+
+
 class Fed:
     """A predictor with a clock of its own, fed with samples at their interval."""
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.predictor = Predictor(load(), self.clock)
+        self.predictor = Predictor(Pair(used=plain()), self.clock)
         self.sequence = 0
 
     def feed(self, count: int, metrics: dict[str, float] = WELL, interval_ms: int = 500) -> list[FailurePredicted]:
@@ -126,7 +155,7 @@ def test_a_warning_needs_three_evaluations_in_a_row_a_second_apart() -> None:
     assert fed.feed(4, SICK) == []
     [told] = fed.feed(2, SICK)
     assert (told.agent.key, told.horizon_ms, told.model) == ("runtime/a1", 30_000, "baseline-1")
-    assert told.probability >= handlers.ALARM_PROBABILITY
+    assert told.probability >= Plain.alarm
 
 
 def test_a_warning_is_not_repeated_within_a_minute() -> None:
@@ -147,7 +176,12 @@ def test_an_agent_is_evaluated_at_most_once_a_second(monkeypatch: pytest.MonkeyP
     """A fast agent costs no more than one evaluation a second; a clock set back does not silence it."""
     fed = Fed()
     seen: list[int] = []
-    monkeypatch.setattr(handlers, "health_features", lambda window: seen.append(1) or _features(window))
+
+    def counted(window: Window) -> Vector:
+        seen.append(1)
+        return _features(window)
+
+    monkeypatch.setattr(handlers, "health_features", counted)
     fed.feed(20, interval_ms=10)
     seen.clear()
     fed.feed(1000, interval_ms=10)
@@ -165,7 +199,7 @@ def test_the_number_of_windows_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     """The agent heard least lately is forgotten first."""
     monkeypatch.setattr(handlers, "MAX_AGENTS", 2)
     clock = Clock()
-    predictor = Predictor(load(), clock)
+    predictor = Predictor(Pair(used=plain()), clock)
     for agent in ("a1", "a2", "a1", "a3"):
         predictor.hear(sample(clock, clock.pass_seconds(1) % 1000, agent=agent))
     assert predictor.assess(question("a2")).why_invalid == "no health sample of this agent has come"
@@ -180,7 +214,10 @@ async def test_it_listens_answers_and_warns_on_the_bus() -> None:
     async def hear(message: Message) -> None:
         told.append(codec.decode(FailurePredicted, message.body))
 
-    async with memory_runtime(build(), server, now=clock) as runtime:
+    async def start(runtime: Runtime) -> Any:
+        return await handlers.start(runtime, plain)
+
+    async with memory_runtime(Service("predictor", "test", start), server, now=clock) as runtime:
         bus, subjects = server.connect("test"), runtime.subjects
         await bus.subscribe(subjects.everyone("prediction"), hear)
         await tell(bus, subjects.health("runtime", "other"), sample(clock, 0))
@@ -198,8 +235,8 @@ async def test_it_listens_answers_and_warns_on_the_bus() -> None:
 
 async def test_it_does_not_start_with_a_model_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model for other features ends the start with an error that names the difference."""
-    monkeypatch.setattr("mendbus_predictor.baseline.HEALTH_FEATURES", ("something_else",))
+    monkeypatch.setattr("mendbus_predictor.model.NAMES", ("something_else",))
     with pytest.raises(ExceptionGroup) as failed:
         async with memory_runtime(build()):
             pass
-    assert failed.group_contains(ModelRefused, match="64 health_features, 1 are computed")
+    assert failed.group_contains(ModelRefused, match="16 features, here are 1")

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mendbus import models
+from mendbus.booster import Booster, library_version
 from mendbus_classifier import features, model, rules, table
-from mendbus_classifier.booster import Booster, library_version
 from mendbus_classifier.features import CATEGORIES, LANES, SEVERITIES
 from mendbus_classifier.offline import linear, scoring, training
 from mendbus_classifier.offline.samples import Sample

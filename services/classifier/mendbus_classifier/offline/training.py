@@ -11,8 +11,8 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from mendbus.booster import Booster
 from mendbus_classifier import features, rules, table
-from mendbus_classifier.booster import Booster
 from mendbus_classifier.features import CATEGORIES, LANES, SEVERITIES
 from mendbus_classifier.offline import linear
 from mendbus_classifier.offline.samples import Sample

@@ -1,0 +1,1 @@
+"""Work on models that no running service does: training, measuring."""
