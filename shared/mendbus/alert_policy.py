@@ -1,6 +1,7 @@
 """The part of the policy file that is about alerts: `[alerts]`, `[[alert_rule]]` and `[[webhook]]`.
 
-The strategy-selector and the health-monitor read the same file: both refuse what is wrong here, one acts on it.
+The strategy-selector and the health-monitor read the same file: both refuse what is wrong here, one acts on it. Both
+go by `[redaction]`.
 """
 
 import tomllib
@@ -14,9 +15,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from mendbus.contracts.errors import SettingsError
 from mendbus.contracts.fields import DetailText, ShortText, Token
 from mendbus.contracts.vocabulary import AlertSeverity, Metric
+from mendbus.redaction import Redaction
 
 TABLES: Final[Mapping[str, str]] = {"alerts": "alerts", "alert_rule": "rules", "webhook": "webhooks"}
 """Tables of the policy file that are read here, and what they are called below."""
+_WITH_REDACTION: Final = {**TABLES, "redaction": "redaction"}
 
 BuiltIn = Literal[
     "incident",
@@ -166,6 +169,8 @@ class AlertPolicy(_Table):
     alerts: AlertTimes = AlertTimes()
     rules: list[AlertRule] = []
     webhooks: list[Webhook] = []
+    redaction: Redaction = Redaction()
+    """What is taken out of the texts of statuses and alerts; `split` leaves it to the rest."""
 
     @model_validator(mode="after")
     def _names(self) -> Self:
@@ -193,12 +198,14 @@ def check_url(url: str) -> None:
 
 def split(tables: Mapping[str, Any], name: str) -> tuple[AlertPolicy, dict[str, Any]]:
     """The alert part of a policy file, and the rest; `name` stands in errors. Raises `SettingsError`."""
-    ours = {field: tables[table] for table, field in TABLES.items() if table in tables}
-    rest = {key: value for key, value in tables.items() if key not in TABLES}
+    return _read(tables, TABLES, name), {key: value for key, value in tables.items() if key not in TABLES}
+
+
+def _read(tables: Mapping[str, Any], wanted: Mapping[str, str], name: str) -> AlertPolicy:
     try:
-        return AlertPolicy.model_validate(ours), rest
+        return AlertPolicy.model_validate({field: tables[table] for table, field in wanted.items() if table in tables})
     except ValidationError as error:
-        names = {field: table for table, field in TABLES.items()}
+        names = {field: table for table, field in wanted.items()}
         problems = [f"{name}: {_place(item['loc'], names)}: {item['msg']}" for item in error.errors(include_url=False)]
         raise SettingsError(problems) from None
 
@@ -208,7 +215,7 @@ def _place(steps: Sequence[int | str], names: Mapping[str, str]) -> str:
 
 
 def load_alert_policy(file: Path | None) -> AlertPolicy:
-    """The alert part of a policy file, or the defaults; the rest is not looked at.
+    """The alert part of a policy file and its `[redaction]`, or the defaults; the rest is not looked at.
 
     Raises `SettingsError` that names everything wrong in it.
     """
@@ -220,4 +227,4 @@ def load_alert_policy(file: Path | None) -> AlertPolicy:
         raise SettingsError([f"the policy file cannot be read: {error}"]) from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError([f"{file}: not TOML: {error}"]) from None
-    return split(tables, str(file))[0]
+    return _read(tables, _WITH_REDACTION, str(file))

@@ -33,7 +33,7 @@ OWN = "tenant=4711-blue"
 
 
 async def test_what_leaks_into_an_error_is_kept_nowhere(tmp_path: Path) -> None:
-    """Journal, outcomes, alerts, history and traces of recovered errors hold no secret, nor one that the policy names.
+    """Journal, outcomes, alerts, history, statuses and traces of errors hold no secret, nor one that the policy names.
 
     The agent is one that redacts nothing itself, and its probe lets a secret out, too.
     """
@@ -42,10 +42,14 @@ async def test_what_leaks_into_an_error_is_kept_nowhere(tmp_path: Path) -> None:
     policy.write_text('settle_seconds = 0.05\n[redaction]\nnames = ["tenant"]\n')
     settings = Settings(trace=True, trace_dir=tmp_path / "traces", canary_seconds=0, policy_file=policy)
     done: set[str] = set()
+    statuses: list[bytes] = []
 
     async def hear(message: Message) -> None:
         outcome = codec.decode(RecoveryOutcome, message.body, MAX_SERVICE_BODY)
         done.update(outcome.event_ids)
+
+    async def hear_status(message: Message) -> None:
+        statuses.append(message.body)
 
     async with AsyncExitStack() as stack:
         for package in SERVICES:
@@ -55,11 +59,13 @@ async def test_what_leaks_into_an_error_is_kept_nowhere(tmp_path: Path) -> None:
         agent = Leaky(bus, SUBJECTS, "runtime", "a1")
         await agent.start()
         await bus.subscribe(SUBJECTS.outcome("runtime", "a1"), hear)
+        await bus.subscribe(SUBJECTS.status("runtime", "a1"), hear_status)
         sent = [await agent.leak(leak.text, "error") for leak in LEAKS]
         sent.append(await agent.leak(LEAKS[0].text, "fatal"))
         await eventually(lambda: done.issuperset(sent), 50.0)
         await eventually(lambda: b"550 5.1.1" in traces(tmp_path), 20.0)
-        kept = b""
+        kept = b"".join(statuses)
+        assert b"it died" in kept
         for name in ("JOURNAL", "RECOVERIES", "ALERTS", "HEALTH", "DEAD"):
             async for stored in bus.read(SUBJECTS.stream(name), f"{SUBJECTS.root}.>"):
                 kept += stored.body

@@ -8,7 +8,8 @@ from mendbus.contracts.ids import new_id
 from mendbus.contracts.messages import AgentGoodbye, AgentHello, AgentRef, ErrorReported, HealthSample, HealthStatus
 from mendbus.contracts.vocabulary import Health
 from mendbus.features.samples import absurd, sensible
-from mendbus.redacted import redact_text
+from mendbus.redacted import redact_detail, redact_text
+from mendbus.redaction import DEFAULT, Redaction
 from mendbus_health_monitor.score import Score, score, status_of
 from mendbus_health_monitor.steady import Steady
 from mendbus_health_monitor.trouble import Troubles
@@ -38,9 +39,10 @@ class Agents:
     `taken` is called with each sample that counts, once it is judged: numbers that cannot be are gone from `metrics`.
     """
 
-    def __init__(self, now: Callable[[], int]) -> None:
-        """`now`: nanoseconds since 1970."""
+    def __init__(self, now: Callable[[], int], redaction: Callable[[], Redaction] = lambda: DEFAULT) -> None:
+        """`now`: nanoseconds since 1970; `redaction`: what is taken out of the reasons of statuses."""
         self._now = now
+        self._redaction = redaction
         self._watched: dict[str, Watched] = {}
         self.counts: Counter[Reason] = Counter()
         """Samples by what was the matter with them; one may count twice (`restarted` and `absurd`)."""
@@ -131,7 +133,7 @@ class Agents:
         if died <= watched.died_unix_nano or old or watched.status == "retired":
             return None
         message = " ".join(error.exception.message.split())
-        reason = redact_text(f"it died: {error.exception.type}: {message}", _REASON_BYTES)
+        reason = redact_text(f"it died: {error.exception.type}: {message}", _REASON_BYTES, self._redaction())
         return self._die(watched, died, reason, now)
 
     def revive(self, key: str) -> None:
@@ -168,7 +170,8 @@ class Agents:
         watched.goodbye_unix_nano, watched.goodbye_instance = goodbye.time_unix_nano, leaving
         watched.left_unix_nano = now
         watched.down = ""
-        watched.score = Score(watched.score.value, goodbye.reason or "it said goodbye")
+        reason = redact_detail(goodbye.reason, self._redaction())
+        watched.score = Score(watched.score.value, reason or "it said goodbye")
         return self._change(watched, "retired", now)
 
     def overdue(self) -> list[HealthStatus]:

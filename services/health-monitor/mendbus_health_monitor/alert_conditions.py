@@ -5,13 +5,14 @@ Knows no bus.
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from mendbus.contracts.journal import LATCH, RESUME, Operated
 from mendbus.contracts.messages import AgentRef, RecoveryOutcome
 from mendbus.contracts.vocabulary import ALERT_SEVERITIES, AlertSeverity, Outcome
-from mendbus.redaction import redact
+from mendbus.redaction import DEFAULT, Redaction, redact
 
 HINTS: Final[dict[Outcome, str]] = {
     "escalated": "no strategy is left: see what was tried with `mendbus explain`, repair it, then close the incident",
@@ -89,7 +90,9 @@ def graver(severity: AlertSeverity) -> AlertSeverity:
 class Judge:
     """Makes verdicts of outcomes and of what operators did, each once."""
 
-    def __init__(self) -> None:
+    def __init__(self, redaction: Callable[[], Redaction] = lambda: DEFAULT) -> None:
+        """`redaction`: what is taken out of what failed and of reasons."""
+        self._redaction = redaction
         self.operated = 0
         """Stream sequence of the last latch or resumption that was judged."""
         self._seen: OrderedDict[str, int] = OrderedDict()
@@ -108,14 +111,14 @@ class Judge:
         self.remember(outcome.incident_id, outcome.sequence)
         key = key_of(INCIDENT, outcome.incident_id)
         if outcome.outcome in CLOSING or outcome.settled:
-            return Verdict(key, None, _sentence(outcome), outcome.sequence)
+            return Verdict(key, None, _sentence(outcome, self._redaction()), outcome.sequence)
         if outcome.outcome not in HINTS:
             return None
         condition = Condition(
             key=key,
             rule=INCIDENT,
             severity=severity_of(outcome),
-            summary=_sentence(outcome),
+            summary=_sentence(outcome, self._redaction()),
             hint=HINTS[outcome.outcome],
             agent=outcome.agent,
             incident_id=outcome.incident_id,
@@ -138,7 +141,7 @@ class Judge:
             key=LATCHED,
             rule=LATCHED,
             severity="critical",
-            summary=cut(f"recovery is latched off: {redact(entry.reason or '')}"),
+            summary=cut(f"recovery is latched off: {redact(entry.reason or '', self._redaction())}"),
             hint="nothing is recovered: find out what restarts everything, then `mendbus resume --all`",
             flaps=False,
         )
@@ -157,13 +160,13 @@ def severity_of(outcome: RecoveryOutcome) -> AlertSeverity:
     return "minor" if outcome.outcome == "awaiting_approval" else "major"
 
 
-def _sentence(outcome: RecoveryOutcome) -> str:
+def _sentence(outcome: RecoveryOutcome, rules: Redaction) -> str:
     failure = "failure"
     if outcome.error is not None:
         # Before it is cut: half a secret is not recognised any more.
-        said = redact(" ".join(outcome.error.exception.message.split()))[:_MESSAGE_CHARACTERS]
+        said = redact(" ".join(outcome.error.exception.message.split()), rules)[:_MESSAGE_CHARACTERS]
         failure = f"{outcome.error.exception.type}: {said}"
     summary = f"{outcome.agent.key} {outcome.outcome.replace('_', ' ')}: {failure}"
     if outcome.reason:
-        summary += f" ({redact(outcome.reason)})"
+        summary += f" ({redact(outcome.reason, rules)})"
     return cut(summary)

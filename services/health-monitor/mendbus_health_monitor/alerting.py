@@ -14,6 +14,7 @@ from mendbus.contracts.journal import JournalRecord, Operated
 from mendbus.contracts.messages import AgentHello, Alert, HealthSample, HealthStatus, RecoveryOutcome
 from mendbus.contracts.subjects import MAX_SERVICE_BODY
 from mendbus.contracts.vocabulary import ALERT_SEVERITIES, AlertSeverity
+from mendbus.redaction import Redaction
 from mendbus.runtime import Runtime
 from mendbus_health_monitor.alert_conditions import LATCHED, Condition, Judge, Verdict, cut
 from mendbus_health_monitor.alert_delivery import Deliveries
@@ -61,7 +62,7 @@ class Alerting:
         self._subjects = runtime.subjects
         self._policies = AlertPolicies(runtime.settings.policy_file)
         self._alerts = Alerts(self._policies.current.alerts)
-        self._judge = Judge()
+        self._judge = Judge(self.redaction)
         self._rules = Rules(self._policies.current, runtime.now())
         self._dependencies = Dependencies()
         self._storing = Storing(runtime)
@@ -83,6 +84,10 @@ class Alerting:
     def delivered(self) -> tuple[int, int]:
         """Since the start: notifications that webhooks took, and requests that they did not take."""
         return self._deliveries.sent, self._deliveries.failed
+
+    def redaction(self) -> Redaction:
+        """What the policy in force takes out of texts."""
+        return self._policies.current.redaction
 
     def watch(self, findings: Findings) -> None:
         """Makes alerts of what somebody finds; call it before `start` or at any time after."""

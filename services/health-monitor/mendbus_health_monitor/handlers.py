@@ -53,9 +53,9 @@ class Monitor:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._subjects = runtime.subjects
-        self._agents = Agents(runtime.now)
-        self._keeping = Keeping(runtime, self._agents)
         self._alerting = Alerting(runtime)
+        self._agents = Agents(runtime.now, self._alerting.redaction)
+        self._keeping = Keeping(runtime, self._agents)
         self._signals = Signals(runtime)
         self._hearsay = Hearsay(
             runtime, self._agents, self._tell, stored=self._signals.count, told=self._alerting.outcome

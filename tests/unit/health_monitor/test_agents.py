@@ -10,6 +10,7 @@ from tests.support import SECOND, Clock
 
 from mendbus import codec
 from mendbus.contracts.messages import AgentGoodbye, AgentHello, ErrorReported, HealthSample, HealthStatus
+from mendbus.redaction import Redaction
 from mendbus_health_monitor import agents
 from mendbus_health_monitor.agents import Agents
 from mendbus_health_monitor.handlers import TakenSample
@@ -23,7 +24,8 @@ class Watch:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.agents = Agents(self.clock)
+        self.redaction = Redaction()
+        self.agents = Agents(self.clock, lambda: self.redaction)
         self.sequence = 0
         self.stored = 0
 
@@ -95,6 +97,19 @@ def test_a_new_agent_is_told_of_at_once_and_then_only_changes() -> None:
     assert worse.reason == "availability_ratio 0.5 (-50.0), errors_per_s 5 (-35.0)"
     assert watch.feed(9) == []
     assert watch.feed(2) == ["excellent"]
+
+
+def test_reasons_go_by_the_redaction_of_the_policy() -> None:
+    """What an agent said as it died or left loses what the policy names, and keeps what it allows."""
+    watch = Watch()
+    watch.redaction = Redaction(emails=False, names=("account",))
+    said = "account=4711 of kim@example.org"
+    died = watch.die(exception={"type": "E", "message": said})
+    left = watch.goodbye(reason=said)
+    assert died is not None
+    assert left is not None
+    assert died.reason == "it died: E: account=*** of kim@example.org"
+    assert left.reason == "account=*** of kim@example.org"
 
 
 @pytest.mark.parametrize(("interval_ms", "patience"), [(100, 1.4), (500, 1.4), (2000, 5.6)])

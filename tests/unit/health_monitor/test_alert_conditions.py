@@ -6,6 +6,7 @@ import pytest
 from tests.unit.health_monitor.alert_samples import error, outcome
 
 from mendbus.contracts.journal import Operated
+from mendbus.redaction import Redaction
 from mendbus_health_monitor import alert_conditions as module
 from mendbus_health_monitor.alert_conditions import Judge, cut, graver, key_of
 
@@ -29,6 +30,24 @@ def test_what_recovery_ended_raises_none(word: str) -> None:
     """Problems that healed themselves are over, and nobody is told."""
     verdict = Judge().outcome(outcome(word))
     assert verdict is None or verdict.condition is None
+
+
+def test_texts_go_by_the_redaction_of_the_policy() -> None:
+    """Failure and reasons of outcomes and latches lose what it names, and keep what it allows; as it is then."""
+    rules = Redaction()
+    judge = Judge(lambda: rules)
+    said = "account=4711 of kim@example.org"
+    rules = Redaction(emails=False, names=("account",))
+    told = judge.outcome(outcome("escalated", error=error("error", said), reason=said))
+    over = judge.outcome(outcome("recovered", 1, reason=said))
+    latched = judge.operate(Operated(verb="latch", by="s", reason=said), 5)
+    assert told is not None
+    assert told.condition is not None
+    assert over is not None
+    assert latched is not None
+    assert latched.condition is not None
+    for text, times in ((told.condition.summary, 2), (over.said, 1), (latched.condition.summary, 1)):
+        assert text.count("account=*** of kim@example.org") == times
 
 
 def test_the_canary_is_no_condition() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mendbus.contracts.errors import SettingsError
+from mendbus.redaction import Redaction
 from mendbus_health_monitor.alert_policies import AlertPolicies
 
 HOOK = '[[webhook]]\nname = "w"\nurl_env = "HOOK_URL"\nsecret_env = "HOOK_SECRET"\n'
@@ -54,6 +55,19 @@ def test_a_changed_file_is_taken_over_and_a_wrong_one_is_not(tmp_path: Path, cap
     write(file, "settle_seconds = 5.0\n", 4)
     assert policies.look()
     assert policies.webhook("w") is None
+
+
+def test_redaction_is_read_with_it_and_again_when_it_changes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A wrong one is refused, and the one before goes on counting."""
+    file = write(tmp_path / "p.toml", '[redaction]\nnames = ["account"]\n', 1)
+    policies = AlertPolicies(file, SET)
+    assert policies.current.redaction == Redaction(names=("account",))
+    write(file, "[redaction]\nemails = false\n", 2)
+    assert policies.look()
+    write(file, "[redaction]\nemail = false\n", 3)
+    assert not policies.look()
+    assert policies.current.redaction == Redaction(emails=False)
+    assert "redaction.email" in caplog.text
 
 
 def test_without_a_file_there_are_the_defaults() -> None:
