@@ -56,16 +56,22 @@ def test_lift_promotes_and_loss_turns_back(tmp_path: Path) -> None:
     assert (store.state().active, choices.used) == ("", None)
 
 
-def test_a_model_that_is_worse_is_in_trial_no_more(tmp_path: Path) -> None:
-    """Then nothing learned is looked at, until a person puts a model in trial."""
+def test_what_was_not_better_stays_in_trial_and_is_counted_anew(tmp_path: Path) -> None:
+    """A model that was never done first has not lost; the policy beside a model in use can always come back."""
     choices = Choices()
     life, store = life_of(tmp_path, choices)
     life.begin()
     choices.lessons.trials["policy", PACKAGE] = Trial(20, 0, 15)
     life.look()
-    assert choices.pair == ("policy", "policy")
-    assert choices.expect("i1", 1, SEEN, ("retry",)) == (None, None)
-    assert store.state().shadow is None
+    assert (choices.pair, choices.lessons.trials, store.stamp()) == (("policy", PACKAGE), {}, 0)
+    choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
+    life.look()
+    choices.lessons.trials[PACKAGE, "policy"] = Trial(20, 0, 15)
+    life.look()
+    assert (choices.pair, store.state().shadow) == ((PACKAGE, "policy"), "")
+    choices.lessons.trials[PACKAGE, "policy"] = Trial(20, 15, 0)
+    life.look()
+    assert store.state().active == ""
 
 
 def test_a_verdict_without_evidence_changes_nothing(tmp_path: Path) -> None:
