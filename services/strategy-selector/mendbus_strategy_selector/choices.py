@@ -116,21 +116,23 @@ class Life:
         verdict = trial.verdict if trial else None
         if trial is None or verdict is None:
             return
-        self._choices.lessons.end(pair)
         counts = f"trial: {trial.better} to {trial.worse} of {trial.asked}"
         if verdict == "loss":
             log.info("%s was not seen to be better than %s, and is counted anew: %s", pair[1], pair[0], counts)
+            self._choices.lessons.end(pair)
             return
         untouched = not self._store.stamp()
         state = self._store.state()
         shadow = pair[1] if untouched else state.shadow
-        if (self._named(pair[0]), self._named(pair[1])) != (state.active, shadow):
-            # Another replica beside this one has seen the same, and acted on it.
-            return
-        log.info("%s decides now instead of %s: %s", pair[1], pair[0], counts)
-        if untouched:
-            self._store.add(choice_model.included(), self._at(), counts)
-        self._store.promote(self._named(pair[1]), self._at(), counts)
+        # Otherwise another replica beside this one has seen the same, and acted on it.
+        if (self._named(pair[0]), self._named(pair[1])) == (state.active, shadow):
+            # It is there already where state.json was removed to start anew.
+            if untouched and pair[1] not in self._store.names():
+                self._store.add(choice_model.included(), self._at(), counts)
+            self._store.promote(self._named(pair[1]), self._at(), counts)
+            log.info("%s decides now instead of %s: %s", pair[1], pair[0], counts)
+        # Only now, since the store may fail: then the same evidence is looked at again.
+        self._choices.lessons.end(pair)
 
     def _load(self) -> None:
         if not self._stamp:

@@ -74,6 +74,43 @@ def test_what_was_not_better_stays_in_trial_and_is_counted_anew(tmp_path: Path) 
     assert store.state().active == ""
 
 
+def test_after_a_new_start_a_model_can_be_promoted_again(tmp_path: Path) -> None:
+    """Removing a damaged state.json, as its error advises, leaves the models where they are, and learning goes on."""
+    choices = Choices()
+    life, store = life_of(tmp_path, choices)
+    life.begin()
+    choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
+    life.look()
+    state = tmp_path / "strategy-selector" / "state.json"
+    state.write_text("damaged")
+    with pytest.raises(MendbusError, match="remove it to start anew"):
+        _ = store.state()
+    state.unlink()
+    life.look()
+    assert choices.pair == ("policy", PACKAGE)
+    choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
+    life.look()
+    assert (choices.pair, store.names()) == ((PACKAGE, "policy"), [PACKAGE])
+
+
+def test_evidence_stays_until_the_store_has_taken_the_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full loses no trial: the verdict is written once there is room."""
+    choices = Choices()
+    life, store = life_of(tmp_path, choices)
+    life.begin()
+    choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
+
+    def full(_self: ModelStore, _name: str, _now: str, _by: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ModelStore, "promote", full)
+        life.look()
+    assert (choices.lessons.trials["policy", PACKAGE], store.state().active) == (Trial(20, 15, 0), "")
+    life.look()
+    assert (store.state().active, choices.pair) == (PACKAGE, (PACKAGE, "policy"))
+
+
 def test_a_verdict_without_evidence_changes_nothing(tmp_path: Path) -> None:
     """A few cases are none."""
     choices = Choices()
