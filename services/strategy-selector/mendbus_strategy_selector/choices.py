@@ -123,7 +123,7 @@ class Life:
             return
         untouched = not self._store.stamp()
         state = self._store.state()
-        shadow = pair[1] if untouched else state.shadow
+        shadow = pair[1] if untouched else state.shadow or PACKAGED
         # Otherwise another replica beside this one has seen the same, and acted on it.
         if (self._named(pair[0]), self._named(pair[1])) == (state.active, shadow):
             # It is there already where state.json was removed to start anew.
@@ -131,8 +131,7 @@ class Life:
                 self._store.add(choice_model.included(), self._at(), counts)
             self._store.promote(self._named(pair[1]), self._at(), counts)
             log.info("%s decides now instead of %s: %s", pair[1], pair[0], counts)
-        # Only now, since the store may fail: then the same evidence is looked at again.
-        self._choices.lessons.end(pair)
+            # The verdict stays with what was learned: an owner whose store is new, or was lost, comes to the same.
 
     def _load(self) -> None:
         if not self._stamp:
@@ -141,7 +140,16 @@ class Life:
             state = self._store.state()
             known = {model.name: model for model in (self._choices.used, self._choices.tried) if model}
             self._choices.put(self._get(state.active, known), self._get(state.shadow, known))
+            self._forget_overruled()
         log.info("strategies are chosen by %s, beside it in trial: %s", *self._choices.pair)
+
+    def _forget_overruled(self) -> None:
+        """Forgets verdicts against what the store has put in use since, by another verdict or by a person."""
+        lessons, current = self._choices.lessons, self._choices.pair
+        used, tried = current
+        for pair, trial in list(lessons.trials.items()):
+            if (pair == current and trial.verdict == "lift") or pair[0] == used == tried:
+                lessons.end(pair)
 
     def _get(self, name: str | None, known: dict[str, Model]) -> Model | None:
         if name is None or name == PACKAGED:

@@ -15,7 +15,7 @@ from mendbus.lift import Trial
 from mendbus.modelstore import ModelStore
 from mendbus_strategy_selector import choice_model, keeping
 from mendbus_strategy_selector.choices import Choices, Life
-from mendbus_strategy_selector.lessons import Lessons
+from mendbus_strategy_selector.lessons import Lessons, restored
 from mendbus_strategy_selector.offline import commands
 
 PACKAGE = choice_model.load().name
@@ -91,6 +91,59 @@ def test_after_a_new_start_a_model_can_be_promoted_again(tmp_path: Path) -> None
     choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
     life.look()
     assert (choices.pair, store.names()) == ((PACKAGE, "policy"), [PACKAGE])
+
+
+def test_an_owner_without_a_store_of_its_own_comes_to_the_same_verdict(tmp_path: Path) -> None:
+    """The verdict is kept with what was learned: what was promoted is used, what was turned back is not."""
+    choices = Choices()
+    life, _ = life_of(tmp_path / "first", choices)
+    life.begin()
+    choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
+    life.look()
+    choices.lessons.trials[PACKAGE, "policy"] = Trial(2, 1, 1)
+
+    def another(folder: str) -> Choices:
+        found = Choices(restored(codec.unpack(codec.pack(choices.lessons.packed()), 1 << 20)))
+        new, _ = life_of(tmp_path / folder, found)
+        new.begin()
+        for _ in range(2):
+            new.look()
+        return found
+
+    second = another("second")
+    assert (second.pair, second.lessons.trials[PACKAGE, "policy"]) == ((PACKAGE, "policy"), Trial(2, 1, 1))
+    choices.lessons.trials[PACKAGE, "policy"] = Trial(20, 15, 0)
+    for _ in range(3):
+        life.look()
+    assert (choices.pair, another("third").pair) == (("policy", PACKAGE), ("policy", PACKAGE))
+
+
+def test_owners_that_share_a_store_do_not_turn_each_other_back(tmp_path: Path) -> None:
+    """The one that looks second keeps to what the first has written, both times."""
+    both = [Choices(), Choices()]
+    lives = [life_of(tmp_path, choices)[0] for choices in both]
+    for pair in (("policy", PACKAGE), (PACKAGE, "policy")):
+        for life in lives:
+            life.look()
+        for choices in both:
+            assert choices.pair == pair
+            choices.lessons.trials[pair] = Trial(20, 15, 0)
+        for life in (*lives, *lives):
+            life.look()
+    assert [choices.pair for choices in both] == [("policy", PACKAGE)] * 2
+
+
+def test_a_person_who_rolls_back_overrules_the_verdict(tmp_path: Path) -> None:
+    """What a model had shown before is not held up to a person who went back to the policy."""
+    choices = Choices()
+    life, store = life_of(tmp_path, choices)
+    life.begin()
+    choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
+    life.look()
+    _ = store.rollback("2026-01-01", "test")
+    for _ in range(2):
+        life.look()
+    assert (choices.pair, choices.lessons.trials) == (("policy", "policy"), {})
 
 
 def test_evidence_stays_until_the_store_has_taken_the_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
