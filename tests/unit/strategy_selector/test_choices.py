@@ -146,6 +146,19 @@ def test_a_person_who_rolls_back_overrules_the_verdict(tmp_path: Path) -> None:
     assert (choices.pair, choices.lessons.trials) == (("policy", "policy"), {})
 
 
+def test_the_policy_comes_back_even_where_nothing_is_in_trial(tmp_path: Path) -> None:
+    """After a person rolled back to a model, it still has to be at least as good as the policy."""
+    choices = Choices()
+    life, store = life_of(tmp_path, choices)
+    store.promote(store.add(choice_model.included(), "2026-01-01", "test"), "2026-01-01", "test")
+    store.shadow(None, "2026-01-01", "test")
+    life.begin()
+    assert (choices.pair, store.state().shadow) == ((PACKAGE, "policy"), None)
+    choices.lessons.trials[PACKAGE, "policy"] = Trial(20, 15, 0)
+    life.look()
+    assert choices.pair == ("policy", PACKAGE)
+
+
 def test_evidence_stays_until_the_store_has_taken_the_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that is full loses no trial: the verdict is written once there is room."""
     choices = Choices()
