@@ -2,7 +2,8 @@
 
 Only cases where exactly one of the two was right tell anything. The evidence is a test martingale (a bet on the next
 such case, averaged over all biases): when the two are equally good, it ever reaches 1 / `LEVEL` with a probability of
-at most `LEVEL`, however often one looks.
+at most `LEVEL`, however often one looks. That needs cases that favour neither: both are asked, or a coin says which of
+the two is heard.
 """
 
 import math

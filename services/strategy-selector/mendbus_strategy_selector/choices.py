@@ -1,7 +1,8 @@
 """Which learned model decides, which is in trial, and what each expects of an error; who wins is written to the store.
 
 While nobody has decided otherwise the policy decides, and the model that comes with the package is in trial beside it.
-A model that shows lift is promoted; what it replaced goes on in trial, so that a loss turns it back.
+A model that shows lift is promoted; what it replaced goes on in trial, and turns it back once it is the better one. No
+trial ends because what is in trial has not been better: what was never done first cannot have lost.
 """
 
 import asyncio
@@ -72,7 +73,7 @@ def _name(model: Model | None) -> str:
 
 
 class Life:
-    """Follows the store: what is promoted there is used from the next decision on; lift and loss are written there."""
+    """Follows the store: what is promoted there is used from the next decision on; lift is written there."""
 
     def __init__(
         self,
@@ -115,22 +116,22 @@ class Life:
         verdict = trial.verdict if trial else None
         if trial is None or verdict is None:
             return
-        del self._choices.lessons.trials[pair]
+        counts = f"trial: {trial.better} to {trial.worse} of {trial.asked}"
+        if verdict == "loss":
+            log.info("%s was not seen to be better than %s, and is counted anew: %s", pair[1], pair[0], counts)
+            self._choices.lessons.end(pair)
+            return
         untouched = not self._store.stamp()
         state = self._store.state()
-        shadow = pair[1] if untouched else state.shadow
-        if (self._named(pair[0]), self._named(pair[1])) != (state.active, shadow):
-            # Another replica beside this one has seen the same, and acted on it.
-            return
-        counts = f"trial: {trial.better} to {trial.worse} of {trial.asked}"
-        if verdict == "lift":
-            log.info("%s decides now instead of %s: %s", pair[1], pair[0], counts)
-            if untouched:
+        shadow = pair[1] if untouched else state.shadow or PACKAGED
+        # Otherwise another replica beside this one has seen the same, and acted on it.
+        if (self._named(pair[0]), self._named(pair[1])) == (state.active, shadow):
+            # It is there already where state.json was removed to start anew.
+            if untouched and pair[1] not in self._store.names():
                 self._store.add(choice_model.included(), self._at(), counts)
             self._store.promote(self._named(pair[1]), self._at(), counts)
-        else:
-            log.info("the trial of %s ends, it is worse than %s: %s", pair[1], pair[0], counts)
-            self._store.shadow(None, self._at(), counts)
+            log.info("%s decides now instead of %s: %s", pair[1], pair[0], counts)
+            # The verdict stays with what was learned: an owner whose store is new, or was lost, comes to the same.
 
     def _load(self) -> None:
         if not self._stamp:
@@ -139,7 +140,16 @@ class Life:
             state = self._store.state()
             known = {model.name: model for model in (self._choices.used, self._choices.tried) if model}
             self._choices.put(self._get(state.active, known), self._get(state.shadow, known))
+            self._forget_overruled()
         log.info("strategies are chosen by %s, beside it in trial: %s", *self._choices.pair)
+
+    def _forget_overruled(self) -> None:
+        """Forgets verdicts against what the store has put in use since, by another verdict or by a person."""
+        lessons, current = self._choices.lessons, self._choices.pair
+        used, tried = current
+        for pair, trial in list(lessons.trials.items()):
+            if (pair == current and trial.verdict == "lift") or pair[0] == used == tried:
+                lessons.end(pair)
 
     def _get(self, name: str | None, known: dict[str, Model]) -> Model | None:
         if name is None or name == PACKAGED:

@@ -104,6 +104,9 @@ def _learned(policy: Policy, state: DecisionState, default: Strategy) -> tuple[L
         and not last_budget_spent(policy, state.spent, strategy)
         and not must_wait(policy, state.spent, strategy)
     ]
+    if default not in free:
+        # What holds the policy's own choice back (the latch, a person, a budget) holds back what would stand in for it.
+        return None, None
     severity, category = state.severity, state.category
     pick = preferred(policy, state.learned, default, free, severity, category)
     other = state.rival and preferred(policy, state.rival, default, free, severity, category)

@@ -3,7 +3,7 @@
 A fold over the journal of all partitions: every owner that has read the same records knows the same.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,6 +16,8 @@ LATER_WEIGHT: Final = 0.5
 """What an attempt after the first counts as: it met only what the first one left, which is harder or half repaired."""
 _REMEMBERED: Final = 4096
 """Incidents of which it is remembered what they have taught."""
+_WAITING: Final = 100
+"""Cases held out that wait for one in which the model in use decided."""
 _NOT_TRIED: Final = frozenset(("unsupported", "expired", "stale", "misaddressed", "unauthorized"))
 """Ends of commands that were never carried out: they teach nothing."""
 
@@ -30,6 +32,8 @@ class Lessons:
     experiences: dict[str, Experience] = field(default_factory=dict[str, Experience])
     """By model: one that is trained on what was seen must not count it twice."""
     trials: dict[Pair, Trial] = field(default_factory=dict[Pair, Trial])
+    held: dict[Pair, list[bool]] = field(default_factory=dict[Pair, list[bool]])
+    """Whether the policy's first attempt helped, in cases held out that were not set against one of the model yet."""
     seen: int = 0
     """Stream sequence of the last record that taught something."""
     chosen: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
@@ -66,8 +70,8 @@ class Lessons:
                 experience.learn(lesson)
         attempts, incident_id = outcome.get("attempts", []), outcome["incident_id"]
         if attempts and self.taught.get(incident_id) == len(attempts) and incident_id in self.chosen:
-            helped = dict(zip((str(one["strategy"]) for one in attempts), _helped(outcome), strict=True))
-            self._judge(self.chosen.pop(incident_id), helped, str(attempts[0]["strategy"]))
+            done = [str(one["strategy"]) for one in attempts]
+            self._judge(self.chosen.pop(incident_id), done, _helped(outcome))
 
     def ends(self, outcome: Mapping[str, Any]) -> list[Lesson]:
         """The attempts of an incident whose end is known since this outcome, each once."""
@@ -98,25 +102,46 @@ class Lessons:
             if place >= before and one["status"] not in _NOT_TRIED
         ]
 
-    def _judge(self, noted: Mapping[str, Any], helped: Mapping[str, bool], first: str) -> None:
-        """Counts a case in which the two would have done different things, and one of them was done first."""
+    def _judge(self, noted: Mapping[str, Any], done: Sequence[str], helped: Sequence[bool]) -> None:
+        """Counts a case in which the two would have done different things: `done` is what was, `helped` of each."""
+        model, rival = str(noted["model"]), str(noted["rival"])
         mine, other = str(noted["strategy"]), str(noted["rival_strategy"])
-        acts = bool(noted.get("acts"))
-        if mine == other or (noted.get("held_out") and noted["rival"] != POLICY):
+        acts, held_out = bool(noted.get("acts")), bool(noted.get("held_out"))
+        if mine == other:
             return
+        if acts and rival == POLICY:
+            if done[0] == (other if held_out else mine):
+                self._set_against((model, rival), helped[0], held_out=held_out)
+            return
+        # What is in trial is never done first here: it has shown something only where what was done did not help.
         used, new = (mine, other) if acts else (other, mine)
-        pair = (noted["model"], noted["rival"]) if acts else (noted["rival"], noted["model"])
-        if first not in (used, new):
-            return
-        trial = self.trials.setdefault(pair, Trial())
-        # What was done second has shown something only where the first did not help, and it did.
-        trial.count(used_right=helped.get(used, False), new_right=helped.get(new, False))
+        if done[0] == used and not held_out:
+            trial = self.trials.setdefault((model, rival) if acts else (rival, model), Trial())
+            trial.count(used_right=helped[0], new_right=dict(zip(done, helped, strict=True)).get(new, False))
+
+    def _set_against(self, pair: Pair, helped: bool, *, held_out: bool) -> None:
+        """Sets each case held out against the next one that was not, first attempt against first attempt.
+
+        Chance alone has told them apart, so that between equals it is a fair coin which of the two helped.
+        """
+        waiting = self.held.setdefault(pair, [])
+        if held_out:
+            waiting.append(helped)
+            del waiting[:-_WAITING]
+        elif waiting:
+            self.trials.setdefault(pair, Trial()).count(used_right=helped, new_right=waiting.pop(0))
+
+    def end(self, pair: Pair) -> None:
+        """Forgets how a trial stands; cases to come are counted anew."""
+        for kept in (self.trials, self.held):
+            _ = kept.pop(pair, None)
 
     def packed(self) -> dict[str, Any]:
         """All of it as plain values."""
         return {
             "experiences": {name: one.packed() for name, one in self.experiences.items()},
             "trials": [[*pair, trial.asked, trial.better, trial.worse] for pair, trial in self.trials.items()],
+            "held": [[*pair, waiting] for pair, waiting in self.held.items()],
             "seen": self.seen,
             "chosen": self.chosen,
             "taught": self.taught,
@@ -128,6 +153,9 @@ def restored(value: Mapping[str, Any]) -> Lessons:
     found = Lessons({str(name): unpacked(one) for name, one in value["experiences"].items()})
     for used, new, asked, better, worse in value["trials"]:
         found.trials[str(used), str(new)] = Trial(int(asked), int(better), int(worse))
+    # Checkpoints of before there were any have none.
+    for used, new, waiting in value.get("held", []):
+        found.held[str(used), str(new)] = [bool(one) for one in waiting]
     found.seen = int(value["seen"])
     for incident_id, noted in value["chosen"].items():
         _remember(found.chosen, str(incident_id), dict(noted))

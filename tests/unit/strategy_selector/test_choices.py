@@ -15,7 +15,7 @@ from mendbus.lift import Trial
 from mendbus.modelstore import ModelStore
 from mendbus_strategy_selector import choice_model, keeping
 from mendbus_strategy_selector.choices import Choices, Life
-from mendbus_strategy_selector.lessons import Lessons
+from mendbus_strategy_selector.lessons import Lessons, restored
 from mendbus_strategy_selector.offline import commands
 
 PACKAGE = choice_model.load().name
@@ -56,16 +56,125 @@ def test_lift_promotes_and_loss_turns_back(tmp_path: Path) -> None:
     assert (store.state().active, choices.used) == ("", None)
 
 
-def test_a_model_that_is_worse_is_in_trial_no_more(tmp_path: Path) -> None:
-    """Then nothing learned is looked at, until a person puts a model in trial."""
+def test_what_was_not_better_stays_in_trial_and_is_counted_anew(tmp_path: Path) -> None:
+    """A model that was never done first has not lost; the policy beside a model in use can always come back."""
     choices = Choices()
     life, store = life_of(tmp_path, choices)
     life.begin()
     choices.lessons.trials["policy", PACKAGE] = Trial(20, 0, 15)
     life.look()
-    assert choices.pair == ("policy", "policy")
-    assert choices.expect("i1", 1, SEEN, ("retry",)) == (None, None)
-    assert store.state().shadow is None
+    assert (choices.pair, choices.lessons.trials, store.stamp()) == (("policy", PACKAGE), {}, 0)
+    choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
+    life.look()
+    choices.lessons.trials[PACKAGE, "policy"] = Trial(20, 0, 15)
+    life.look()
+    assert (choices.pair, store.state().shadow) == ((PACKAGE, "policy"), "")
+    choices.lessons.trials[PACKAGE, "policy"] = Trial(20, 15, 0)
+    life.look()
+    assert store.state().active == ""
+
+
+def test_after_a_new_start_a_model_can_be_promoted_again(tmp_path: Path) -> None:
+    """Removing a damaged state.json, as its error advises, leaves the models where they are, and learning goes on."""
+    choices = Choices()
+    life, store = life_of(tmp_path, choices)
+    life.begin()
+    choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
+    life.look()
+    state = tmp_path / "strategy-selector" / "state.json"
+    state.write_text("damaged")
+    with pytest.raises(MendbusError, match="remove it to start anew"):
+        _ = store.state()
+    state.unlink()
+    life.look()
+    assert choices.pair == ("policy", PACKAGE)
+    choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
+    life.look()
+    assert (choices.pair, store.names()) == ((PACKAGE, "policy"), [PACKAGE])
+
+
+def test_an_owner_without_a_store_of_its_own_comes_to_the_same_verdict(tmp_path: Path) -> None:
+    """The verdict is kept with what was learned: what was promoted is used, what was turned back is not."""
+    choices = Choices()
+    life, _ = life_of(tmp_path / "first", choices)
+    life.begin()
+    choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
+    life.look()
+    choices.lessons.trials[PACKAGE, "policy"] = Trial(2, 1, 1)
+
+    def another(folder: str) -> Choices:
+        found = Choices(restored(codec.unpack(codec.pack(choices.lessons.packed()), 1 << 20)))
+        new, _ = life_of(tmp_path / folder, found)
+        new.begin()
+        for _ in range(2):
+            new.look()
+        return found
+
+    second = another("second")
+    assert (second.pair, second.lessons.trials[PACKAGE, "policy"]) == ((PACKAGE, "policy"), Trial(2, 1, 1))
+    choices.lessons.trials[PACKAGE, "policy"] = Trial(20, 15, 0)
+    for _ in range(3):
+        life.look()
+    assert (choices.pair, another("third").pair) == (("policy", PACKAGE), ("policy", PACKAGE))
+
+
+def test_owners_that_share_a_store_do_not_turn_each_other_back(tmp_path: Path) -> None:
+    """The one that looks second keeps to what the first has written, both times."""
+    both = [Choices(), Choices()]
+    lives = [life_of(tmp_path, choices)[0] for choices in both]
+    for pair in (("policy", PACKAGE), (PACKAGE, "policy")):
+        for life in lives:
+            life.look()
+        for choices in both:
+            assert choices.pair == pair
+            choices.lessons.trials[pair] = Trial(20, 15, 0)
+        for life in (*lives, *lives):
+            life.look()
+    assert [choices.pair for choices in both] == [("policy", PACKAGE)] * 2
+
+
+def test_a_person_who_rolls_back_overrules_the_verdict(tmp_path: Path) -> None:
+    """What a model had shown before is not held up to a person who went back to the policy."""
+    choices = Choices()
+    life, store = life_of(tmp_path, choices)
+    life.begin()
+    choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
+    life.look()
+    _ = store.rollback("2026-01-01", "test")
+    for _ in range(2):
+        life.look()
+    assert (choices.pair, choices.lessons.trials) == (("policy", "policy"), {})
+
+
+def test_the_policy_comes_back_even_where_nothing_is_in_trial(tmp_path: Path) -> None:
+    """After a person rolled back to a model, it still has to be at least as good as the policy."""
+    choices = Choices()
+    life, store = life_of(tmp_path, choices)
+    store.promote(store.add(choice_model.included(), "2026-01-01", "test"), "2026-01-01", "test")
+    store.shadow(None, "2026-01-01", "test")
+    life.begin()
+    assert (choices.pair, store.state().shadow) == ((PACKAGE, "policy"), None)
+    choices.lessons.trials[PACKAGE, "policy"] = Trial(20, 15, 0)
+    life.look()
+    assert choices.pair == ("policy", PACKAGE)
+
+
+def test_evidence_stays_until_the_store_has_taken_the_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full loses no trial: the verdict is written once there is room."""
+    choices = Choices()
+    life, store = life_of(tmp_path, choices)
+    life.begin()
+    choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
+
+    def full(_self: ModelStore, _name: str, _now: str, _by: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ModelStore, "promote", full)
+        life.look()
+    assert (choices.lessons.trials["policy", PACKAGE], store.state().active) == (Trial(20, 15, 0), "")
+    life.look()
+    assert (store.state().active, choices.pair) == (PACKAGE, (PACKAGE, "policy"))
 
 
 def test_a_verdict_without_evidence_changes_nothing(tmp_path: Path) -> None:

@@ -102,6 +102,36 @@ def test_only_what_is_light_is_tried_out_and_only_where_it_is_safe() -> None:
         assert all(choice.rule != "explored" for choice in given_)
 
 
+@pytest.mark.parametrize(
+    ("policy", "changes"),
+    [
+        (PLAIN, {"severity": "critical", "category": "memory", "spent": {"restarts_all": 30}}),
+        (
+            PLAIN.model_copy(update={"require_approval": ["restart"]}),
+            {"severity": "critical", "category": "memory"},
+        ),
+        (PLAIN, {"spent": {"retries_agent": 1000}}),
+        (PLAIN, {"latched": "recovery is latched off"}),
+        (PLAIN, {"paused": "a person paused it"}),
+        (PLAIN, {"spent": {"agents_sick": 90, "agents_known": 100}}),
+        (PLAIN.model_copy(update={"dry_run": True}), {}),
+    ],
+    ids=["last budget", "approval", "budget of retries", "latch", "pause", "too many sick", "dry run"],
+)
+@pytest.mark.parametrize("explore", [0.0, 0.5])
+def test_what_holds_the_policy_back_holds_back_what_was_learned(
+    policy: Policy, changes: dict[str, Any], explore: float
+) -> None:
+    """No learned choice acts in place of one that waits for the latch, a person, a budget or the end of a pause."""
+    bold = policy.model_copy(update={"learned_explore_share": explore})
+    learned = {"retry": 0.1, "restart": 0.1, "rollback": 0.9, "fallback": 0.8, "failover": 0.8}
+    plain = decide(bold, state(**changes))
+    assert plain.outcome is not None or plain.strategy is None
+    for seed in range(40):
+        choice = decide(bold, state(learned=expects(seed=seed, **learned), **changes))
+        assert (choice.outcome, choice.outcome or choice.strategy) == (plain.outcome, plain.outcome or plain.strategy)
+
+
 @given(
     st.dictionaries(st.sampled_from(STRATEGIES), st.floats(0, 1), max_size=9),
     st.sampled_from(SEVERITIES),

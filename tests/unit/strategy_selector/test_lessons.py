@@ -1,5 +1,6 @@
 """What the journal teaches: each end of an attempt once, a person as a loss, and which of two choices was right."""
 
+import random
 from typing import Any
 
 import pytest
@@ -70,17 +71,11 @@ def test_a_record_counts_once_however_often_it_comes() -> None:
         # In trial: the policy retried, which did not help, and what the model would have done did.
         (("restart", "retry", {}), (BAD, GOOD), (("policy", "choice-9"), Trial(1, 1, 0))),
         (("restart", "retry", {}), (attempt("retry", verified=True),), (("policy", "choice-9"), Trial(1, 0, 1))),
-        # In use: it restarted, which did not help, and what the policy would have done did.
+        # Beside another model in use: that one decided, and what the one in trial would have done helped.
         (
-            ("restart", "retry", {"acts": True}),
-            (attempt("restart", verified=False), attempt("retry", verified=True)),
-            (("choice-9", "policy"), Trial(1, 1, 0)),
-        ),
-        # Held out: the policy decided, and that helped.
-        (
-            ("restart", "retry", {"acts": True, "held_out": True}),
-            (attempt("retry", verified=True),),
-            (("choice-9", "policy"), Trial(1, 1, 0)),
+            ("retry", "restart", {"acts": True, "rival": "choice-10"}),
+            (BAD, GOOD),
+            (("choice-9", "choice-10"), Trial(1, 1, 0)),
         ),
     ],
 )
@@ -88,6 +83,56 @@ def test_a_trial_counts_where_the_two_differ(noted: Any, told: Any, counts: Any)
     """Only of what was done something is known; what was not done is never counted as if it had helped."""
     lessons = taught(fresh(), decided("i1", noted[0], noted[1], **noted[2]), concluded("i1", *told))
     assert lessons.trials == dict([counts])
+
+
+def seen(lessons: Lessons, number: int, *, helped: bool, held_out: bool = False) -> None:
+    """A case in which the model in use would restart and the policy retry, with how the first attempt ended."""
+    first = attempt("retry" if held_out else "restart", verified=helped)
+    second = attempt("restart" if held_out else "retry", verified=True)
+    told = concluded(f"i{number}", first) if helped else concluded(f"i{number}", first, second)
+    _ = taught(lessons, decided(f"i{number}", "restart", "retry", acts=True, held_out=held_out), told)
+
+
+def test_in_use_a_case_held_out_is_set_against_the_next_that_was_not() -> None:
+    """Each was drawn by lot, and of each only the first attempt counts; alone, none tells anything."""
+    lessons = fresh()
+    seen(lessons, 1, helped=False)
+    seen(lessons, 2, helped=True, held_out=True)
+    assert not lessons.trials
+    seen(lessons, 3, helped=False)
+    seen(lessons, 4, helped=True)
+    assert lessons.trials == {("choice-9", "policy"): Trial(1, 1, 0)}
+    seen(lessons, 5, helped=False, held_out=True)
+    seen(lessons, 6, helped=True)
+    assert lessons.trials == {("choice-9", "policy"): Trial(2, 1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("model", "policy", "verdicts"),
+    [(0.6, 0.6, {None}), (0.3, 0.3, {None}), (0.5, 0.9, {"lift"}), (0.9, 0.5, {"loss"})],
+    ids=["equal", "equally bad", "the policy is better", "the model is better"],
+)
+def test_in_use_the_verdict_is_right(model: float, policy: float, verdicts: set[str | None]) -> None:
+    """Equals stay in trial, and what is better shows, whoever goes first more often."""
+    chance = random.Random(7)
+    found: set[str | None] = set()
+    for _ in range(10):
+        lessons, number, trial = Lessons(), 0, Trial()
+        while trial.verdict is None and number < 1000:
+            held_out, number = chance.random() < 0.2, number + 1
+            seen(lessons, number, helped=chance.random() < (policy if held_out else model), held_out=held_out)
+            trial = lessons.trials.get(("choice-9", "policy"), trial)
+        found.add(trial.verdict)
+    assert found == verdicts
+
+
+def test_a_trial_that_was_ended_is_counted_anew() -> None:
+    """Neither its counts nor a case that waits for its counterpart is left."""
+    lessons = fresh()
+    seen(lessons, 1, helped=True, held_out=True)
+    lessons.end(("choice-9", "policy"))
+    seen(lessons, 2, helped=False)
+    assert not lessons.trials
 
 
 def test_equal_choices_and_what_was_tried_out_count_in_no_trial() -> None:
@@ -101,12 +146,16 @@ def test_it_is_the_same_after_it_was_kept() -> None:
     """Counts, trials, and what was learned of which incident survive a restart."""
     lessons = taught(fresh(), decided("i1", "restart", "retry"), decided("i2", "restart", "retry"))
     _ = taught(lessons, concluded("i1", BAD, GOOD), concluded("i3", BAD, outcome="escalated", settled=False))
+    seen(lessons, 9, helped=True, held_out=True)
     again = restored(codec.unpack(codec.pack(lessons.packed()), 1 << 20))
     assert again == lessons
     for one in (lessons, again):
         _ = taught(one, concluded("i3", BAD, GOOD), concluded("i2", BAD, GOOD))
     assert again == lessons
     assert again.trials["policy", "choice-9"].better == 2
+    assert again.held["choice-9", "policy"] == [True]
+    before = {name: value for name, value in again.packed().items() if name != "held"}
+    assert restored(before).held == {}
 
 
 def test_only_models_in_use_or_in_trial_are_taught() -> None:
