@@ -115,8 +115,8 @@ async def _run_one(
         if bus is None:
             return
         readiness.set("bus", True)
-        await _prepare(bus, settings, readiness)
-        await _live(service, settings, readiness, meter, stop, ready, bus, tracer, instance, died)
+        if await _prepare(bus, settings, readiness, stop):
+            await _live(service, settings, readiness, meter, stop, ready, bus, tracer, instance, died)
     finally:
         if bus is not None:
             with suppress(TimeoutError, BusError):
@@ -225,15 +225,11 @@ async def _connect(
     return None
 
 
-async def _prepare(bus: Bus, settings: Settings, readiness: Readiness) -> None:
-    while True:
-        try:
-            drifts = await streams.ensure(bus, settings.subjects, settings.stream_max_bytes)
-            break
-        except Forbidden as error:
-            # Only the strategy-selector may create them where users have rights.
-            log.warning("waiting for the strategy-selector to create the streams: %s", error)
-            await asyncio.sleep(_CONNECT_PAUSE_SECONDS)
+async def _prepare(bus: Bus, settings: Settings, readiness: Readiness, stop: asyncio.Event) -> bool:
+    """Sees to the streams; whether they are there, and not the end of the process came first."""
+    drifts = await _ensured(bus, settings, readiness, stop)
+    if drifts is None:
+        return False
     for drift in drifts:
         log.warning("the server differs from what is needed: %s", drift)
     synced = await syncs_always(settings.monitor_url) if settings.monitor_url else None
@@ -243,6 +239,23 @@ async def _prepare(bus: Bus, settings: Settings, readiness: Readiness) -> None:
         reason = "NATS does not sync every write: set jetstream { sync_interval: always }"
         log.error("not ready: %s; power loss may lose errors that were acknowledged", reason)
         readiness.set("sync", False, reason)
+    return True
+
+
+async def _ensured(bus: Bus, settings: Settings, readiness: Readiness, stop: asyncio.Event) -> list[str] | None:
+    while not stop.is_set():
+        try:
+            drifts = await streams.ensure(bus, settings.subjects, settings.stream_max_bytes)
+        except Forbidden as error:
+            # Only the strategy-selector may create them where users have rights.
+            log.warning("waiting for the strategy-selector to create the streams: %s", error)
+            readiness.set("streams", False, "waiting for the strategy-selector to create them")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _CONNECT_PAUSE_SECONDS)
+        else:
+            readiness.set("streams", True)
+            return drifts
+    return None
 
 
 async def _watch(bus: Bus, subjects: Subjects, readiness: Readiness, meter: Meter) -> None:

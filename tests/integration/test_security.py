@@ -16,7 +16,7 @@ from mendbus import Agent, codec
 from mendbus.asking.orders import Order, control_of
 from mendbus.bus import Message, StoredMessage
 from mendbus.bus.nats import NatsBus, connect
-from mendbus.contracts.errors import BusError, BusTimeout, Forbidden, Refused, ServiceFailed
+from mendbus.contracts.errors import BusError, BusTimeout, CredentialsError, Forbidden, Refused, ServiceFailed
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.messages import (
     AgentRef,
@@ -210,8 +210,9 @@ async def test_agents_keep_their_checkpoints_and_those_that_stand_by_their_lease
     kept = await agent.get_object(bucket, "runtime/r1/c")
     assert kept is not None
     assert kept[1] == content
-    # What was replaced is gone.
-    assert (await agent.list_objects(bucket))[0].size == len(content)
+    # What was replaced is gone; whoever may look sees what is there.
+    for user in (agent, *[await site.connect(f"operator/{name}") for name in secured.OPERATORS]):
+        assert [found.size for found in await user.list_objects(bucket)] == [len(content)]
     admin = await site.connect("operator/admin")
     assert sum((await admin.subjects(f"OBJ_{bucket}", f"$O.{bucket}.C.>")).values()) == 3
 
@@ -440,7 +441,10 @@ async def test_a_flood_delays_others_and_stops_nobody_and_can_be_cut_off(site: S
 
 
 async def test_access_is_what_the_settings_say() -> None:
-    """Where nothing is configured nothing is shown, and a server must be open."""
+    """Where nothing is configured nothing is shown, and a server must be open; half of it is refused, not ignored."""
     from mendbus.security.access import access
 
     assert access(Settings(), "agent/runtime/r1") is None
+    for alone in (Settings(nats_ca=Path("ca.pem")), Settings(trusted_keys=Path("keys.json"))):
+        with pytest.raises(CredentialsError, match="only with MENDBUS_NATS_CREDENTIALS"):
+            _ = access(alone, "agent/runtime/r1")

@@ -148,7 +148,9 @@ class _ToughClient(Client):
         kind, _, subject = err_msg.strip("'").partition(' to "')
         if kind.lower() == "permissions violation for publish":
             self.on_forbidden(subject.partition('"')[0])
-        if self._credentials is not None and "auth" in err_msg.lower():
+        # A violation names a subject, which may contain any word; it says nothing of who the user is.
+        violation = kind.lower().startswith("permissions violation")
+        if self._credentials is not None and not violation and "auth" in err_msg.lower():
             # The library would close for good; a key may be renewed, so it is shown again and again.
             await self._process_op_err(nats.errors.AuthorizationError())
             return

@@ -114,10 +114,11 @@ def certificate(
     folder: Folder = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Make the server's next certificate, by the same authority."""
+    """Make the server's next certificate, by the same authority; like the first it holds on this machine too."""
     from mendbus.security.authority import make_certificate
+    from mendbus.security.installation import LOCAL
 
-    _change(folder, data_dir, lambda found: make_certificate(found.folder, host))
+    _change(folder, data_dir, lambda found: make_certificate(found.folder, [*LOCAL, *host]))
 
 
 def export(

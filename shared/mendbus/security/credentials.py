@@ -75,6 +75,11 @@ def of(settings: Settings, user: str) -> Credentials | None:
     """
     named = settings.nats_credentials
     if named is None:
+        if settings.nats_ca is not None or settings.trusted_keys is not None:
+            # Whoever set them counts on TLS or on signatures, and would have neither.
+            raise CredentialsError(
+                "MENDBUS_NATS_CA and MENDBUS_TRUSTED_KEYS count only with MENDBUS_NATS_CREDENTIALS: set all or none"
+            )
         return None
     file = file_of(named, user) if named.is_dir() else named
     return Credentials(file, read(file).user, settings.nats_ca, settings.trusted_keys)

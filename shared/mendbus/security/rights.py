@@ -44,6 +44,7 @@ _USES: Final[dict[str, dict[str, tuple[Use, ...]]]] = {
     },
     "operator": {
         **dict.fromkeys((*_STREAMS, "agents", "heads", "alerting", "leases"), ("read", "follow")),
+        "checkpoints": ("read",),
     },
     "agent": {"checkpoints": ("read", "purge")},
 }

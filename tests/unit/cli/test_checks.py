@@ -63,10 +63,11 @@ async def test_an_old_server_is_a_problem(answers: dict[str, Any], state: str) -
 
 
 def test_a_server_that_asks_nobody_who_he_is_is_told_unless_it_is_on_loopback(tmp_path: Path) -> None:
-    """Open beyond this machine is a warning, credentials that cannot be read a problem, and half of it a warning."""
+    """Open beyond this machine is a warning, as is half of it; credentials missing or unreadable are a problem."""
     assert checks.rights(Settings()).state == "ok"
     assert checks.rights(Settings(nats_url="nats://127.0.0.1:1,nats://elsewhere:4222")).state == "warning"
     file = tmp_path / "admin.nk"
+    assert checks.rights(Settings(nats_ca=file)).state == "problem"
     assert checks.rights(Settings(nats_credentials=file)).state == "problem"
     write(file, Identity("operator/admin", KeyPair.generate()))
     assert "without TLS" in checks.rights(Settings(nats_credentials=file)).found

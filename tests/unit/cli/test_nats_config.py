@@ -1,6 +1,7 @@
 """`mendbus nats-config` on a folder of its own."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,24 @@ def test_a_user_s_way_from_the_first_key_to_the_last(folder: Path, tmp_path: Pat
     _ = say(folder, "remove", user)
     assert not found.file(user).exists()
     assert "there is no user" in say(folder, "remove", user, status=1)
+
+
+def test_the_next_certificate_holds_where_the_first_did(folder: Path) -> None:
+    """This machine need not be named: who connects to it locally can after the renewal what it could before."""
+    _ = say(folder, "init", "--host", "nats", "--host", "10.0.0.1")
+    first = (folder / "server.pem").read_text()
+    names = _names(folder)
+    assert names == {"DNS:nats", "DNS:localhost", "IP Address:127.0.0.1", "IP Address:10.0.0.1"}
+    _ = say(folder, "certificate", "--host", "nats", "--host", "10.0.0.1")
+    assert (folder / "server.pem").read_text() != first
+    assert _names(folder) == names
+
+
+def _names(folder: Path) -> set[str]:
+    """Names and addresses in the server's certificate, as `openssl` writes them."""
+    command = ("openssl", "x509", "-noout", "-ext", "subjectAltName", "-in", str(folder / "server.pem"))
+    told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
+    return {name.strip() for name in told.splitlines()[1].split(",")}
 
 
 def test_secrets_are_for_their_owner_alone(folder: Path) -> None:

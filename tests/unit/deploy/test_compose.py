@@ -52,6 +52,21 @@ def test_settings_are_known(service: str) -> None:
     assert int(CONTAINERS[service]["stop_grace_period"].removesuffix("s")) >= read.drain_seconds + 10
 
 
+def test_nobody_waits_for_who_waits_for_him() -> None:
+    """Where users have rights only the strategy-selector creates streams, and the others are ready when they are there.
+
+    So it may wait until they have been started, not until they are ready; agents wait for everybody.
+    """
+    for service in SERVICES:
+        waits = {
+            name: found["condition"] for name, found in CONTAINERS[service]["depends_on"].items() if name != "nats"
+        }
+        others = [name for name in SERVICES if name != service] if service == "strategy-selector" else []
+        assert waits == dict.fromkeys(others, "service_started")
+    for agent in ("agent-build", "agent-runtime"):
+        assert CONTAINERS[agent]["depends_on"] == {name: {"condition": "service_healthy"} for name in SERVICES}
+
+
 def test_who_reads_the_policy_gets_it() -> None:
     """One file for those who decide and those who alert is where their setting points; the latter have webhooks."""
     readers = {name for name in SERVICES if "MENDBUS_POLICY_FILE" in CONTAINERS[name]["environment"]}

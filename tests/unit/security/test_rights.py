@@ -84,6 +84,11 @@ def test_levels_of_operators() -> None:
         assert may(rights, SUBJECTS.control("profile")) is profile
         assert may(rights, SUBJECTS.rehearse("a", "b")) is profile
         assert not allows(rights.subscribe, "_INBOX.operator.other.x")
+        # `mendbus checkpoints` lists them; who is no admin alters none.
+        bucket = SUBJECTS.bucket("checkpoints")
+        assert may(rights, f"$JS.API.DIRECT.GET.OBJ_{bucket}")
+        assert may(rights, f"$JS.API.STREAM.PURGE.OBJ_{bucket}") is profile
+        assert may(rights, f"$O.{bucket}.M.x") is profile
 
 
 def test_between_the_accounts_goes_what_the_catalogue_sends() -> None:
