@@ -30,7 +30,7 @@ JSON: Final = "application/json"
 
 _REQUEST_SECONDS = 5.0
 _STALL_SECONDS = 10.0
-"""How long a client may take nothing of what it is sent."""
+"""How long a client may take nothing of what it is sent, and how long it may take over what remains at the end."""
 _TURNED_AWAY_SECONDS = 1.0
 _HEAD_BYTES: Final = 8192
 _FIELDS: Final = 64
@@ -102,10 +102,8 @@ async def serve(
                     _ = await reader.read(_HEAD_BYTES)
                 await _write(writer, as_json({"error": f"{at_once} connections are open, try again later"}, 503))
         finally:
+            await _close(writer)
             open_now -= 1
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
 
     return await asyncio.start_server(converse, host, port, limit=_HEAD_BYTES)
 
@@ -208,8 +206,28 @@ async def _write(writer: asyncio.StreamWriter, response: Response, *, head_only:
     if "Cache-Control" not in response.headers:
         lines.append("Cache-Control: no-store")
     writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + (b"" if head_only else response.body))
-    async with asyncio.timeout(_STALL_SECONDS):
-        await writer.drain()
+    await _drain(writer)
+
+
+async def _drain(writer: asyncio.StreamWriter) -> None:
+    try:
+        async with asyncio.timeout(_STALL_SECONDS):
+            await writer.drain()
+    except TimeoutError:
+        writer.transport.abort()
+        raise
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """Closes a connection once what was written has been taken; what is not taken in time is thrown away."""
+    try:
+        writer.close()
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(_STALL_SECONDS):
+                await writer.wait_closed()
+    finally:
+        # Else it waits for its client for ever, and holds what it has to send.
+        writer.transport.abort()
 
 
 async def _stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chunks: AsyncIterator[bytes]) -> None:
@@ -223,8 +241,7 @@ async def _stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ch
             if gone.done() or not (chunk := await coming):
                 return
             writer.write(chunk)
-            async with asyncio.timeout(_STALL_SECONDS):
-                await writer.drain()
+            await _drain(writer)
     finally:
         for waiting in (gone, coming):
             if waiting is not None and not waiting.done():

@@ -160,6 +160,8 @@ async def test_what_does_not_fit_is_refused(
         ("/api/agents", {"x": "1"}),
         ("/api/incidents", {"since": "yesterday"}),
         ("/api/incidents", {"limit": "0"}),
+        ("/api/incidents", {"limit": "1001"}),
+        ("/api/dead", {"limit": "1001"}),
         ("/api/incidents", {"agent": "runtime"}),
         ("/api/incidents", {"open": "yes"}),
         ("/api/analytics", {"from": "1h", "to": "2h"}),

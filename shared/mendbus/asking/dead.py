@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections import deque
 from typing import Any, NamedTuple
 
 from mendbus import codec
@@ -50,10 +51,13 @@ class Letter(NamedTuple):
         return self.facts() | {"headers": self.headers, "body_hex": self.body.hex(), "body": self.readable}
 
 
-async def read_all(bus: Bus, subjects: Subjects) -> list[Letter]:
-    """All that are kept, the newest last."""
-    found = bus.read(subjects.stream("DEAD"), subjects.everyone("dead"))
-    return [letter_of(stored) async for stored in found]
+async def newest(bus: Bus, subjects: Subjects, limit: int) -> list[dict[str, Any]]:
+    """The facts of the newest so many, the newest last."""
+    # What is not told is not held: bodies may be large, and the stream is.
+    facts: deque[dict[str, Any]] = deque(maxlen=limit)
+    async for stored in bus.read(subjects.stream("DEAD"), subjects.everyone("dead")):
+        facts.append(letter_of(stored).facts())
+    return list(facts)
 
 
 async def read_one(bus: Bus, subjects: Subjects, sequence: int) -> Letter:

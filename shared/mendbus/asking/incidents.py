@@ -2,8 +2,8 @@
 
 import itertools
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 from mendbus import codec
 from mendbus.asking.errors import NotFound
@@ -13,7 +13,11 @@ from mendbus.contracts.journal import Concluded, Entry, JournalRecord, Opened
 from mendbus.contracts.messages import AgentRef, RecoveryOutcome
 from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects, partition_of
 
+T = TypeVar("T")
+
 _SHORTEST_PREFIX = 8
+_MANY = 1000
+"""Ids that are held to say how many begin alike."""
 _SLACK_NANO = 600 * 1_000_000_000
 _ID_TIME_DIGITS = 12
 DONE = frozenset(("no_action", "rejected"))
@@ -180,7 +184,8 @@ def match(prefix: str, ids: Iterable[str]) -> str | None:
         return prefix
     if len(found) > 1:
         named = ", ".join(found[:4]) + (" ..." if len(found) > 4 else "")
-        raise NotFound(f"{len(found)} incidents begin with {prefix!r}: {named}")
+        count = f"{len(found)} or more" if len(found) >= _MANY else str(len(found))
+        raise NotFound(f"{count} incidents begin with {prefix!r}: {named}")
     return found[0] if found else None
 
 
@@ -190,13 +195,40 @@ async def find_outcomes(bus: Bus, subjects: Subjects, prefix: str) -> Sequence[R
     Raises `NotFound` when several begin so.
     """
     since = time_of(prefix)
-    outcomes = await read_outcomes(bus, subjects, since_unix_nano=since, begins=prefix)
-    found = match(prefix, (outcome.incident_id for outcome in outcomes))
-    if found is None and since is not None:
+    outcomes = await _of_one(outcomes_of(bus, subjects, None, since, prefix), _incident_id, prefix)
+    if not outcomes and since is not None:
         # An id that somebody else chose only looks as if it held a time.
-        outcomes = await read_outcomes(bus, subjects, begins=prefix)
-        found = match(prefix, (outcome.incident_id for outcome in outcomes))
-    return sorted((o for o in outcomes if o.incident_id == found), key=lambda outcome: outcome.sequence)
+        outcomes = await _of_one(outcomes_of(bus, subjects, begins=prefix), _incident_id, prefix)
+    return sorted(outcomes, key=lambda outcome: outcome.sequence)
+
+
+async def _of_one(told: AsyncIterator[T], id_of: Callable[[T], str | None], prefix: str) -> list[T]:
+    """What is told of the one incident whose id begins so. Raises `NotFound` when several do.
+
+    Of several nothing but ids is held, and of those no more than `_MANY`: a short beginning is that of every incident
+    there is.
+    """
+    ids: set[str] = set()
+    held: list[T] = []
+    async for one in told:
+        incident_id = id_of(one)
+        if incident_id is None or not _begins(incident_id, prefix):
+            continue
+        if incident_id not in ids and (len(ids) < _MANY or incident_id == prefix):
+            ids.add(incident_id)
+            held = [known for known in held if len(ids) == 1 or id_of(known) == prefix]
+        if len(ids) == 1 or incident_id == prefix:
+            held.append(one)
+    _ = match(prefix, ids)
+    return held
+
+
+def _incident_id(outcome: RecoveryOutcome) -> str:
+    return outcome.incident_id
+
+
+def _noted_of(noted: Noted) -> str | None:
+    return incident_of(noted.entry)
 
 
 async def find_incident(bus: Bus, subjects: Subjects, prefix: str) -> tuple[str, AgentRef]:
@@ -212,6 +244,4 @@ async def find_incident(bus: Bus, subjects: Subjects, prefix: str) -> tuple[str,
 
 async def find_journal(bus: Bus, subjects: Subjects, prefix: str) -> Sequence[Noted]:
     """The entries of the journal on the one incident whose id begins so. Raises `NotFound` when several do."""
-    journal = await read_journal(bus, subjects, since_unix_nano=time_of(prefix), begins=prefix)
-    found = match(prefix, (one for noted in journal if (one := incident_of(noted.entry))))
-    return [noted for noted in journal if found and incident_of(noted.entry) == found]
+    return await _of_one(entries_of(bus, subjects, since_unix_nano=time_of(prefix)), _noted_of, prefix)

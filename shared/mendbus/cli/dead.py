@@ -34,11 +34,14 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List refused messages, the newest last."""
-    letters = run(_read_all(settings))[-limit:]
+    letters = run(_newest(settings, limit))
     if as_json:
-        document([letter.facts() for letter in letters])
+        document(letters)
     elif letters:
-        rows = [(str(x.sequence), ago(x.time_unix_nano), x.service, x.code, x.subject, x.reason) for x in letters]
+        rows = [
+            (str(x["sequence"]), ago(x["time_unix_nano"]), x["service"], x["code"], x["subject"], x["reason"])
+            for x in letters
+        ]
         table(("seq>", "age>", "service", "code", "subject", "reason"), rows)
     else:
         say("no dead letters")
@@ -104,11 +107,11 @@ async def _send(settings: "Settings", letter: "Letter") -> dict[str, Any]:
         return await dead.send(bus, settings.subjects, letter)
 
 
-async def _read_all(settings: "Settings") -> "list[Letter]":
+async def _newest(settings: "Settings", limit: int) -> list[dict[str, Any]]:
     from mendbus.asking import dead
 
     async with connected(settings) as bus:
-        return await dead.read_all(bus, settings.subjects)
+        return await dead.newest(bus, settings.subjects, limit)
 
 
 async def _read_one(settings: "Settings", sequence: int) -> "Letter":

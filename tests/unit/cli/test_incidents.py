@@ -1,19 +1,35 @@
 """Incidents from outcomes and journal: the last word counts, ids are found by their beginning."""
 
+import gc
 import random
+from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.cli.samples import INCIDENT, opened, outcome
 
+from mendbus import codec
 from mendbus.asking.incident_facts import Newest
-from mendbus.asking.incidents import Noted, fold, incident_of, is_open, match, short_ids, time_of, under_way
+from mendbus.asking.incidents import (
+    Noted,
+    find_outcomes,
+    fold,
+    incident_of,
+    is_open,
+    match,
+    short_ids,
+    time_of,
+    under_way,
+)
+from mendbus.bus import Bus, StoredMessage
 from mendbus.contracts import canary
 from mendbus.contracts.errors import MendbusError
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.journal import Claimed, Concluded, Counted, Entry
 from mendbus.contracts.messages import AgentRef, RecoveryOutcome, Times
+from mendbus.contracts.subjects import Subjects
 
 TIMES = st.integers(0, 2**48 * 1_000_000 - 1)
 
@@ -59,6 +75,44 @@ def test_a_beginning_of_several_ids_is_refused() -> None:
     assert match("abc", ["abc", "abcd"]) == "abc"
     assert match("x", ["abc"]) is None
     assert match("ABCD", ["abcd"]) == "abcd"
+
+
+class Stream:
+    """A stream of outcomes that looks at its end how many of them its reader holds."""
+
+    def __init__(self, *outcomes: RecoveryOutcome) -> None:
+        self._bodies = [codec.encode(outcome) for outcome in outcomes]
+        self.held = 0
+
+    async def read(self, stream: str, filter_: str, **_: object) -> AsyncIterator[StoredMessage]:
+        for number, body in enumerate(self._bodies, 1):
+            yield StoredMessage(filter_, body, {}, number, 1)
+        # Constants of modules are there before, and stay.
+        self.held = sum(type(one) is RecoveryOutcome for one in gc.get_objects())
+
+
+async def found(stream: Stream, prefix: str) -> list[tuple[str, int]]:
+    outcomes = await find_outcomes(cast("Bus", stream), Subjects(), prefix)
+    return [(one.incident_id, one.sequence) for one in outcomes]
+
+
+async def test_an_incident_is_found_among_others_by_its_beginning() -> None:
+    """Its outcomes come by sequence; an id that is whole is meant, whatever else begins so and was told before."""
+    told = [("abcd", 1), ("abc", 2), ("abce", 1), ("abc", 1), ("xyz", 1)]
+    stream = Stream(*(outcome(incident_id=one, sequence=number) for one, number in told))
+    assert await found(stream, "abc") == [("abc", 1), ("abc", 2)]
+    assert await found(stream, "x") == [("xyz", 1)]
+    assert await found(stream, "q") == []
+
+
+async def test_a_beginning_of_everything_holds_nothing() -> None:
+    """Of several that begin so no outcome is kept while others are read, and no more ids than are counted."""
+    stream = Stream(*(outcome(incident_id=f"i{number}", sequence=1) for number in range(1010)))
+    _ = gc.collect()
+    before = sum(type(one) is RecoveryOutcome for one in gc.get_objects())
+    with pytest.raises(MendbusError, match="1000 or more incidents begin with 'i'"):
+        await found(stream, "i")
+    assert stream.held - before <= 2
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,13 @@ def test_reading_needs_the_token_beyond_loopback() -> None:
     assert refused(Guard("0.0.0.0", "", "").may_read, RIGHT) == 403
 
 
+@pytest.mark.parametrize(("site", "status"), [("same-origin", 0), ("none", 0), ("same-site", 403), ("cross-site", 403)])
+def test_other_sites_pages_have_nothing_read(site: str, status: int) -> None:
+    """A picture or a link on any page an operator has open asks for nothing here, on loopback as elsewhere."""
+    for host in ("127.0.0.1", "0.0.0.0"):
+        assert refused(Guard(host, "", TOKEN).may_read, RIGHT | {"sec-fetch-site": site}) == status
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

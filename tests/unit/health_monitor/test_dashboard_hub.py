@@ -124,6 +124,19 @@ async def test_samples_go_to_who_watches_the_agent() -> None:
     assert await heard(other) == []
 
 
+async def test_who_joins_after_the_end_begins_anew() -> None:
+    """A page that was admitted before the end and is first sent something after it follows nothing: it is told so."""
+    hub = made()
+    hub.put("rates", "rates", {"errors": 1})
+    hub.flush()
+    hub.end("gone")
+    for after in ("", hub.event):
+        client = hub.join(after)
+        assert [(event, data) for _, event, data in await heard(client)] == [("reset", {"reason": "gone"})]
+        assert client.closed
+        assert client not in hub.clients
+
+
 async def test_the_end_is_told() -> None:
     """Every page is told to begin anew, and its stream ends."""
     hub = made()

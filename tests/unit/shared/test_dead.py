@@ -1,13 +1,21 @@
 """Dead letters that are sent again."""
 
+import gc
+from collections.abc import AsyncIterator
+from typing import cast
+
 import pytest
 
 from mendbus.asking import dead
 from mendbus.asking.dead import Letter
 from mendbus.asking.errors import Declined
-from mendbus.bus import Message
+from mendbus.bus import Bus, Message, StoredMessage
 from mendbus.bus.memory import MemoryServer
 from mendbus.contracts.subjects import Subjects
+
+
+class Body(bytes):
+    """Bytes that can be counted."""
 
 
 def letter(subject: str = "plain", size: int = 1) -> Letter:
@@ -30,6 +38,22 @@ async def test_a_plain_message_is_heard_once_more() -> None:
     assert sent == {"subject": "plain", "bytes": 1, "sequence": None}
     assert heard == [(b"\xc1", "v")]
     await bus.close()
+
+
+async def test_the_newest_are_listed_and_no_other_is_held() -> None:
+    """The newest last, without what the sender had sent; letters that have been passed are let go while it reads."""
+    held: list[int] = []
+
+    class Stream:
+        async def read(self, stream: str, filter_: str) -> AsyncIterator[StoredMessage]:
+            for number in range(1, 51):
+                yield StoredMessage("mendbus.v1.dead.classifier", Body(bytes(64)), {}, number, number)
+                held.append(sum(type(one) is Body for one in gc.get_objects()))
+
+    rows = await dead.newest(cast("Bus", Stream()), Subjects(), 3)
+    assert [row["sequence"] for row in rows] == [48, 49, 50]
+    assert not {"body", "headers"} & rows[0].keys()
+    assert max(held) <= 2
 
 
 @pytest.mark.parametrize("one", [letter(size=2), letter("")])

@@ -96,6 +96,62 @@ async def test_only_so_many_are_served_at_once() -> None:
         await holding.wait_closed()
 
 
+def conversations() -> int:
+    """Connections that the server still has to do with."""
+    names = [getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()]
+    return names.count("serve.<locals>.converse")
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_who_reads_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch, streamed: bool) -> None:
+    """What it was to be sent is thrown away with its connection and its place is free, for answers and streams."""
+    monkeypatch.setattr(http, "_STALL_SECONDS", 0.05)
+    lump = bytes(1 << 20)
+    asked: list[str] = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield lump
+
+    async def handle(request: Request) -> Response:
+        if request.path == "/small":
+            return Response()
+        asked.append(request.path)
+        return Response(stream=endless()) if streamed else Response(body=lump * 16)
+
+    server = await http.serve("127.0.0.1", 0, handle, at_once=2)
+    held = [await asyncio.open_connection("127.0.0.1", http.port_of(server)) for _ in range(2)]
+    for _, writer in held:
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+
+    assert await eventually(lambda: len(asked) == 2)
+    assert await eventually(lambda: conversations() == 0)
+    assert (await exchange(server, b"GET /small HTTP/1.1\r\n\r\n"))[0] == 200
+    for _, writer in held:
+        writer.close()
+    server.close()
+
+
+async def test_a_place_is_taken_until_the_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has been answered but has not taken all of it counts: it holds what it is still to be sent."""
+    taken = asyncio.Event()
+
+    async def flushed(_: asyncio.StreamWriter) -> None:
+        await taken.wait()
+
+    monkeypatch.setattr(asyncio.StreamWriter, "wait_closed", flushed)
+    async with served(at_once=1) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", http.port_of(server))
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        assert b" 200 " in await reader.readline()
+        other, asking = await asyncio.open_connection("127.0.0.1", http.port_of(server))
+        asking.write(b"GET / HTTP/1.1\r\n\r\n")
+        assert b" 503 " in await other.readline()
+        taken.set()
+        writer.close()
+        asking.close()
+
+
 async def test_a_stream_ends_with_its_reader() -> None:
     """What is streamed arrives as it comes; a reader that goes ends the source."""
     ended = asyncio.Event()

@@ -66,7 +66,12 @@ class Guard:
         return bool(expected) and hmac.compare_digest(said.strip().encode("latin-1"), expected)
 
     def may_read(self, headers: Mapping[str, str]) -> None:
-        """On loopback everybody may, elsewhere those with the token. Raises `Unfit`."""
+        """On loopback everybody may, elsewhere those with the token; no other site's page. Raises `Unfit`.
+
+        Such a page could not see the answer, but it could have whole streams read.
+        """
+        if _from_elsewhere(headers):
+            raise Unfit(403, "this is shown to this server's own page, not to another site")
         if self.loopback:
             return
         if not self._token:
@@ -81,7 +86,7 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower():
             raise Unfit(403, f"orders are taken from this server's own page, not from {origin[:80]!r}")
-        if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        if _from_elsewhere(headers):
             raise Unfit(403, "orders are taken from this server's own page, not from another site")
         if not self.knows(headers):
             raise Unfit(401, _which_token(self.knows(headers)))
@@ -93,6 +98,11 @@ def host_of(value: str) -> str:
     if value.startswith("["):
         return value[1:].partition("]")[0]
     return value.rpartition(":")[0] if value.count(":") == 1 else value
+
+
+def _from_elsewhere(headers: Mapping[str, str]) -> bool:
+    """Whether a browser says that another site's page sends this."""
+    return headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
 
 
 def _why_off(token: str) -> str:

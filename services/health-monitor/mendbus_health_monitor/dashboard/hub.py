@@ -74,6 +74,7 @@ class Hub:
         self._changed: dict[tuple[str, str], Any] = {}
         self._kept: deque[tuple[int, bytes]] = deque()
         self._kept_bytes = 0
+        self._ended = ""
         self.clients: set[Client] = set()
 
     @property
@@ -111,12 +112,12 @@ class Hub:
     def join(self, after: str, watch: str = "") -> Client:
         """A page that follows from now on (`after` ""), or that has heard everything up to an id.
 
-        One that has missed what is kept no more is told to begin anew.
+        One that has missed what is kept no more, or comes when this hub has ended, is told to begin anew.
         """
         client = Client(watch)
         missed = self._missed(after)
-        if missed is None:
-            client.put(message("reset", {"reason": "what was missed is kept no more"}))
+        if self._ended or missed is None:
+            client.put(message("reset", {"reason": self._ended or "what was missed is kept no more"}))
             client.end()
             return client
         for chunk in missed:
@@ -125,7 +126,8 @@ class Hub:
         return client
 
     def end(self, reason: str) -> None:
-        """Tells every page to begin anew."""
+        """Tells every page to begin anew, and whoever joins from now on: nothing is told here any more."""
+        self._ended = reason
         for client in list(self.clients):
             client.put(message("reset", {"reason": reason}))
             client.end()

@@ -18,7 +18,8 @@ Ask = Callable[[Runtime, Request, tuple[str, ...]], Awaitable[Any]]
 _ID: Final = "[A-Za-z0-9_-]{1,64}"
 _DEFAULT_SINCE: Final = "24h"
 _DEFAULT_LIMIT: Final = 50
-_MOST: Final = 10_000
+_MOST: Final = 1000
+"""Rows in an answer: outcomes and letters are held for it, and others ask at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +113,7 @@ async def _capacity(runtime: Runtime, request: Request, _: tuple[str, ...]) -> A
 
 
 async def _dead(runtime: Runtime, request: Request, _: tuple[str, ...]) -> Any:
-    limit = _number(request.query, "limit", _DEFAULT_LIMIT)
-    return [letter.facts() for letter in (await dead.read_all(runtime.bus, runtime.subjects))[-limit:]]
+    return await dead.newest(runtime.bus, runtime.subjects, _number(request.query, "limit", _DEFAULT_LIMIT))
 
 
 async def _dead_letter(runtime: Runtime, _: Request, which: tuple[str, ...]) -> Any:
