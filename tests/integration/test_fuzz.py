@@ -34,9 +34,10 @@ TOKENS = {"severity": "error", "kind": "runtime", "agent": "a1", "verb": "agents
 SERVICES = (
     mendbus_classifier,
     mendbus_predictor,
-    mendbus_strategy_selector,
     mendbus_executor,
     mendbus_health_monitor,
+    # Ends first: what it has begun, it ends with the help of the others.
+    mendbus_strategy_selector,
 )
 
 
@@ -61,11 +62,12 @@ async def live(tmp_path: Path) -> AsyncIterator[Live]:
     policy = tmp_path / "policy.toml"
     policy.write_text("settle_seconds = 0.05\nrecurrence_seconds = 0.001\n")
     async with AsyncExitStack() as stack:
+        # The agent ends last: what is under way needs its answers.
+        found = server.connect("test")
+        stack.push_async_callback(found.close)
         for package in SERVICES:
             conditions = Settings(trace=False, canary_seconds=0, policy_file=policy)
             await stack.enter_async_context(memory_runtime(package.build(), server, settings=conditions))
-        found = server.connect("test")
-        stack.push_async_callback(found.close)
         live = Live(found, ProtocolAgent(found, SUBJECTS, "runtime", "a1"))
         await live.agent.start()
         # The subject is fuzzed too: junk on it is not an outcome.
