@@ -1,5 +1,6 @@
-"""Shares with their uncertainty, and durations in constant memory; what was added can be taken out again."""
+"""Shares with their uncertainty, how far probabilities are off, and durations in constant memory."""
 
+from collections.abc import Iterable
 from math import ceil, log, sqrt
 from typing import Final, NamedTuple
 
@@ -8,6 +9,7 @@ Z_95: Final = 1.959963984540054
 ERROR: Final = 0.01
 """How far a quantile of `Durations` may be off, as a share of itself."""
 
+_BINS: Final = 10
 _GAMMA: Final = (1 + ERROR) / (1 - ERROR)
 _LOG_GAMMA: Final = log(_GAMMA)
 
@@ -30,6 +32,17 @@ def share(hits: int, of: int) -> Share:
     middle = (p + z2 / (2 * of)) / (1 + z2 / of)
     half = Z_95 / (1 + z2 / of) * sqrt(p * (1 - p) / of + z2 / (4 * of * of))
     return Share(hits, of, p, max(0.0, middle - half) if hits else 0.0, min(1.0, middle + half) if hits < of else 1.0)
+
+
+def calibration_error(foretold: Iterable[tuple[float, bool]]) -> float:
+    """How far probabilities (0 to 1) and what came of them are apart: the mean gap over ten equal bins, each weighted
+    by what falls into it (Naeini et al. 2015). 0 of nothing.
+    """
+    gaps, of = [0.0] * _BINS, 0
+    for probability, came in foretold:
+        gaps[min(int(probability * _BINS), _BINS - 1)] += probability - came
+        of += 1
+    return sum(map(abs, gaps)) / max(of, 1)
 
 
 class Spread(NamedTuple):

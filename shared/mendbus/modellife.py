@@ -9,17 +9,15 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar
 
 from mendbus.contracts.errors import MendbusError
 from mendbus.lift import Trial
-from mendbus.modelstore import ModelStore
+from mendbus.modelstore import LOOK_SECONDS, ModelStore, moment
 
 log = logging.getLogger("mendbus")
 
-LOOK_SECONDS: Final = 2.0
 """Time between two looks at what is to be used."""
 
 SWITCH_SECONDS: Final = 0.0002
@@ -92,7 +90,7 @@ class Life(Generic[M]):
         verdict = trial.verdict if trial else None
         if trial is None or verdict is None or pair.tried_name is None:
             return
-        at = datetime.fromtimestamp(self._now() / 1e9, UTC).isoformat(timespec="seconds")
+        at = moment(self._now())
         counts = f"{trial.better} to {trial.worse} of {trial.asked}"
         if verdict == "lift":
             log.info("model %s is promoted: better than %s, %s", pair.tried_name, pair.used_name, counts)

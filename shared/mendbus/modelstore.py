@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -16,6 +17,8 @@ from mendbus.contracts.errors import MendbusError
 
 PACKAGED: Final = ""
 """Name of the model that comes with the package."""
+LOOK_SECONDS: Final = 2.0
+"""How often whoever uses models asks the store what is wanted."""
 _STATE: Final = "state.json"
 _KEPT: Final = 50
 
@@ -27,6 +30,11 @@ class State:
     active: str = PACKAGED
     shadow: str | None = None
     changes: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+
+
+def moment(unix_nano: int) -> str:
+    """How the store writes when something was changed; from nanoseconds since 1970."""
+    return datetime.fromtimestamp(unix_nano / 1e9, UTC).isoformat(timespec="seconds")
 
 
 class ModelStore:

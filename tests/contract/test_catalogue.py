@@ -8,6 +8,7 @@ import pytest
 from mendbus.contracts import asks, journal, messages
 from mendbus.contracts.catalogue import FAMILIES, Family
 from mendbus.contracts.fields import WireModel
+from mendbus.contracts.patterns import covers
 from mendbus.contracts.subjects import MAX_BODY, MAX_SERVICE_BODY, Subjects
 from mendbus.contracts.vocabulary import SERVICES
 from mendbus.proto_schemas import models
@@ -58,13 +59,6 @@ def _filled(family: Family) -> str:
     return f"some.root.{address}"
 
 
-def _matches(pattern: str, subject: str) -> bool:
-    wanted, tokens = pattern.split("."), subject.split(".")
-    if wanted[-1] == ">":
-        wanted, tokens = wanted[:-1], tokens[: len(wanted) - 1]
-    return len(wanted) == len(tokens) and all(w in ("*", t) for w, t in zip(wanted, tokens, strict=True))
-
-
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_addresses_are_those_of_the_subject_builder(family: Family) -> None:
     """The catalogue's address of a family is the subject that the rest of the code builds."""
@@ -77,7 +71,7 @@ def test_a_family_is_stored_where_the_catalogue_says(family: Family) -> None:
     holding = [
         spec.name
         for spec in streams(SUBJECTS, 1 << 30)
-        if any(_matches(pattern, _filled(family)) for pattern in spec.subjects)
+        if any(covers(pattern, _filled(family)) for pattern in spec.subjects)
     ]
     assert holding == ([SUBJECTS.stream(family.stream)] if family.stream else [])
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from tests.lab.stories import Story
 
+from mendbus import measures
+
 RECOVERED_AT_LEAST = 0.9
 PERSON_AT_MOST = 0.11
 CLOCKS = ("detect", "decide", "act", "verified")
-_Z = 1.959964
-"""Of 95 %: the normal distribution's quantile at 0.975."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +27,10 @@ class Share:
         """The share; None of nothing."""
         return self.hits / self.of if self.of else None
 
-    def interval(self, z: float = _Z) -> tuple[float, float] | None:
-        """The score interval of E. B. Wilson, Probable inference, the law of succession, and statistical inference,
-        Journal of the American Statistical Association 22 (1927), 209-212; of 95 % unless told.
-
-        With p = hits / n it is (p + z²/2n ± z·sqrt(p(1 - p)/n + z²/4n²)) / (1 + z²/n).
-        """
-        if not self.of:
-            return None
-        n, p = self.of, self.hits / self.of
-        middle = p + z * z / (2 * n)
-        half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        below = 1 + z * z / n
-        return max(0.0, (middle - half) / below), min(1.0, (middle + half) / below)
+    def interval(self) -> tuple[float, float] | None:
+        """Bounds of the true share with 95 % confidence; None of nothing."""
+        found = measures.share(self.hits, self.of)
+        return None if found.low is None or found.high is None else (found.low, found.high)
 
     def __str__(self) -> str:
         between = self.interval()

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from tests.packs.reading import spans
-from tests.packs.scoring import average_precision
+
+from mendbus_predictor.offline.scoring import average_precision
 
 _PICKS = 6
 _HIGH = 0.95

@@ -8,6 +8,8 @@ from tests.packs import choosing, learning, scoring
 from tests.packs.scoring import Figures
 from tests.packs.task import Task, folded
 
+from mendbus_predictor.offline.scoring import average_precision
+
 OURS = "ours"
 _LEARNED: dict[str, Callable[[Task], learning.Member]] = {
     "lightgbm": learning.plain,
@@ -65,7 +67,7 @@ def run(task: Task, held_out: Sequence[Task]) -> list[Result]:
     limits = {
         share: {name: scoring.threshold(task.y, score, share) for name, score in scores.items()} for share in SHARES
     }
-    alone = {name: scoring.average_precision(task.y, member) for name, member in members.items()}
+    alone = {name: average_precision(task.y, member) for name, member in members.items()}
     results = [_result(task, "dev", scores, limits, picks, alone)]
     if held_out:
         fitted = curves | {name: fit(task) for name, fit in _LEARNED.items()}

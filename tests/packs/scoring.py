@@ -6,6 +6,9 @@ import numpy as np
 from tests.packs.reading import spans
 from tests.packs.task import Task
 
+from mendbus.measures import calibration_error
+from mendbus_predictor.offline.scoring import average_precision
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -35,18 +38,6 @@ def threshold(y: np.ndarray, score: np.ndarray, share: float = 0.05) -> float:
     return float(negatives[len(negatives) - allowed - 1]) if allowed < len(negatives) else float(negatives[0]) - 1e-12
 
 
-def average_precision(y: np.ndarray, score: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """The area under precision and recall, in steps at the distinct scores; NaN without a positive."""
-    order = np.argsort(-score, kind="stable")
-    falling, share = score[order], np.ones(len(y)) if weight is None else weight[order]
-    hits, seen = np.cumsum(share * (y[order] == 1)), np.cumsum(share)
-    if not len(hits) or not hits[-1]:
-        return float("nan")
-    last = np.r_[np.flatnonzero(np.diff(falling)), len(falling) - 1]
-    found = hits[last]
-    return float(np.sum(np.diff(np.r_[0.0, found]) * found / seen[last]) / found[-1])
-
-
 def roc_area(y: np.ndarray, score: np.ndarray) -> float:
     """The share of pairs (positive, negative) in the right order, ties counted half."""
     _, place, sizes = np.unique(score, return_inverse=True, return_counts=True)
@@ -54,12 +45,6 @@ def roc_area(y: np.ndarray, score: np.ndarray) -> float:
     positives = int((y == 1).sum())
     pairs = positives * (len(y) - positives)
     return float((rank[y == 1].sum() - positives * (positives + 1) / 2) / pairs) if pairs else float("nan")
-
-
-def calibration_error(y: np.ndarray, chance: np.ndarray) -> float:
-    """The mean distance of forecast and frequency over ten equal bins."""
-    bins = np.clip((chance * 10).astype(int), 0, 9)
-    return float(sum(abs(y[bins == b].mean() - chance[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)))
 
 
 def scored(task: Task, score: np.ndarray, limit: float, probability: bool = False) -> Figures:
@@ -80,7 +65,7 @@ def scored(task: Task, score: np.ndarray, limit: float, probability: bool = Fals
         fpr=fpr,
         accuracy=(hit + negatives - false) / max(1, len(y)),
         brier=float(np.mean((score - y) ** 2)) if probability else float("nan"),
-        ece=calibration_error(y, score) if probability else float("nan"),
+        ece=calibration_error(zip(score.tolist(), y.tolist(), strict=True)) if probability else float("nan"),
         **_events(task, alarm, fpr),
     )
 

@@ -110,6 +110,11 @@ def until(predicate: Callable[[], object], seconds: float = READY_SECONDS) -> No
         time.sleep(0.02)
 
 
+def _command(folder: Path) -> list[str]:
+    ports = [word for name in ("nats", "http", "dashboard") for word in (f"--{name}-port", "0")]
+    return [str(MENDBUS), "up", *ports, "--data-dir", str(folder / "data")]
+
+
 @contextmanager
 def up(folder: Path, *words: str, **environment: str) -> Generator[Up]:
     """Starts everything, waits until it says that it is ready, and leaves nothing behind."""
@@ -117,19 +122,7 @@ def up(folder: Path, *words: str, **environment: str) -> Generator[Up]:
     policy.write_text(POLICY)  # agents that nobody runs are not waited for as long
     with said.open("wb") as out, logged.open("wb") as err:
         process = subprocess.Popen(
-            [
-                str(MENDBUS),
-                "up",
-                "--nats-port",
-                "0",
-                "--http-port",
-                "0",
-                "--dashboard-port",
-                "0",
-                "--data-dir",
-                str(folder / "data"),
-                *words,
-            ],
+            [*_command(folder), *words],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
@@ -275,19 +268,8 @@ def test_all_services_run_in_one_process(tmp_path: Path) -> None:
 
 def test_an_end_while_it_starts_is_a_good_end(tmp_path: Path) -> None:
     """Ctrl-C before anything is ready, even before it has loaded, ends with status 0 and leaves nothing."""
-    words = (
-        "up",
-        "--nats-port",
-        "0",
-        "--http-port",
-        "0",
-        "--dashboard-port",
-        "0",
-        "--data-dir",
-        str(tmp_path / "data"),
-    )
     # As a shell starts what ends in `&`: SIGINT is ignored, until somebody wants it.
-    shell = ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", str(MENDBUS), *words]
+    shell = ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", *_command(tmp_path)]
     with subprocess.Popen(shell, stdout=-1, stderr=-1, env=_environment()) as process:
         until(lambda: "mendbus.up" in psutil.Process(process.pid).cmdline())
         process.send_signal(signal.SIGINT)

@@ -9,14 +9,12 @@ import asyncio
 import logging
 import zlib
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 from mendbus.contracts.errors import MendbusError
 from mendbus.contracts.vocabulary import Strategy
 from mendbus.lift import Trial
-from mendbus.modelstore import PACKAGED, ModelStore
+from mendbus.modelstore import LOOK_SECONDS, PACKAGED, ModelStore, moment
 from mendbus_strategy_selector import choice_model
 from mendbus_strategy_selector.choice_model import Model
 from mendbus_strategy_selector.choosing import POLICY, Learned, said
@@ -25,7 +23,6 @@ from mendbus_strategy_selector.lessons import Lessons
 
 log = logging.getLogger("mendbus")
 
-LOOK_SECONDS: Final = 2.0
 """Time between two looks at what is to be used."""
 
 
@@ -161,4 +158,4 @@ class Life:
         return PACKAGED if name == POLICY else name
 
     def _at(self) -> str:
-        return datetime.fromtimestamp(self._now() / 1e9, UTC).isoformat(timespec="seconds")
+        return moment(self._now())

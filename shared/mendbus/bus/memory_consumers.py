@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
 
 from mendbus.bus.jetstream import unix_nano
-from mendbus.bus.memory_streams import MemoryStream, Record, matches
+from mendbus.bus.memory_streams import MemoryStream, Record
+from mendbus.contracts.patterns import covers
 
 _NANO: Final = 1_000_000_000
 
@@ -151,7 +152,7 @@ class MemoryConsumer:
 
     def _wants(self, record: Record) -> bool:
         patterns = cast("list[str]", self.config.get("filter_subjects") or [self.config.get("filter_subject") or ">"])
-        return any(matches(pattern, record.subject) for pattern in patterns)
+        return any(covers(pattern, record.subject) for pattern in patterns)
 
     def _taker(self) -> str | None:
         if self._push:

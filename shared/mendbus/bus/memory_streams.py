@@ -5,9 +5,9 @@ import heapq
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final, cast
 
+from mendbus.contracts.patterns import covers
 from mendbus.contracts.subjects import HEADER_ID
 
 _NANO: Final = 1_000_000_000
@@ -36,18 +36,6 @@ class Record:
     size: int
 
 
-@lru_cache(maxsize=8192)
-def matches(pattern: str, subject: str) -> bool:
-    """Whether a subject fits a pattern with `*` (one token) and `>` (one token or more)."""
-    wanted, tokens = pattern.split("."), subject.split(".")
-    for position, part in enumerate(wanted):
-        if part == ">":
-            return len(tokens) > position
-        if position >= len(tokens) or part not in ("*", tokens[position]):
-            return False
-    return len(wanted) == len(tokens)
-
-
 class MemoryStream:
     """Messages in the order in which they came."""
 
@@ -64,7 +52,7 @@ class MemoryStream:
 
     def listens(self, subject: str) -> bool:
         """Whether a message on the subject would be stored here."""
-        return any(matches(pattern, subject) for pattern in cast("list[str]", self.config.get("subjects") or []))
+        return any(covers(pattern, subject) for pattern in cast("list[str]", self.config.get("subjects") or []))
 
     def known(self, message_id: str) -> int:
         """The sequence under which an id was stored within the duplicate window, or 0."""
@@ -125,7 +113,7 @@ class MemoryStream:
             if (
                 record.sequence >= start
                 and record.time_unix_nano >= since_unix_nano
-                and matches(pattern, record.subject)
+                and covers(pattern, record.subject)
             ):
                 yield record
 
@@ -139,7 +127,7 @@ class MemoryStream:
     def counts(self, pattern: str) -> dict[str, int]:
         """How many messages there are on each subject that fits."""
         self._expire()
-        return {subject: len(kept) for subject, kept in self._by_subject.items() if matches(pattern, subject)}
+        return {subject: len(kept) for subject, kept in self._by_subject.items() if covers(pattern, subject)}
 
     def state(self) -> dict[str, Any]:
         """As the API tells it."""
@@ -188,7 +176,7 @@ class MemoryStream:
 
 def rename(source: str, destination: str, subject: str) -> str:
     """A subject transform: `{{wildcard(n)}}`, `$n` and `{{partition(buckets,n,...)}}`; what does not fit stays."""
-    if not matches(source, subject):
+    if not covers(source, subject):
         return subject
     found = [token for wanted, token in zip(source.split("."), subject.split("."), strict=False) if wanted == "*"]
 

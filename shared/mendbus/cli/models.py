@@ -1,7 +1,7 @@
 """`mendbus models`: what models there are, which one answers, and changing that; on the machine that serves them."""
 
 import getpass
-from datetime import UTC, datetime
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -168,4 +168,6 @@ def _share(value: float | None) -> str:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    from mendbus.modelstore import moment
+
+    return moment(time.time_ns())

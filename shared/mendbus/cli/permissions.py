@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
+from mendbus.contracts.patterns import covers, overlap
 from mendbus.contracts.subjects import Subjects
 
 
@@ -34,30 +35,6 @@ def lacking(rights: Rights, subjects: Subjects) -> list[str]:
     published, heard = needed(subjects)
     found = [f"may not publish {subject}" for subject in published if not _may(rights.publish, subject)]
     return found + [f"may not hear {subject}" for subject in heard if not _may(rights.subscribe, subject)]
-
-
-def covers(pattern: str, wanted: str) -> bool:
-    """Whether a pattern lets through everything that `wanted`, which may be a pattern too, stands for."""
-    given, asked = pattern.split("."), wanted.split(".")
-    for number, one in enumerate(given):
-        if one == ">":
-            return len(asked) > number
-        if number >= len(asked) or asked[number] == ">":
-            return False
-        if one not in ("*", asked[number]):
-            return False
-    return len(given) == len(asked)
-
-
-def overlap(one: str, other: str) -> bool:
-    """Whether some subject fits both patterns."""
-    pairs = list(zip(left := one.split("."), right := other.split("."), strict=False))
-    for a, b in pairs:
-        if ">" in (a, b):
-            return True
-        if a != b and "*" not in (a, b):
-            return False
-    return len(left) == len(right)
 
 
 def _patterns(told: object) -> tuple[Sequence[str], Sequence[str]] | None:

@@ -9,8 +9,8 @@ import pytest
 
 from mendbus.bus import Bus, Message
 from mendbus.cli import checks
-from mendbus.cli.permissions import covers, overlap
 from mendbus.contracts.errors import BusError, NoResponders
+from mendbus.contracts.patterns import covers, overlap
 from mendbus.contracts.subjects import Subjects
 from mendbus.otlp_sink import OtlpSink
 from mendbus.security.credentials import Identity, write

@@ -2,7 +2,8 @@
 
 import numpy as np
 from tests.packs import choosing, learning
-from tests.packs.scoring import average_precision
+
+from mendbus_predictor.offline.scoring import average_precision
 
 _NOISE = np.random.default_rng(3)
 _Y = (_NOISE.random(600) < 0.2).astype(int)

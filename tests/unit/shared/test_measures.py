@@ -1,4 +1,4 @@
-"""Shares with intervals, and durations whose quantiles are known to within 1 %."""
+"""Shares with intervals, calibration, and durations whose quantiles are known to within 1 %."""
 
 from math import ceil
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mendbus.measures import ERROR, Durations, Spread, share
+from mendbus.measures import ERROR, Durations, Spread, calibration_error, share
 
 NANOS = st.integers(1, 10**15)
 
@@ -18,6 +18,14 @@ def test_an_interval_is_wilson_s() -> None:
     assert share(0, 0) == (0, 0, None, None, None)
     assert share(5, 5).high == 1.0
     assert share(0, 5).low == 0.0
+
+
+def test_a_forecast_that_always_comes_true_is_calibrated() -> None:
+    """Probabilities of nought and one that come true are not off; three quarters said of what halves is off by 0.25."""
+    came = [False, True, True, False]
+    assert calibration_error(zip(map(float, came), came, strict=True)) == 0.0
+    assert calibration_error((0.75, one) for one in came) == 0.25
+    assert calibration_error([]) == 0.0
 
 
 @settings(deadline=None)

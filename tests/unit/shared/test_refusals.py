@@ -1,12 +1,11 @@
 """What the NATS client makes of what a server refuses."""
 
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 from nats.errors import AuthorizationError
 
-from mendbus.bus import nats
+from mendbus.bus import tough
 from mendbus.security.credentials import Credentials
 
 AGENT = "auth-service.a1"
@@ -29,7 +28,7 @@ async def test_only_a_user_that_is_not_accepted_ends_a_connection(
     monkeypatch: pytest.MonkeyPatch, said: str, ends: bool
 ) -> None:
     """A subject that contains "auth" and may not be used costs that message alone."""
-    client = cast("Any", nats)._ToughClient(Credentials(Path("r1.nk"), "agent/runtime/r1"))
+    client = tough.ToughClient(Credentials(Path("r1.nk"), "agent/runtime/r1"))
     lost: list[Exception] = []
     told: list[Exception] = []
 

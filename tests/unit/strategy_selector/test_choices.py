@@ -26,11 +26,16 @@ def life_of(folder: Path, choices: Choices) -> tuple[Life, ModelStore]:
     return Life(store, choices, lambda: 1_700_000_000_000_000_000), store
 
 
+def begun(folder: Path) -> tuple[Choices, Life, ModelStore]:
+    choices = Choices()
+    life, store = life_of(folder, choices)
+    life.begin()
+    return choices, life, store
+
+
 def test_the_model_of_the_package_is_in_trial_at_first_and_nothing_is_written(tmp_path: Path) -> None:
     """The policy decides; what the model expects is said, and does not act."""
-    choices = Choices()
-    life, store = life_of(tmp_path, choices)
-    life.begin()
+    choices, _, store = begun(tmp_path)
     assert choices.pair == ("policy", PACKAGE)
     learned, rival = choices.expect("i1", 1, SEEN, ("retry", "restart"))
     assert learned is not None
@@ -41,9 +46,7 @@ def test_the_model_of_the_package_is_in_trial_at_first_and_nothing_is_written(tm
 
 def test_lift_promotes_and_loss_turns_back(tmp_path: Path) -> None:
     """The whole life: in trial, in use with the policy in trial beside it, and back to the policy."""
-    choices = Choices()
-    life, store = life_of(tmp_path, choices)
-    life.begin()
+    choices, life, store = begun(tmp_path)
     choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
     life.look()
     assert choices.pair == (PACKAGE, "policy")
@@ -58,9 +61,7 @@ def test_lift_promotes_and_loss_turns_back(tmp_path: Path) -> None:
 
 def test_what_was_not_better_stays_in_trial_and_is_counted_anew(tmp_path: Path) -> None:
     """A model that was never done first has not lost; the policy beside a model in use can always come back."""
-    choices = Choices()
-    life, store = life_of(tmp_path, choices)
-    life.begin()
+    choices, life, store = begun(tmp_path)
     choices.lessons.trials["policy", PACKAGE] = Trial(20, 0, 15)
     life.look()
     assert (choices.pair, choices.lessons.trials, store.stamp()) == (("policy", PACKAGE), {}, 0)
@@ -76,9 +77,7 @@ def test_what_was_not_better_stays_in_trial_and_is_counted_anew(tmp_path: Path) 
 
 def test_after_a_new_start_a_model_can_be_promoted_again(tmp_path: Path) -> None:
     """Removing a damaged state.json, as its error advises, leaves the models where they are, and learning goes on."""
-    choices = Choices()
-    life, store = life_of(tmp_path, choices)
-    life.begin()
+    choices, life, store = begun(tmp_path)
     choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
     life.look()
     state = tmp_path / "strategy-selector" / "state.json"
@@ -95,9 +94,7 @@ def test_after_a_new_start_a_model_can_be_promoted_again(tmp_path: Path) -> None
 
 def test_an_owner_without_a_store_of_its_own_comes_to_the_same_verdict(tmp_path: Path) -> None:
     """The verdict is kept with what was learned: what was promoted is used, what was turned back is not."""
-    choices = Choices()
-    life, _ = life_of(tmp_path / "first", choices)
-    life.begin()
+    choices, life, _ = begun(tmp_path / "first")
     choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
     life.look()
     choices.lessons.trials[PACKAGE, "policy"] = Trial(2, 1, 1)
@@ -135,9 +132,7 @@ def test_owners_that_share_a_store_do_not_turn_each_other_back(tmp_path: Path) -
 
 def test_a_person_who_rolls_back_overrules_the_verdict(tmp_path: Path) -> None:
     """What a model had shown before is not held up to a person who went back to the policy."""
-    choices = Choices()
-    life, store = life_of(tmp_path, choices)
-    life.begin()
+    choices, life, store = begun(tmp_path)
     choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
     life.look()
     _ = store.rollback("2026-01-01", "test")
@@ -161,9 +156,7 @@ def test_the_policy_comes_back_even_where_nothing_is_in_trial(tmp_path: Path) ->
 
 def test_evidence_stays_until_the_store_has_taken_the_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that is full loses no trial: the verdict is written once there is room."""
-    choices = Choices()
-    life, store = life_of(tmp_path, choices)
-    life.begin()
+    choices, life, store = begun(tmp_path)
     choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
 
     def full(_self: ModelStore, _name: str, _now: str, _by: str) -> None:
@@ -179,9 +172,7 @@ def test_evidence_stays_until_the_store_has_taken_the_verdict(tmp_path: Path, mo
 
 def test_a_verdict_without_evidence_changes_nothing(tmp_path: Path) -> None:
     """A few cases are none."""
-    choices = Choices()
-    life, store = life_of(tmp_path, choices)
-    life.begin()
+    choices, life, store = begun(tmp_path)
     choices.lessons.trials["policy", PACKAGE] = Trial(5, 3, 0)
     life.look()
     assert (choices.pair, store.stamp()) == (("policy", PACKAGE), 0)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mendbus.measures import calibration_error
 from mendbus_classifier.features import CATEGORIES, SEVERITIES
 from mendbus_classifier.offline.samples import Sample
 
 UNKNOWN: Final = "unknown"
-_BINS: Final = 10
 _PRECISION: Final = 0.95
 _ORDER: Final = {name: number for number, name in enumerate(SEVERITIES)}
 
@@ -46,7 +46,7 @@ def score(samples: Sequence[Sample], answers: Sequence[Answer]) -> dict[str, Any
         "macro_f1": sum(present) / max(len(present), 1),
         "per_class": classes,
         "confusion": _confusion(pairs),
-        "ece": _calibration_error([a.confidence for a in answers], right),
+        "ece": calibration_error(zip((a.confidence for a in answers), right, strict=True)),
         "coverage_at_95_precision": _coverage([a.confidence for a in answers], right),
     }
 
@@ -72,14 +72,6 @@ def _confusion(pairs: Sequence[tuple[Sample, Answer]]) -> dict[str, dict[str, in
     for sample, answer in pairs:
         rows.setdefault(sample.category, Counter())[answer.category] += 1
     return {label: dict(rows[label].most_common()) for label in CATEGORIES if label in rows}
-
-
-def _calibration_error(confidence: Sequence[float], right: Sequence[bool]) -> float:
-    bins: dict[int, list[tuple[float, bool]]] = {}
-    for value, correct in zip(confidence, right, strict=True):
-        bins.setdefault(min(int(value * _BINS), _BINS - 1), []).append((value, correct))
-    gaps = (abs(sum(v for v, _ in part) - sum(c for _, c in part)) for part in bins.values())
-    return sum(gaps) / max(len(right), 1)
 
 
 def _coverage(confidence: Sequence[float], right: Sequence[bool]) -> float:

@@ -1,21 +1,21 @@
 """How good predictions of failures are: by evaluation, by failure, and how early. Everything with what it is out of."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from mendbus import measures
+from mendbus.measures import Z_95
 from mendbus_predictor.alarm import COOL_DOWN_SECONDS, EVALUATE_SECONDS, Alarm
 from mendbus_predictor.offline.history import Track
 from mendbus_predictor.reference import HORIZON_SECONDS
 
 Floats = npt.NDArray[np.float64]
 _NANO: Final = 1_000_000_000
-_Z: Final = 1.959964
-_BINS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +61,18 @@ def score(judged: Sequence[Judged], level: float, persistence: int) -> dict[str,
         "precision": share(hits, hits + false),
         "pr_auc": average_precision(truth, said),
         "brier": float(((said - truth) ** 2).mean()) if len(said) else math.nan,
-        "calibration_error": calibration_error(truth, said),
+        "calibration_error": measures.calibration_error(zip(said.tolist(), truth.tolist(), strict=True)),
         **found,
     }
 
 
 def _events(judged: Sequence[Judged], level: float, persistence: int, hours: float) -> dict[str, Any]:
     leads: list[float] = []
-    failures = warned = alarmed = false = quiet = 0
+    failures = warned = false = quiet = 0
     misses = 0.0
-    for one in judged:
-        told = alarms(one, level, persistence)
-        alarmed += len(told)
+    raised = [alarms(one, level, persistence) for one in judged]
+    alarmed = sum(map(len, raised))
+    for one, told in zip(judged, raised, strict=True):
         track = one.track
         if track.failed is None or track.began is None or not track.gradual:
             false += len(told)
@@ -85,7 +85,7 @@ def _events(judged: Sequence[Judged], level: float, persistence: int, hours: flo
             warned += 1
             leads.append(track.failed - due[0])
         room = min(HORIZON_SECONDS, track.failed - track.began)
-        misses += 1.0 - math.exp(-alarmed_rate(judged, level, persistence, hours) * room)
+        misses += 1.0 - math.exp(-alarmed / max(hours * 3600, 1.0) * room)
     leads.sort()
     return {
         "failures": failures,
@@ -102,44 +102,34 @@ def _events(judged: Sequence[Judged], level: float, persistence: int, hours: flo
     }
 
 
-def alarmed_rate(judged: Sequence[Judged], level: float, persistence: int, hours: float) -> float:
-    """Alarms per agent second, all of them."""
-    return sum(len(alarms(one, level, persistence)) for one in judged) / max(hours * 3600, 1.0)
-
-
 def share(part: int, whole: int) -> dict[str, Any]:
     """A share with its 95 % interval (Wilson) and what it is out of."""
-    if whole == 0:
+    found = measures.share(part, whole)
+    if found.share is None:
         return {"value": math.nan, "low": 0.0, "high": 1.0, "of": 0}
-    p = part / whole
-    middle = (p + _Z**2 / (2 * whole)) / (1 + _Z**2 / whole)
-    half = _Z * math.sqrt(p * (1 - p) / whole + _Z**2 / (4 * whole**2)) / (1 + _Z**2 / whole)
-    return {"value": p, "low": max(0.0, middle - half), "high": min(1.0, middle + half), "of": whole}
+    return {"value": found.share, "low": found.low, "high": found.high, "of": whole}
 
 
 def rate(count: int, hours: float) -> dict[str, Any]:
     """Events an hour with a 95 % interval (of the square root of a Poisson count)."""
-    low, high = max(0.0, math.sqrt(count) - _Z / 2) ** 2, (math.sqrt(count + 1) + _Z / 2) ** 2
+    low, high = max(0.0, math.sqrt(count) - Z_95 / 2) ** 2, (math.sqrt(count + 1) + Z_95 / 2) ** 2
     hours = max(hours, 1e-9)
     return {"value": count / hours, "low": low / hours, "high": high / hours, "of": count}
 
 
-def average_precision(truth: npt.NDArray[np.bool_], said: Floats) -> float:
-    """Area under precision over recall, equal scores taken together."""
-    if not truth.any():
-        return math.nan
+def average_precision(truth: npt.NDArray[Any], said: Floats, weight: Floats | None = None) -> float:
+    """Area under precision over recall, in steps at the distinct scores; NaN without a positive.
+
+    `truth`: 1 or true for a positive; `weight`: what each row counts for, one unless told.
+    """
     order = np.argsort(-said, kind="stable")
-    hits = np.cumsum(truth[order])
-    last = np.append(np.diff(said[order]) != 0, True)
-    precision = hits[last] / (np.flatnonzero(last) + 1)
-    return float((precision * np.diff(hits[last] / truth.sum(), prepend=0.0)).sum())
-
-
-def calibration_error(truth: npt.NDArray[np.bool_], said: Floats) -> float:
-    """By how much probability and frequency differ, over ten bins, weighted by what falls into each."""
-    bins = np.minimum((said * _BINS).astype(int), _BINS - 1)
-    gaps: Iterable[float] = (abs(float((said - truth)[bins == n].sum())) for n in range(_BINS))
-    return sum(gaps) / max(len(truth), 1)
+    falling, counts = said[order], np.ones(len(said)) if weight is None else weight[order]
+    hits, seen = np.cumsum(counts * (truth[order] == 1)), np.cumsum(counts)
+    if not len(hits) or not hits[-1]:
+        return math.nan
+    last = np.append(np.flatnonzero(np.diff(falling)), len(falling) - 1)
+    found = hits[last]
+    return float(np.sum(np.diff(found, prepend=0.0) * found / seen[last]) / found[-1])
 
 
 def _ratio(part: float, whole: float) -> float:

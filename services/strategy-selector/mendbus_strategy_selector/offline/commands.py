@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from mendbus import models
 from mendbus.contracts.errors import MendbusError
+from mendbus.measures import calibration_error
 from mendbus.models import Card
 from mendbus_strategy_selector import choice_model, experience
 from mendbus_strategy_selector.experience import Experience, Lesson, Seen, estimates
@@ -19,7 +20,6 @@ packaged = choice_model.packaged
 included = choice_model.included
 
 LEAST_ATTEMPTS: Final = 20
-_BINS: Final = 10
 _NOWHERE: Final = Seen("", "", "")
 """Of no kind or category that has been seen: what is expected is the strategy's share of all errors."""
 
@@ -76,15 +76,3 @@ def _chance(known: Experience, lesson: Lesson, seen: Seen) -> float:
 
 def _log_loss(foretold: Sequence[tuple[float, bool]]) -> float:
     return -fmean(math.log(max(1e-9, chance if helped else 1.0 - chance)) for chance, helped in foretold)
-
-
-def calibration_error(foretold: Sequence[tuple[float, bool]]) -> float:
-    """How far chances are from what came of them: mean over ten equal ranges, each by its share."""
-    bins: list[list[tuple[float, bool]]] = [[] for _ in range(_BINS)]
-    for chance, helped in foretold:
-        bins[min(_BINS - 1, int(chance * _BINS))].append((chance, helped))
-    return sum(
-        abs(fmean(chance for chance, _ in found) - fmean(helped for _, helped in found)) * len(found)
-        for found in bins
-        if found
-    ) / max(1, len(foretold))
