@@ -81,6 +81,8 @@ def test_what_is_mounted_is_there() -> None:
     """Every file that a container is given exists, is given to read only, and every volume is declared."""
     for container in CONTAINERS.values():
         for mount in container.get("volumes", ()):
+            if isinstance(mount, dict):
+                continue  # what an operator may put in its place: see above
             source, _, *mode = mount.split(":")
             if source.startswith("./"):
                 assert (ROOT / source).exists(), source
