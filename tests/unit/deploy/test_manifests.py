@@ -168,3 +168,21 @@ def test_the_component_tls_gives_each_what_the_export_writes(tmp_path: Path) -> 
         if "secretRef" in source
     }
     assert not variables & set(written)
+
+
+def test_the_cluster_is_of_three_that_know_one_another() -> None:
+    """Three servers, each under its own name, sync every write, are spread, and are disrupted one at a time."""
+    text = (K8S / "components/nats-cluster/nats-server.conf").read_text(encoding="utf-8")
+    component = yaml.safe_load((K8S / "components/nats-cluster/kustomization.yaml").read_text(encoding="utf-8"))
+    changes = {one["path"]: one["value"] for one in yaml.safe_load(component["patches"][0]["patch"])}
+    (service,) = (m for m in read("components/nats") if m["kind"] == "Service")
+    budget, ports = read("components/nats-cluster")
+    named = [f"nats://nats-{number}.{service['metadata']['name']}:6222" for number in range(changes["/spec/replicas"])]
+    assert len(named) == 3
+    assert all(f'"{address}"' in text for address in named)
+    assert "server_name: $SERVER_NAME" in text
+    assert changes["/spec/template/spec/containers/0/env/-"]["name"] == "SERVER_NAME"
+    assert "sync_interval: always" in text
+    assert changes["/spec/template/spec/topologySpreadConstraints"][0]["whenUnsatisfiable"] == "DoNotSchedule"
+    assert budget["spec"]["maxUnavailable"] == 1
+    assert {port["port"] for rule in ports["spec"]["ingress"] for port in rule["ports"]} == {6222}
