@@ -27,7 +27,7 @@ def say(folder: Path, *arguments: str, status: int = 0) -> str:
 
 def test_a_user_s_way_from_the_first_key_to_the_last(folder: Path, tmp_path: Path) -> None:
     """Made, listed, rotated in three steps of which none can be left out, exported and removed."""
-    assert "6 users" in say(folder, "init", "--host", "nats")
+    assert "7 users" in say(folder, "init", "--host", "nats")
     user = "agent/runtime/r1"
     assert "r1.nk" in say(folder, "add", user)
     assert "is there already" in say(folder, "add", user, status=1)
