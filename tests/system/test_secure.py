@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -175,7 +175,7 @@ async def test_the_dashboard_reads_and_orders_as_a_user_of_its_own(up: Up) -> No
     async with asyncio.timeout(READY_SECONDS):
         while not isinstance(letters, list) or not letters:
             letters = await up.page("/api/dead")
-    letter: dict[str, Any] = letters[0]
+    letter = cast("list[dict[str, Any]]", letters)[0]
     assert (await up.page(f"/api/dead/{letter['sequence']}"))["body_hex"] == "c1"
     again = await up.page("/api/actions/replay", {"sequence": str(letter["sequence"]), "by": "jane"})
     assert again["status"] == 403

@@ -59,7 +59,7 @@ def test_secrets_are_for_their_owner_alone(folder: Path) -> None:
     """No key can be read by others, and what everybody may read holds none."""
     _ = say(folder, "init")
     secret = [file for file in folder.rglob("*") if file.is_file() and file.suffix in (".nk", ".key")]
-    assert len(secret) == 8
+    assert len(secret) == 9
     assert all(file.stat().st_mode & 0o077 == 0 for file in secret)
     told = "".join((folder / name).read_text() for name in ("keys.json", "nats-secure.conf", "users.json", "ca.pem"))
     assert "PRIVATE" not in told
