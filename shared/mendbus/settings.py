@@ -70,6 +70,9 @@ class Settings(BaseModel):
     dashboard_token: Annotated[str, Field(repr=False)] = ""
     """What must be sent to acknowledge, approve, pause and so on in the dashboard, 16 characters at least; empty: no
     such action is taken there."""
+    dashboard_credentials: Path | None = None
+    """Credentials with which the dashboard reads and orders, those of an operator `operator/dashboard`; none: it uses
+    the health-monitor's, which may give no orders where users have rights."""
     dashboard_names: str = ""
     """Names, comma separated, by which the dashboard may be addressed beside its host, `localhost` and IP addresses."""
     jaeger_url: str = ""

@@ -201,6 +201,8 @@ class Children:
         }
         if settings.dashboard_token and name == _DASHBOARD:
             environment["MENDBUS_DASHBOARD_TOKEN"] = settings.dashboard_token
+        if settings.dashboard_credentials is not None and name == _DASHBOARD:
+            environment["MENDBUS_DASHBOARD_CREDENTIALS"] = str(settings.dashboard_credentials)
         for setting in ("nats_credentials", "nats_ca", "trusted_keys"):
             if (file := getattr(settings, setting)) is not None:
                 environment[f"MENDBUS_{setting.upper()}"] = str(file)

@@ -191,13 +191,12 @@ async def up(options: Options, folder: Path, settings: Settings) -> None:
     board = Board((NATS, *SERVICES), changed)
     with _alone(folder):
         if options.secure:
-            voice.secured = _secured(folder, settings)
-            settings = settings.model_copy(update=voice.secured)
+            voice.secured, dashboard = _secured(folder, settings, dashboard=options.dashboard_port >= 0)
+            settings = settings.model_copy(update=voice.secured | dashboard)
         server = await _launch(folder, options.nats_port, secure=options.secure)
         reach = {"nats_url": server.url, "monitor_url": server.monitor_url, "data_dir": folder}
         settings = settings.model_copy(update=reach | {"http_port": options.http_port})
-        # The dashboard gives orders in the name of who opened it, and the monitor has no rights to give any.
-        if options.dashboard_port >= 0 and not options.secure:
+        if options.dashboard_port >= 0:
             port = _free_port(settings.dashboard_host, options.dashboard_port)
             token = settings.dashboard_token or _kept_token(folder / DASHBOARD_FILE)
             settings = settings.model_copy(update={"dashboard_port": port, "dashboard_token": token})
@@ -321,12 +320,20 @@ def _alone(folder: Path) -> Generator[None]:
         yield
 
 
-def _secured(folder: Path, settings: Settings) -> dict[str, Path]:
-    """Makes users, keys and certificates if there are none. Raises `CredentialsError`."""
-    from mendbus.security import installation  # only who asks for it loads it
+def _secured(folder: Path, settings: Settings, *, dashboard: bool) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Makes users, keys and certificates if there are none; the settings of everybody, and the dashboard's.
 
-    _ = installation.ensure(folder / SECURE, settings.subjects)
-    return installation.settings_of(folder / SECURE)
+    Raises `CredentialsError`.
+    """
+    from mendbus.security import installation  # only who asks for it loads it
+    from mendbus.security.credentials import DASHBOARD
+
+    users = installation.ensure(folder / SECURE, settings.subjects)
+    if dashboard and DASHBOARD not in users.users:
+        _ = users.add(DASHBOARD, "operator")
+        users.render()
+    own = {"dashboard_credentials": users.file(DASHBOARD)} if dashboard else {}
+    return installation.settings_of(folder / SECURE), own
 
 
 async def _launch(folder: Path, port: int, *, secure: bool) -> NatsServer:

@@ -37,7 +37,7 @@ def init(
     root: Root = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Make an authority, a server certificate, the five services and operator/admin."""
+    """Make an authority, a server certificate, the five services, operator/admin and operator/dashboard."""
     from mendbus.security.installation import LOCAL, Installation
 
     settings = settings_of(None, root, data_dir)

@@ -12,6 +12,8 @@ from mendbus.security.keys import KeyPair, from_seed, to_public, to_seed
 from mendbus.settings import Settings
 
 AGENTS_API: Final = "$MENDBUS.API."
+DASHBOARD: Final = "operator/dashboard"
+"""As whom the dashboard reads and orders."""
 _USER_LINE: Final = "user:"
 
 

@@ -87,7 +87,7 @@ def kubernetes(installation: Installation) -> dict[str, Any]:
 
     server = {name: (folder / name).read_bytes() for name in ("server.pem", "server.key")}
     server["nats-server.conf"] = server_conf(installation).encode()
-    items = [secret("mendbus-nats", server)]
+    items = [secret("mendbus-nats-server", server)]
     items += [
         secret(f"mendbus-{_slug(user)}", {"credentials.nk": installation.file(user).read_bytes()})
         for user in installation.users

@@ -18,7 +18,7 @@ from mendbus.contracts.vocabulary import SERVICES
 from mendbus.security import credentials, keys
 from mendbus.security.accounts import configuration
 from mendbus.security.authority import make_authority, make_certificate
-from mendbus.security.credentials import Identity, file_of
+from mendbus.security.credentials import DASHBOARD, Identity, file_of
 from mendbus.security.rights import rights_of
 from mendbus.security.roles import LEVELS, Level
 
@@ -78,7 +78,7 @@ class Installation:
 
     @classmethod
     def create(cls, folder: Path, subjects: Subjects, hosts: Sequence[str] = LOCAL) -> "Installation":
-        """A new folder with an authority, a server's certificate, the five services and an admin.
+        """A new folder with an authority, a server's certificate, the five services, an admin and the dashboard.
 
         Raises `CredentialsError`, also where there are users already.
         """
@@ -91,6 +91,7 @@ class Installation:
         for service in SERVICES:
             made.add(f"service/{service}")
         made.add("operator/admin", "admin")
+        made.add(DASHBOARD, "operator")
         made.render()
         return made
 

@@ -28,7 +28,7 @@ def say(folder: Path, *arguments: str, status: int = 0) -> str:
 
 def test_a_user_s_way_from_the_first_key_to_the_last(folder: Path, tmp_path: Path) -> None:
     """Made, listed, rotated in three steps of which none can be left out, exported and removed."""
-    assert "6 users" in say(folder, "init", "--host", "nats")
+    assert "7 users" in say(folder, "init", "--host", "nats")
     user = "agent/runtime/r1"
     assert "r1.nk" in say(folder, "add", user)
     assert "is there already" in say(folder, "add", user, status=1)
@@ -78,7 +78,7 @@ def test_secrets_are_for_their_owner_alone(folder: Path) -> None:
     """No key can be read by others, and what everybody may read holds none."""
     _ = say(folder, "init")
     secret = [file for file in folder.rglob("*") if file.is_file() and file.suffix in (".nk", ".key")]
-    assert len(secret) == 8
+    assert len(secret) == 9
     assert all(file.stat().st_mode & 0o077 == 0 for file in secret)
     told = "".join((folder / name).read_text() for name in ("keys.json", "nats-secure.conf", "users.json", "ca.pem"))
     assert "PRIVATE" not in told

@@ -1,6 +1,8 @@
 """docker-compose.yml: every service, hardened, started when what it needs is there."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import yaml
 
 from mendbus import settings
 from mendbus.contracts.vocabulary import SERVICES
+from mendbus.security import exporting
+from mendbus.security.installation import Installation
 from mendbus.server import MAX_PAYLOAD
 from mendbus.streams import streams
 
@@ -129,3 +133,28 @@ def test_the_cluster_is_of_these_servers() -> None:
     assert set(re.findall(r"nats://([\w-]+):6222", text)) == nodes
     assert all(CONTAINERS[name]["environment"]["SERVER_NAME"] == name for name in nodes)
     assert "sync_interval: always" in text
+
+
+def test_compose_takes_the_override_with_generated_users(tmp_path: Path) -> None:
+    """Both files together: each service has its own key alone beside what it had, and the server asks who comes."""
+    program = shutil.which("docker-compose")
+    command = [program] if program else ["docker", "compose"]
+    if (
+        not shutil.which(command[0])
+        or subprocess.run([*command, "version"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("merging the two files needs docker compose: install it")
+    made = Installation.create(tmp_path / "keys", settings.Settings().subjects)
+    _ = exporting.write(made, tmp_path / "out")
+    files = ["-f", str(ROOT / "docker-compose.yml"), "-f", str(tmp_path / "out/docker-compose.secure.yml")]
+    merged = subprocess.run([*command, *files, "config"], capture_output=True, check=False, text=True)
+    assert merged.returncode == 0, merged.stderr
+    found = yaml.safe_load(merged.stdout)["services"]
+    for service in SERVICES:
+        environment = found[service]["environment"]
+        assert settings.from_environment({k: str(v or "") for k, v in environment.items()}).nats_ca
+        keys = [str(volume) for volume in found[service]["volumes"] if "credentials.nk" in str(volume)]
+        assert len(keys) == 1
+        assert f"service/{service}.nk" in keys[0]
+        assert ("policy.toml" in str(found[service]["volumes"])) == ("MENDBUS_POLICY_FILE" in environment)
+    assert found["nats"]["command"] == ["--config", "/etc/mendbus/nats-server.conf"]

@@ -11,6 +11,8 @@ from k8s.check import problems, unrestricted, workloads
 from mendbus import settings
 from mendbus.alert_policy import AlertPolicy, load_alert_policy, split
 from mendbus.contracts.vocabulary import SERVICES
+from mendbus.security import exporting
+from mendbus.security.installation import Installation
 from mendbus_strategy_selector.policy import load_policy
 
 K8S = Path(__file__).parents[3] / "k8s"
@@ -136,3 +138,51 @@ def test_a_selector_without_pods_is_found() -> None:
     (budget,) = (m for m in manifests if m["kind"] == "PodDisruptionBudget" and m["metadata"]["name"] == "executor")
     budget["spec"]["selector"]["matchLabels"] = {"app.kubernetes.io/name": "nobody"}
     assert "PodDisruptionBudget executor selects no pod" in problems(manifests)
+
+
+def test_the_component_tls_gives_each_what_the_export_writes(tmp_path: Path) -> None:
+    """Every service mounts its own credentials alone, where the settings look for them, and no Secret is a variable."""
+    made = Installation.create(tmp_path, settings.Settings().subjects)
+    written = {one["metadata"]["name"]: one["data"] for one in exporting.kubernetes(made)["items"]}
+    component = yaml.safe_load((K8S / "components/tls/kustomization.yaml").read_text(encoding="utf-8"))
+    read = settings.from_environment(dict(one.split("=", 1) for one in component["configMapGenerator"][0]["literals"]))
+    patches = {one["target"]["name"]: yaml.safe_load(one["patch"]) for one in component["patches"]}
+    assert set(patches) == {*SERVICES, "nats"}
+    for service in SERVICES:
+        mount, volume = (change["value"] for change in patches[service])
+        secret, trust = volume["projected"]["sources"]
+        assert mount == {"name": volume["name"], "mountPath": "/etc/mendbus-access", "readOnly": True}
+        assert secret["secret"]["name"] == f"mendbus-service.{service}"
+        files = {
+            f"/etc/mendbus-access/{name}"
+            for name in (*written[f"mendbus-service.{service}"], *written["mendbus-trust"])
+        }
+        assert trust["configMap"]["name"] == "mendbus-trust"
+        assert files == {str(read.nats_credentials), str(read.nats_ca), str(read.trusted_keys)}
+    argument, mount, volume = (change["value"] for change in patches["nats"])
+    assert argument.removeprefix(f"{mount['mountPath']}/") in written[volume["secret"]["secretName"]]
+    variables = {
+        source["secretRef"]["name"]
+        for workload in workloads(BASE).values()
+        for source in workload["spec"]["template"]["spec"]["containers"][0]["envFrom"]
+        if "secretRef" in source
+    }
+    assert not variables & set(written)
+
+
+def test_the_cluster_is_of_three_that_know_one_another() -> None:
+    """Three servers, each under its own name, sync every write, are spread, and are disrupted one at a time."""
+    text = (K8S / "components/nats-cluster/nats-server.conf").read_text(encoding="utf-8")
+    component = yaml.safe_load((K8S / "components/nats-cluster/kustomization.yaml").read_text(encoding="utf-8"))
+    changes = {one["path"]: one["value"] for one in yaml.safe_load(component["patches"][0]["patch"])}
+    (service,) = (m for m in read("components/nats") if m["kind"] == "Service")
+    budget, ports = read("components/nats-cluster")
+    named = [f"nats://nats-{number}.{service['metadata']['name']}:6222" for number in range(changes["/spec/replicas"])]
+    assert len(named) == 3
+    assert all(f'"{address}"' in text for address in named)
+    assert "server_name: $SERVER_NAME" in text
+    assert changes["/spec/template/spec/containers/0/env/-"]["name"] == "SERVER_NAME"
+    assert "sync_interval: always" in text
+    assert changes["/spec/template/spec/topologySpreadConstraints"][0]["whenUnsatisfiable"] == "DoNotSchedule"
+    assert budget["spec"]["maxUnavailable"] == 1
+    assert {port["port"] for rule in ports["spec"]["ingress"] for port in rule["ports"]} == {6222}

@@ -4,7 +4,7 @@ import asyncio
 import importlib.metadata
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from mendbus import http
 from mendbus.asking.board import PASSED
 from mendbus.asking.errors import Declined, NotFound, Unanswered
 from mendbus.asking.health import ORDER
-from mendbus.contracts.errors import BusError, BusTimeout, MendbusError
+from mendbus.contracts.errors import BusError, BusTimeout, Forbidden, MendbusError
 from mendbus.contracts.vocabulary import ALERT_SEVERITIES, CATEGORIES, METRICS, SEVERITIES, STRATEGIES
 from mendbus.http import Request, Response, Unfit
 from mendbus.runtime import Runtime
@@ -38,6 +38,7 @@ _STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (NotFound, 404),
     (Declined, 409),
     (Unanswered, 503),
+    (Forbidden, 403),
     (BusTimeout, 504),
     (BusError, 503),
     (MendbusError, 502),
@@ -133,11 +134,24 @@ def _plain(value: object) -> str:
 
 
 def offer(runtime: Runtime, agents: Agents, signals: Signals) -> None:
-    """Serves the dashboard from now on, as a task of the service."""
-    live = Live(runtime, signals.own.row)
-    agents.taken.append(live.hear)
-    live.start()
-    runtime.spawn(_serve(runtime, Dashboard(runtime, live)), "dashboard")
+    """Serves the dashboard from now on, as a task of the service: as a user of its own where it has credentials."""
+
+    def show(runtime: Runtime) -> Callable[[], None]:
+        live = Live(runtime, signals.own.row)
+        agents.taken.append(live.hear)
+        live.start()
+        _ = runtime.spawn(_serve(runtime, Dashboard(runtime, live)), "dashboard")
+        return lambda: agents.taken.remove(live.hear)
+
+    if runtime.settings.dashboard_credentials is not None:
+        # Who shares the service's connection needs none of what users and keys take.
+        from mendbus_health_monitor.dashboard.own import keep
+
+        _ = runtime.spawn(keep(runtime, show), "dashboard, as itself")
+        return
+    if runtime.settings.nats_credentials is not None:
+        log.warning("the dashboard shows no dead letters and gives no orders: set MENDBUS_DASHBOARD_CREDENTIALS")
+    _ = show(runtime)
 
 
 async def _serve(runtime: Runtime, dashboard: Dashboard) -> None:
