@@ -228,7 +228,7 @@ async def _connect(
 async def _prepare(bus: Bus, settings: Settings, readiness: Readiness) -> None:
     while True:
         try:
-            drifts = await streams.ensure(bus, settings.subjects, settings.stream_max_bytes)
+            drifts = await streams.ensure(bus, settings.subjects, settings.stream_max_bytes, settings.stream_replicas)
             break
         except Forbidden as error:
             # Only the strategy-selector may create them where users have rights.
