@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ DEADLINE_SECONDS: Final = 30.0
 """From the failure to the recovery that stands. A person who is called looks after half a minute at the earliest: what
 was recovered by then has spared him the way, what comes later has not.
 """
+WELL: Final = ("recovered", "no_action")
 MUST, AIM = 0.999, 0.9997
 
 
@@ -29,13 +31,15 @@ class Recovery:
 
     @property
     def seconds(self) -> float:
-        """From the call of report() to the first outcome that says `recovered`; infinite where there is none."""
+        """From the call of report() to the first outcome that says it is well; infinite where there is none."""
         return self.recovered - self.reported if self.recovered else math.inf
 
     @property
     def good(self) -> bool:
-        """Whether it ended `recovered`, settled and not undone, and was recovered within the deadline."""
-        return self.outcome == "recovered" and self.seconds <= DEADLINE_SECONDS
+        """Whether it ended `recovered`, settled and not undone, or `no_action` since what had failed was found to work
+        again (another recovery of its agent had repaired it), within the deadline.
+        """
+        return self.outcome in WELL and self.seconds <= DEADLINE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +63,36 @@ def quantile(values: Sequence[float], share_of: float) -> float:
     return ordered[max(0, math.ceil(share_of * len(ordered)) - 1)] if ordered else 0.0
 
 
-def pauses(recoveries: Sequence[Recovery], held: Sequence[Held]) -> Mapping[str, tuple[int, float, float]]:
-    """Of each kind of blow: how often, and the longest recovery of a failure during it, as median and as worst.
-
-    A failure belongs to a blow when it was reported after its beginning and before all was whole again.
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """What a kind of blow costs: how often it came, the longest recovery of a failure during it, as median and as
+    worst, and how many failures during it were recovered well, of how many.
     """
-    ordered = sorted(recoveries, key=lambda recovery: recovery.reported)
-    worst: dict[str, list[float]] = defaultdict(list)
-    for blow in held:
-        during = [one.seconds for one in ordered if blow.begun <= one.reported <= blow.whole and one.recovered]
-        if during:
-            worst[blow.kind].append(max(during))
-    return {kind: (len(found), statistics.median(found), max(found)) for kind, found in sorted(worst.items())}
+
+    number: int
+    median: float
+    worst: float
+    good: int
+    of: int
+
+
+def pauses(recoveries: Sequence[Recovery], held: Sequence[Held]) -> Mapping[str, Pause]:
+    """Of each kind of blow. A failure belongs to the last one that began before it was reported."""
+    ordered = sorted(held, key=lambda blow: blow.begun)
+    begins = [blow.begun for blow in ordered]
+    during: dict[int, list[Recovery]] = defaultdict(list)
+    for one in recoveries:
+        during[bisect_right(begins, one.reported) - 1].append(one)
+    kinds: dict[str, list[list[Recovery]]] = defaultdict(list)
+    for number, blow in enumerate(ordered):
+        kinds[blow.kind].append(during[number])
+    return {kind: _pause(found) for kind, found in sorted(kinds.items())}
+
+
+def _pause(found: Sequence[Sequence[Recovery]]) -> Pause:
+    longest = [max((one.seconds for one in blow if one.recovered), default=0.0) for blow in found]
+    every = [one for blow in found for one in blow]
+    return Pause(len(found), statistics.median(longest), max(longest), sum(one.good for one in every), len(every))
 
 
 def lost(acknowledged: Sequence[str], counted: Mapping[str, int]) -> list[str]:

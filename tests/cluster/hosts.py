@@ -8,12 +8,38 @@ from dataclasses import dataclass, field
 
 from tests.harness import ProtocolAgent
 
-from mendbus.bus import Bus
+from mendbus import codec
+from mendbus.bus import Bus, Message
 from mendbus.bus.nats import connect
 from mendbus.contracts.errors import BusError
+from mendbus.contracts.messages import Probe, RecoveryCommand
 from mendbus.contracts.subjects import Subjects
 
 _PAUSE_SECONDS = 0.2
+
+
+@dataclass
+class BreakingAgent(ProtocolAgent):
+    """An agent whose operations stay broken until they are repaired; its probe says so."""
+
+    broken: set[str] = field(default_factory=set[str])
+
+    async def fail(self, what: str, count: int) -> str:
+        """One operation breaks, and is reported until that is acknowledged; returns the event's id."""
+        self.broken.add(what)
+        return await self.report(what, count=count)
+
+    async def _command(self, message: Message) -> None:
+        command = codec.decode(RecoveryCommand, message.body)
+        if command.strategy == "retry" and command.operation is not None:
+            self.broken.discard(command.operation)
+        else:
+            self.broken.clear()
+        await super()._command(message)
+
+    async def _probe(self, message: Message) -> None:
+        self.works = codec.decode(Probe, message.body).operation not in self.broken
+        await super()._probe(message)
 
 
 @dataclass
@@ -23,7 +49,7 @@ class Host:
     url: str
     name: str
     subjects: Subjects
-    agents: list[ProtocolAgent] = field(default_factory=list[ProtocolAgent])
+    agents: list[BreakingAgent] = field(default_factory=list[BreakingAgent])
     renewed: int = 0
     _bus: Bus | None = None
     _dead: asyncio.Event = field(default_factory=asyncio.Event)
@@ -31,7 +57,7 @@ class Host:
     async def start(self, names: Sequence[tuple[str, str]]) -> None:
         """Connects, and introduces agents of these kinds and ids."""
         bus = await self._connect()
-        self.agents = [ProtocolAgent(bus, self.subjects, kind, agent_id) for kind, agent_id in names]
+        self.agents = [BreakingAgent(bus, self.subjects, kind, agent_id) for kind, agent_id in names]
         await asyncio.gather(*(agent.start() for agent in self.agents))
         await asyncio.gather(*(agent.say_hello() for agent in self.agents))
 
@@ -71,8 +97,8 @@ class Noted:
     acknowledged: float
 
 
-async def report(agent: ProtocolAgent, what: str, count: int, notes: dict[str, Noted]) -> None:
-    """Has an agent report until it is acknowledged, and notes when."""
+async def fail(agent: BreakingAgent, what: str, count: int, notes: dict[str, Noted]) -> None:
+    """Has an agent fail, and report until it is acknowledged, and notes when."""
     begun = time.time()
-    event_id = await agent.report(what, count=count)
+    event_id = await agent.fail(what, count)
     notes[event_id] = Noted(begun, time.time())

@@ -1,7 +1,7 @@
 """What the cluster is hit with, in which order and for how long, from a seed. Pure."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -21,6 +21,8 @@ ServiceBlow = Literal["kill replica", "pause replica"]
 Kind = NodeBlow | WholeBlow | ServiceBlow
 
 KINDS: Final[tuple[Kind, ...]] = (*get_args(NodeBlow), *get_args(WholeBlow), *get_args(ServiceBlow))
+KILLS: Final[tuple[Kind, ...]] = ("kill", "restart", "kill all", "kill replica")
+"""Of them those after which a process has to be started again."""
 _SECONDS: Final[dict[Kind, tuple[float, float]]] = {
     "kill": (0.5, 4.0),
     "pause": (1.0, 4.0),
@@ -54,21 +56,21 @@ class Blow:
         return f"{self.kind} {whom}".strip() + (f" {self.seconds:.1f} s" if self.seconds else "")
 
 
-def blows(seed: int, *, may_fill: bool = True) -> Iterator[Blow]:
+def blows(seed: int, kinds: Collection[Kind] = KINDS) -> Iterator[Blow]:
     """Rounds without end: each has every kind once, and a kill and a pause of each service, in an order of its own.
 
-    One at a time, so that two of three nodes are whole, but for `kill all`. `may_fill`: whether there is a node whose
-    disk can be filled.
+    One at a time, so that two of three nodes are whole, but for `kill all`. `kinds`: what is left of them, all the same
+    in the same order.
     """
     chance = random.Random(seed)
     while True:
         drawn: list[tuple[Kind, int, str]] = [
-            (kind, SMALL_NODE if kind == "fill" else chance.randrange(NODES), "")
-            for kind in get_args(NodeBlow)
-            if may_fill or kind != "fill"
+            (kind, SMALL_NODE if kind == "fill" else chance.randrange(NODES), "") for kind in get_args(NodeBlow)
         ]
         drawn += [(kind, -1, "") for kind in get_args(WholeBlow)]
         drawn += [(kind, -1, service) for service in SERVICES for kind in get_args(ServiceBlow)]
         chance.shuffle(drawn)
         for kind, node, service in drawn:
-            yield Blow(kind, node, service, chance.uniform(*_SECONDS[kind]), chance.uniform(*_REST))
+            blow = Blow(kind, node, service, chance.uniform(*_SECONDS[kind]), chance.uniform(*_REST))
+            if kind in kinds:
+                yield blow

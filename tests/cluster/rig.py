@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench.agents import letters
-from tests.cluster.books import Held, Recovery
-from tests.cluster.hosts import Host, Noted, report
+from tests.cluster.books import WELL, Held, Recovery
+from tests.cluster.hosts import BreakingAgent, Host, Noted, fail
 from tests.cluster.nodes import Cluster
 from tests.cluster.plan import NODES, Blow
-from tests.harness import Installation, Ledger, ProtocolAgent
+from tests.harness import Installation, Ledger
 from tests.lab.links import Weather
 
 from mendbus import codec
@@ -50,7 +50,7 @@ class Rig:
     never_whole: list[str] = field(default_factory=list[str])
 
     @property
-    def agents(self) -> list[ProtocolAgent]:
+    def agents(self) -> list[BreakingAgent]:
         """All agents of all hosts."""
         return [agent for host in self.hosts for agent in host.agents]
 
@@ -84,7 +84,7 @@ class Rig:
                     await asyncio.sleep(wait)
                 count = 1 if number % _REPEATED else chance.randint(2, 5)
                 what = f"Failure{letters(number).upper()}"
-                group.create_task(report(agents[number % len(agents)], what, count, self.notes))
+                group.create_task(fail(agents[number % len(agents)], what, count, self.notes))
 
     async def strike(self, blows: Iterator[Blow], over: Callable[[], bool], say: Say) -> None:
         """One blow after the other until the load is over; before each all nodes are whole, or it is noted."""
@@ -182,7 +182,7 @@ async def recoveries(bus: Bus, rig: Rig, ledger: Ledger) -> list[Recovery]:
     stream = rig.subjects.stream("RECOVERIES")
     async for message in bus.read(stream, rig.subjects.everyone("outcome")):
         outcome = codec.decode(RecoveryOutcome, message.body, MAX_SERVICE_BODY)
-        if outcome.outcome == "recovered":
+        if outcome.outcome in WELL:
             _ = first.setdefault(outcome.incident_id, message.time_unix_nano / _NANO)
     found: list[Recovery] = []
     for event_id, noted in rig.notes.items():

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from tests.cluster.books import DEADLINE_SECONDS, Held, Recovery, availability, lost, pauses, quantile, twice
+from tests.cluster.books import DEADLINE_SECONDS, Held, Pause, Recovery, availability, lost, pauses, quantile, twice
 
 
 def one(seconds: float, outcome: str = "recovered", at: float = 100.0) -> Recovery:
@@ -17,6 +17,7 @@ def one(seconds: float, outcome: str = "recovered", at: float = 100.0) -> Recove
         (one(0.1), True),
         (one(DEADLINE_SECONDS), True),
         (one(DEADLINE_SECONDS + 0.1), False),
+        (one(0.1, "no_action"), True),
         (one(0.1, "undone"), False),
         (one(0.1, "escalated"), False),
         (one(0.0, "none"), False),
@@ -42,14 +43,14 @@ def test_availability_has_its_interval() -> None:
 
 
 def test_the_worst_recovery_belongs_to_the_blow_it_began_in() -> None:
-    """Failures before and after a blow are not counted to it; of several blows of a kind median and worst are told."""
+    """A failure counts to the last blow before it, if there is one; of several blows median and worst are told."""
     held = [
         Held("kill", "kill n1", 10.0, 12.0),
         Held("kill", "kill n2", 20.0, 25.0),
         Held("slow", "slow n1", 30.0, 31.0),
     ]
-    found = [one(1.0, at=10.5), one(3.0, at=11.0), one(50.0, at=15.0), one(7.0, at=25.0)]
-    assert pauses(found, held) == {"kill": (2, 5.0, 7.0)}
+    found = [one(50.0, at=9.0), one(1.0, at=10.5), one(3.0, at=11.0), one(7.0, at=25.0), one(0.0, "escalated", at=26.0)]
+    assert pauses(found, held) == {"kill": Pause(2, 5.0, 7.0, 3, 4), "slow": Pause(1, 0.0, 0.0, 0, 0)}
 
 
 def test_lost_and_twice() -> None:

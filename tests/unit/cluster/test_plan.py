@@ -5,7 +5,7 @@ from typing import get_args
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.cluster.plan import KINDS, NODES, SMALL_NODE, Blow, NodeBlow, ServiceBlow, blows
+from tests.cluster.plan import KILLS, KINDS, NODES, SMALL_NODE, Blow, NodeBlow, ServiceBlow, blows
 
 from mendbus.contracts.vocabulary import SERVICES
 
@@ -42,10 +42,12 @@ def test_blows_hit_what_is_there_and_end(seed: int) -> None:
         assert blow.rest > 0.0
 
 
-def test_without_a_small_disk_none_is_filled() -> None:
-    """A plan for machines on which nothing can be mounted leaves that one kind out, and no other."""
-    kinds = {blow.kind for blow in islice(blows(1, may_fill=False), ROUND - 1)}
-    assert kinds == set(KINDS) - {"fill"}
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32))
+def test_some_kinds_alone_come_as_they_would_among_all(seed: int) -> None:
+    """A plan of kills alone has the same kills as the whole one, in the same order."""
+    whole = [blow for blow in islice(blows(seed), 3 * ROUND) if blow.kind in KILLS]
+    assert list(islice(blows(seed, KILLS), len(whole))) == whole
 
 
 def test_a_blow_says_what_it_is() -> None:
