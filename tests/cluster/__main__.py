@@ -70,6 +70,11 @@ def _figures(made: Rig, found: list[Recovery], counted: "Counter[str]", seconds:
     print(f"failure -> recovered: p50 {p50:.3f} s, p99 {p99:.3f} s, longest {max(times, default=0.0):.2f} s")
     print(f"failure -> acknowledged: p99 {quantile(ack, 0.99):.3f} s, longest {max(ack, default=0.0):.2f} s")
     print(f"ended otherwise: {dict(otherwise)}; recovered later than after {DEADLINE_SECONDS:g} s: {late}")
+    missing, double = lost(acknowledged, counted), twice(acknowledged, counted)
+    print(
+        f"{len(acknowledged)} events acknowledged, every node with sync always: {len(missing)} lost, {len(double)} "
+        f"counted twice; all nodes killed with SIGKILL {sum(held.kind == 'kill all' for held in made.held)} times"
+    )
     low, high = good.low or 0.0, good.high or 0.0
     print(
         f"availability {100 * (good.share or 0.0):.3f} % of {good.of} recoveries, interval (95 %) {100 * low:.3f} to "
@@ -78,8 +83,8 @@ def _figures(made: Rig, found: list[Recovery], counted: "Counter[str]", seconds:
     return {
         "chaos.recoveries": good.of,
         "chaos.succeeded_percent": {"value": 100 * (good.share or 0.0), "interval": [100 * low, 100 * high]},
-        "chaos.lost": len(lost(acknowledged, counted)),
-        "chaos.twice": len(twice(acknowledged, counted)),
+        "chaos.lost": len(missing),
+        "chaos.twice": len(double),
         "chaos.late": late,
         "chaos.blows": len(made.held),
         "chaos.longest_seconds": max(times, default=0.0),
