@@ -11,7 +11,7 @@ from tests.harness import unmeasured
 ROOT = Path(__file__).parents[2]
 SEED = os.environ.get("CHAOS_SEED", "1")
 RECOVERIES = os.environ.get("CLUSTER_RECOVERIES", "10000")
-RATE = os.environ.get("CLUSTER_RATE", "15")
+RATE = os.environ.get("CLUSTER_RATE", "8")
 PATIENCE = 900.0
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(int(int(RECOVERIES) / float(RATE) + 2 * PATIENCE))]

@@ -147,7 +147,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.cluster", description="A NATS cluster of three under fire.")
     _ = parser.add_argument("--seed", type=int, default=1, help="blows and load are drawn from it (1)")
     _ = parser.add_argument("--recoveries", type=int, default=10_000, help="failures, each of its own kind (10000)")
-    _ = parser.add_argument("--rate", type=float, default=15.0, help="failures a second (15)")
+    _ = parser.add_argument("--rate", type=float, default=8.0, help="failures a second (8)")
     _ = parser.add_argument("--agents", type=int, default=120, help="agents (120)")
     _ = parser.add_argument(
         "--only",

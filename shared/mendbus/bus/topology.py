@@ -21,6 +21,7 @@ _API_LEVEL: Final = 2
 """Atomic batches and streams that persist asynchronously came with NATS 2.12, which is API level 2."""
 _STREAM_NOT_FOUND: Final = 10059
 _STREAM_EXISTS: Final = 10058
+_NO_CLUSTER: Final = 10074
 _CONSUMER_NOT_FOUND: Final = 10014
 _NANO: Final = 1_000_000_000
 
@@ -83,6 +84,12 @@ async def _ensure_stream(wire: Wire, spec: StreamSpec) -> list[str]:
         try:
             _ = await ask_api(wire, f"STREAM.CREATE.{spec.name}", wanted, timeout=_TIMEOUT)
         except ApiError as error:
+            if error.code == _NO_CLUSTER:
+                msg = (
+                    f"stream {spec.name} shall be kept on {spec.replicas} servers, and this NATS server is in no "
+                    "cluster (MENDBUS_STREAM_REPLICAS): set it to 1, or NATS_URL to the servers of a cluster"
+                )
+                raise BusError(msg) from None
             if error.code != _STREAM_EXISTS:
                 raise
             # Another service was faster, with other settings.
