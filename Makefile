@@ -61,7 +61,10 @@ stress-test: $(STAMP) ## the same for 1000 errors/s over 10 s and over 60 s, cou
 	$(BIN)/python -m tests.bench --validate stress
 
 chaos: $(STAMP) ## kills services and servers under load, from a seed
-	$(BIN)/python -m pytest -q -m chaos --timeout=900 tests/chaos
+	$(BIN)/python -m pytest -q -s -m chaos --timeout=900 tests/chaos
+
+cluster: $(STAMP) ## three servers under fire: availability with its interval, from a seed, about half an hour (SEED=1 RECOVERIES=10000)
+	$(BIN)/python -m tests.cluster --seed $(or $(SEED),1) --recoveries $(or $(RECOVERIES),10000)
 
 simulate: $(STAMP) ## schedules of faults in simulated time, each from a seed (SEEDS=200)
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),200)
@@ -150,4 +153,4 @@ test-compose: $(STAMP) ## brings docker-compose.yml up for real and kills servic
 test-debug: $(STAMP) ## tests with asyncio's debug mode, first failure stops
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -X dev -m pytest -x -vv --timeout=300
 
-.PHONY: help setup all demo test check format coverage bench validate-recovery-time stress-test chaos simulate fuzz test-upgrade corpus model curve score score-signals oracle fault-lab choice detection record soak lab-scale benchmark-report proto test-browser test-node test-go test-jaeger sbom locks check-k8s test-compose test-debug
+.PHONY: help setup all demo test check format coverage bench validate-recovery-time stress-test chaos cluster simulate fuzz test-upgrade corpus model curve score score-signals oracle fault-lab choice detection record soak lab-scale benchmark-report proto test-browser test-node test-go test-jaeger sbom locks check-k8s test-compose test-debug

@@ -23,7 +23,7 @@ MAX_PAYLOAD = 1 << 20
 
 _CONFIG = """\
 # Written by Mendbus at each start: changes here are lost.
-server_name: mendbus
+server_name: {name}
 host: 127.0.0.1
 port: {port}
 http: "127.0.0.1:{monitor_port}"
@@ -63,14 +63,19 @@ class NatsServer:
     Start it from a thread that lives as long as it should, best the main one: that signal follows the thread.
     """
 
-    def __init__(self, data_dir: Path, *, port: int = 0, monitor_port: int = 0, extra: str = "") -> None:
-        """Ports: 0 lets the system choose. `extra`: more lines for the configuration file."""
+    def __init__(
+        self, data_dir: Path, *, port: int = 0, monitor_port: int = 0, extra: str = "", name: str = "mendbus"
+    ) -> None:
+        """Ports: 0 lets the system choose. `extra`: more lines for the configuration file. `name`: of this server,
+        which no other one of its cluster may have.
+        """
         self.data_dir = data_dir.absolute()
         self.url = ""
         self.monitor_url = ""
         self._port = port or -1
         self._monitor_port = monitor_port or -1
         self._extra = extra
+        self._name = name
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
 
@@ -185,6 +190,7 @@ class NatsServer:
         config = self.data_dir / "nats-server.conf"
         config.write_text(
             _CONFIG.format(
+                name=self._name,
                 port=self._port,
                 monitor_port=self._monitor_port,
                 max_payload=MAX_PAYLOAD,

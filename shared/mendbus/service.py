@@ -245,7 +245,7 @@ async def _prepare(bus: Bus, settings: Settings, readiness: Readiness, stop: asy
 async def _ensured(bus: Bus, settings: Settings, readiness: Readiness, stop: asyncio.Event) -> list[str] | None:
     while not stop.is_set():
         try:
-            drifts = await streams.ensure(bus, settings.subjects, settings.stream_max_bytes)
+            drifts = await streams.ensure(bus, settings.subjects, settings.stream_max_bytes, settings.stream_replicas)
         except Forbidden as error:
             # Only the strategy-selector may create them where users have rights.
             log.warning("waiting for the strategy-selector to create the streams: %s", error)

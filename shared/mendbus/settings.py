@@ -60,6 +60,8 @@ class Settings(BaseModel):
     """How long handlers may take to finish after SIGTERM."""
     stream_max_bytes: Annotated[int, Field(ge=1 << 20)] = 1 << 30
     """Largest size of ERRORS and of JOURNAL, each."""
+    stream_replicas: Annotated[int, Field(ge=1, le=5)] = 1
+    """On how many servers of a NATS cluster each stream is kept, best 3; 1: what is on the server stays as it is."""
     sustainable_recoveries: Annotated[float, Field(gt=0)] = 278.0
     """Recoveries a second that this machine sustains, as `make bench` finds it; capacity is reckoned against it."""
     dashboard_host: str = "127.0.0.1"

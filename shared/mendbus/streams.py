@@ -1,5 +1,7 @@
 """Every stream, bucket and durable consumer, as data; created or updated by `ensure`, never elsewhere."""
 
+from dataclasses import replace
+
 from mendbus.bus import Bus, ConsumerSpec, StreamSpec
 from mendbus.contracts.subjects import LANES, PARTITIONS, Subjects
 from mendbus.contracts.vocabulary import SEVERITIES
@@ -20,8 +22,16 @@ LEASE_SECONDS = 1.0
 """How long a strategy-selector counts as alive after its last sign."""
 
 
-def streams(subjects: Subjects, max_bytes: int) -> list[StreamSpec]:
-    """All streams below the root; `max_bytes` bounds ERRORS and JOURNAL, each."""
+def streams(subjects: Subjects, max_bytes: int, replicas: int = 1) -> list[StreamSpec]:
+    """All streams below the root; `max_bytes` bounds ERRORS and JOURNAL, each.
+
+    With more than one replica none persists asynchronously: the server does that for a single one alone.
+    """
+    specs = _streams(subjects, max_bytes)
+    return specs if replicas == 1 else [replace(spec, replicas=replicas, persist_async=False) for spec in specs]
+
+
+def _streams(subjects: Subjects, max_bytes: int) -> list[StreamSpec]:
     root = subjects.root
     return [
         StreamSpec(
@@ -118,7 +128,7 @@ async def missing(bus: Bus, subjects: Subjects) -> list[str]:
     return await bus.missing(streams(subjects, -1))
 
 
-async def ensure(bus: Bus, subjects: Subjects, max_bytes: int) -> list[str]:
+async def ensure(bus: Bus, subjects: Subjects, max_bytes: int, replicas: int = 1) -> list[str]:
     """Creates or updates all of the above; returns what is there with other settings, in words."""
     consumers = [lane_consumer(subjects, partition, lane) for partition in range(PARTITIONS) for lane in LANES]
-    return await bus.ensure(streams(subjects, max_bytes), consumers)
+    return await bus.ensure(streams(subjects, max_bytes, replicas), consumers)

@@ -392,7 +392,7 @@ async def _ensure_streams(settings: Settings) -> None:
     user = access(settings, "operator/admin")
     bus = await nats_bus.connect(settings.nats_url, name="up", connect_timeout=_CONNECT_SECONDS, access=user)
     try:
-        for drift in await streams.ensure(bus, settings.subjects, settings.stream_max_bytes):
+        for drift in await streams.ensure(bus, settings.subjects, settings.stream_max_bytes, settings.stream_replicas):
             log.warning("the server differs from what is needed: %s", drift)
     finally:
         await bus.close()

@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 
 import psutil
-from tests.bench import alone, floor, health, judge, life, load, report, restoring, together
-from tests.bench.figures import ROWS, Book, Mode
+from tests.bench import alone, floor, health, judge, life, load, replicas, report, restoring, together
+from tests.bench.figures import ASKED_FOR, ROWS, Book, Mode
 from tests.bench.plan import QUICK, Plan
 
 from mendbus.service import run_loop
@@ -30,6 +30,9 @@ VALIDATIONS: dict[str, tuple[str, ...]] = {
     "stress": ("floor", "sustained"),
 }
 
+_DEFAULT = [row for row in ROWS if row not in ASKED_FOR]
+_ONLY = f"of: {', '.join(ROWS)}; all but {', '.join(ASKED_FOR)} when none is named"
+
 _SINGLE: dict[str, Callable[[Plan, Book, Mode, Path], Awaitable[None]]] = {
     "burst": together.measure_burst,
     "sustained": load.measure_sustained,
@@ -40,6 +43,7 @@ _SINGLE: dict[str, Callable[[Plan, Book, Mode, Path], Awaitable[None]]] = {
     "warm": restoring.measure_warm,
     "rollback": restoring.measure_rollback,
     "health": health.measure_health,
+    "replicas": replicas.measure_replicas,
 }
 
 
@@ -159,7 +163,7 @@ def _options() -> argparse.Namespace:
         prog="python -m tests.bench", description="Measures the figures beside a floor measured in the same run."
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--only", type=_rows, default=list(ROWS), metavar="ROW,...", help=f"of: {', '.join(ROWS)}")
+    what.add_argument("--only", type=_rows, default=_DEFAULT, metavar="ROW,...", help=_ONLY)
     what.add_argument("--validate", choices=VALIDATIONS, help="judge one promise, beyond the machine's noise")
     parser.add_argument("--quick", action="store_true", help="one short run each: shows that the bench works, no more")
     parser.add_argument("--json", action="store_true", help="JSON on standard output instead of in a file")

@@ -115,14 +115,18 @@ class Bed:
             "acknowledged": {key: at for answer in answers for key, at in answer["acknowledged"].items()},
         }
 
-    def processes(self) -> dict[str, psutil.Process]:
-        """The services' and the server's processes, by name."""
-        found = {service.name: psutil.Process(service.process.pid) for service in self.system.services}
-        return {**found, "nats-server": psutil.Process(self.system.server.pid)}
+    def processes(self) -> list[tuple[str, psutil.Process]]:
+        """The services' and the server's processes, each with its name."""
+        found = [(service.name, psutil.Process(service.process.pid)) for service in self.system.services]
+        return [*found, ("nats-server", psutil.Process(self.system.server.pid))]
 
     def cpu(self) -> dict[str, float]:
-        """CPU seconds used so far by each service, the server, all agent processes together, and the bench's own."""
-        used = {name: _cpu(process) for name, process in self.processes().items()}
+        """CPU seconds used so far by each service (all replicas together), the server, all agent processes together,
+        and the bench's own.
+        """
+        used: dict[str, float] = dict.fromkeys(SERVICES, 0.0)
+        for name, process in self.processes():
+            used[name] = used.get(name, 0.0) + _cpu(process)
         used["agents"] = sum(_cpu(psutil.Process(child.pid)) for child in self.children)
         used["bench"] = _cpu(psutil.Process())
         if self.receiver is not None:
@@ -131,7 +135,7 @@ class Bed:
 
     def memory(self) -> dict[str, float]:
         """Private memory of each process, in MB (2**20 bytes)."""
-        return {name: process.memory_full_info().uss / _MIB for name, process in self.processes().items()}
+        return {name: process.memory_full_info().uss / _MIB for name, process in self.processes()}
 
     async def lag(self) -> int:
         """Errors that are stored and that the owners have not acknowledged."""
@@ -169,10 +173,13 @@ def outcomes_of(heard: Iterable[Heard]) -> dict[str, int]:
 
 
 @asynccontextmanager
-async def bed(folder: Path, plan: Plan, mode: Mode, agents: int, *, lean: bool = False) -> AsyncGenerator[Bed]:
+async def bed(
+    folder: Path, plan: Plan, mode: Mode, agents: int, *, lean: bool = False, replicas: int = 1
+) -> AsyncGenerator[Bed]:
     """A fresh installation under the default policy, with that many agents of the six kinds in turn.
 
-    They are agents of the SDK in several processes, or `lean` ones in two.
+    They are agents of the SDK in several processes, or `lean` ones in two. `replicas`: of each service but the
+    health-monitor, which runs once.
     """
     folder.mkdir(parents=True)
     environment = {"MENDBUS_TRACE": "true" if mode == "traced" else "false"}
@@ -181,7 +188,10 @@ async def bed(folder: Path, plan: Plan, mode: Mode, agents: int, *, lean: bool =
         if mode == "traced":
             receiver, endpoint = await stack.enter_async_context(_receiver(folder))
             environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
-        system = await stack.enter_async_context(installation(folder, policy=DEFAULT_POLICY, environment=environment))
+        services = [name for name in SERVICES for _ in range(1 if name == "health-monitor" else replicas)]
+        system = await stack.enter_async_context(
+            installation(folder, *services, policy=DEFAULT_POLICY, environment=environment)
+        )
         bus = await system.connect("bench")
         stack.push_async_callback(bus.close)
         made = Bed(system, bus, Outcomes(), receiver=receiver)

@@ -25,7 +25,12 @@ ROWS = (
     "warm",
     "rollback",
     "health",
+    "replicas",
 )
+ASKED_FOR = ("replicas",)
+"""Rows that are measured only when they are named: they judge nothing, and take long."""
+REPLICAS = (1, 2, 4)
+"""Replicas of each service, in turn; of the health-monitor, which runs once, always one."""
 HEALTH_AGENTS = (100, 250, 500, 1000)
 """Agents that one health-monitor watches, in turn."""
 
@@ -165,6 +170,21 @@ _HEALTH = (
     Figure("health.day", "history on the server, one agent and day of 8 metrics", "MB"),
 )
 
+_REPLICAS = tuple(
+    Figure(f"replicas.{number}.{key}", f"{number} of each service: {what}", unit)
+    for number in REPLICAS
+    for key, what, unit in (
+        ("rate", "distinct recoveries", "/s"),
+        ("p50", "distinct recoveries, p50", "ms"),
+        ("p99", "distinct recoveries, p99", "ms"),
+        ("cpu", "CPU of each, all services", "ms"),
+        ("server", "CPU of each, nats-server", "ms"),
+        ("failed", "ended otherwise", ""),
+        ("waiting", "errors that waited, most at once", ""),
+        ("owners", "strategy-selectors that owned something", ""),
+    )
+)
+
 FIGURES: tuple[Figure, ...] = (
     Figure("floor.mean", "bare nats-py, four stages, mean"),
     Figure("floor.p50", "bare nats-py, four stages, p50"),
@@ -237,6 +257,7 @@ FIGURES: tuple[Figure, ...] = (
         )
     ),
     *_HEALTH,
+    *_REPLICAS,
 )
 BY_KEY = {figure.key: figure for figure in FIGURES}
 

@@ -23,6 +23,7 @@ from mendbus.contracts.subjects import Subjects
 from mendbus.service import run_loop
 
 _INTERVAL_MS = 500
+_AT_ONCE = 20
 
 
 async def main(names: Sequence[str]) -> None:
@@ -32,7 +33,9 @@ async def main(names: Sequence[str]) -> None:
     agents = [ProtocolAgent(bus, subjects, kind, agent_id) for kind, agent_id in pairs]
     for agent in agents:
         await agent.start()
-    await asyncio.gather(*(agent.say_hello() for agent in agents))
+    for first in range(0, len(agents), _AT_ONCE):
+        # Each hello is a synced write: a thousand at once would wait longer than a hello may.
+        await asyncio.gather(*(agent.say_hello() for agent in agents[first : first + _AT_ONCE]))
     await bus.barrier()
     print(json.dumps({"ready": len(agents)}), flush=True)
     reader = asyncio.StreamReader()

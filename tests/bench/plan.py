@@ -38,6 +38,9 @@ class Plan:
     """Health samples of which each changes a status."""
     health_seconds: float = 20.0
     """How long the health-monitor is watched with each number of agents."""
+    crowd: int = 1000
+    """Agents beside which replicas of the services are compared."""
+    crowd_under_way: int = 100
     restarts: int = 10
     rollbacks: int = 20
 
@@ -59,6 +62,8 @@ QUICK = Plan(
     calls=100,
     samples=20,
     health_seconds=3.0,
+    crowd=60,
+    crowd_under_way=20,
     restarts=3,
     rollbacks=5,
 )

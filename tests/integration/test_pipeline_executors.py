@@ -45,3 +45,19 @@ async def test_no_answer_at_the_end_of_a_settle_window_is_asked_for_again(tmp_pa
             assert (told.outcome, told.sequence, told.undone) == ("recovered", 1, False)
             assert told.attempts == first.attempts
             assert list(agent.effects) == [(first.incident_id, 1, "apply")]
+
+
+async def test_waiting_for_an_executor_is_no_time_of_attempts(tmp_path: Path) -> None:
+    """Two attempts that no executor answered take none of the time that attempts may take: the third one recovers."""
+    server = _Unheard()
+    with patch.object(asks, "_EXECUTOR_ASKS", 1):
+        async with pipeline(tmp_path, "recovery_timeout_ms = 600\n", server) as run:
+            agent = await run.agent(strategies=("retry", "restart", "rollback"))
+            server.losing = True
+            await agent.report("Remote")
+            await eventually(lambda: server.lost >= 2, every=0.001)
+            server.losing = False
+            told = await run.outcome(lambda o: o.outcome != "suppressed")
+            assert told.outcome == "recovered", told.reason
+            assert [attempt.verified for attempt in told.attempts] == [False, False, True]
+            assert [a.ended_unix_nano - a.started_unix_nano for a in told.attempts[:2]] == [0, 0]

@@ -209,3 +209,16 @@ async def test_a_collector_that_is_not_there_does_not_stop_the_doctor(tmp_path: 
     found = await found_by_doctor("nats://127.0.0.1:1", tmp_path, otlp_endpoint=endpoint)
     assert found["tracing"].state == ("problem" if endpoint else "ok")
     assert found["server"].state == "problem"
+
+
+async def test_three_replicas_on_one_server_are_refused_and_told(tmp_path: Path) -> None:
+    """A service that shall keep streams on three servers ends with what to do; the doctor sees what is kept once."""
+    with nats_server(tmp_path / "nats") as server:
+        async with service(tmp_path, NATS_URL=server.url, MENDBUS_STREAM_REPLICAS="3") as (process, log):
+            assert await asyncio.wait_for(process.wait(), 20.0) == 1
+            assert "is in no cluster (MENDBUS_STREAM_REPLICAS): set it to 1" in log.read_text()
+        bus = await connect(server.url, name="test")
+        await streams.ensure(bus, Settings().subjects, Settings().stream_max_bytes)
+        found = (await found_by_doctor(server.url, tmp_path, stream_replicas=3))["streams"]
+        assert (found.state, "replicas is 1, needed 3" in found.found) == ("problem", True)
+        await bus.close()

@@ -222,7 +222,7 @@ class PartitionState:
                 strategy=command.strategy,
                 status=result.status,
                 verified=result.verified,
-                started_unix_nano=details.times.commanded or result.commanded_unix_nano or entry.ended_unix_nano,
+                started_unix_nano=_begun(details.times.commanded, result.commanded_unix_nano, entry.ended_unix_nano),
                 ended_unix_nano=entry.ended_unix_nano,
             )
         )
@@ -291,3 +291,12 @@ class PartitionState:
             self.closing.discard(incident_id)
             if self.latest.get(incident.key) == incident_id:
                 del self.latest[incident.key]
+
+
+def _begun(decided: int | None, commanded: int | None, ended: int) -> int:
+    """When an attempt began: when its command went to the agent. Until then everybody waited, for the journal or for an
+    executor, and waiting is not counted; who never had an answer has waited all the time.
+
+    The executor's clock is believed as far as it fits between the owner's own times.
+    """
+    return min(max(commanded or ended, decided or 0), ended)

@@ -112,6 +112,8 @@ class StreamSpec:
     allow_rollup: bool = False
     allow_ttl: bool = False
     persist_async: bool = False
+    replicas: int = 1
+    """Servers that keep it; 1 leaves a stream that others have given more as it is."""
     transform: tuple[str, str] | None = None
     """Subject transform (source filter, destination), applied as a message is stored."""
 

@@ -8,22 +8,42 @@ from typing import Any, Final
 from mendbus.bus import ConsumerSpec, StreamSpec
 from mendbus.bus.jetstream import ApiError, Json, ask_api
 from mendbus.bus.wire import Wire
-from mendbus.contracts.errors import BusError, NoResponders
+from mendbus.contracts.errors import BusError, BusTimeout, NoResponders
 
 _log = logging.getLogger(__name__)
 
 _TIMEOUT: Final = 10.0
 _PAUSE_SECONDS: Final = 0.1
+_PATIENCE_SECONDS: Final = 30.0
+_UNSETTLED: Final = frozenset((10005, 10008))
+"""No suitable servers for so many replicas; JetStream is temporarily unavailable."""
 _API_LEVEL: Final = 2
 """Atomic batches and streams that persist asynchronously came with NATS 2.12, which is API level 2."""
 _STREAM_NOT_FOUND: Final = 10059
 _STREAM_EXISTS: Final = 10058
+_NO_CLUSTER: Final = 10074
 _CONSUMER_NOT_FOUND: Final = 10014
 _NANO: Final = 1_000_000_000
 
 
 async def ensure(wire: Wire, streams: Sequence[StreamSpec], consumers: Sequence[ConsumerSpec]) -> list[str]:
-    """See `Bus.ensure`. Raises `BusError` when the server is too old or has no JetStream."""
+    """See `Bus.ensure`. Raises `BusError` when the server is too old or has no JetStream.
+
+    A cluster that elects a leader, or that misses the servers it needs, is given half a minute.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return await _ensure_all(wire, streams, consumers)
+        except (ApiError, BusTimeout) as error:
+            if (isinstance(error, ApiError) and error.code not in _UNSETTLED) or loop.time() > end:
+                raise
+            _log.warning("the streams cannot be seen to yet, trying again: %s", error)
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def _ensure_all(wire: Wire, streams: Sequence[StreamSpec], consumers: Sequence[ConsumerSpec]) -> list[str]:
     await _check_level(wire)
     drift: list[str] = []
     for stream in streams:
@@ -47,7 +67,9 @@ async def missing(wire: Wire, streams: Sequence[StreamSpec], timeout: float) -> 
 async def _check_level(wire: Wire) -> None:
     try:
         info = await ask_api(wire, "INFO", timeout=_TIMEOUT)
-    except (NoResponders, ApiError):
+    except (NoResponders, ApiError) as error:
+        if isinstance(error, ApiError) and error.code in _UNSETTLED:
+            raise
         msg = "the NATS server has no JetStream for this account: start it with -js, or give the account JetStream"
         raise BusError(msg) from None
     level = info.get("api", {}).get("level", 0)
@@ -62,6 +84,12 @@ async def _ensure_stream(wire: Wire, spec: StreamSpec) -> list[str]:
         try:
             _ = await ask_api(wire, f"STREAM.CREATE.{spec.name}", wanted, timeout=_TIMEOUT)
         except ApiError as error:
+            if error.code == _NO_CLUSTER:
+                msg = (
+                    f"stream {spec.name} shall be kept on {spec.replicas} servers, and this NATS server is in no "
+                    "cluster (MENDBUS_STREAM_REPLICAS): set it to 1, or NATS_URL to the servers of a cluster"
+                )
+                raise BusError(msg) from None
             if error.code != _STREAM_EXISTS:
                 raise
             # Another service was faster, with other settings.
@@ -135,6 +163,8 @@ def _stream_config(spec: StreamSpec) -> Json:
     }
     if spec.persist_async:
         config["persist_mode"] = "async"
+    if spec.replicas > 1:
+        config["num_replicas"] = spec.replicas
     if spec.transform is not None:
         config["subject_transform"] = {"src": spec.transform[0], "dest": spec.transform[1]}
     return config

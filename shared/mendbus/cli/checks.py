@@ -199,7 +199,7 @@ def clock(told: object, before: float, after: float) -> Check:
 async def stores(bus: "Bus", settings: Settings) -> list[Check]:
     """Whether streams and consumers are there, and are as needed."""
     subjects = settings.subjects
-    wanted = streams.streams(subjects, settings.stream_max_bytes)
+    wanted = streams.streams(subjects, settings.stream_max_bytes, settings.stream_replicas)
     differ = [line for spec in wanted for line in await _stream(bus, spec)]
     found = [_summary("streams", len(wanted), differ)]
     consumers = [_lane(subjects, partition, lane) for partition in range(PARTITIONS) for lane in LANES]
@@ -287,6 +287,7 @@ async def _stream(bus: "Bus", spec: StreamSpec) -> list[str]:
         ("max_age", (there.get("max_age") or 0) / _NANO, spec.max_age),
         ("max_bytes", there.get("max_bytes"), spec.max_bytes),
         ("allow_atomic", there.get("allow_atomic") or False, spec.allow_atomic),
+        ("replicas", there.get("num_replicas", 1) if spec.replicas > 1 else 1, spec.replicas),
         ("transform", (transform.get("src"), transform.get("dest")), spec.transform or (None, None)),
     )
     return [f"stream {spec.name}: {key} is {a!r}, needed {b!r}" for key, a, b in pairs if a != b]
