@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from mendbus_health_monitor.columns import Numbers, quantile
+from mendbus_health_monitor.columns import Numbers, known, median, quantile
 
 CLIP: Final = 12.0
 """Scores beyond this count as this: one value, however far out, is no anomaly."""
@@ -33,14 +33,14 @@ def usual(values: Numbers, floor: Numbers) -> Usual:
     reason is in Hubert and Vandervieren 2008), and no less than `floor`, the least that matters. Of few values the
     scale is taken wider.
     """
-    count = np.isfinite(values).sum(axis=0)
+    count = known(values)
     ordered = np.sort(values, axis=0)
-    centre = quantile(ordered, 0.5)
-    deviation = 1.4826 * quantile(np.sort(np.abs(values - centre), axis=0), 0.5)
+    centre = quantile(ordered, 0.5, count)
+    deviation = 1.4826 * median(np.abs(values - centre), count)
     least = np.maximum(deviation, floor)
     young = 1.0 + _YOUNG / np.maximum(count, 1)
-    up = np.maximum((quantile(ordered, 1.0 - _TAIL) - centre) / _TAIL_DEVIATIONS, least) * young
-    down = np.maximum((centre - quantile(ordered, _TAIL)) / _TAIL_DEVIATIONS, least) * young
+    up = np.maximum((quantile(ordered, 1.0 - _TAIL, count) - centre) / _TAIL_DEVIATIONS, least) * young
+    down = np.maximum((centre - quantile(ordered, _TAIL, count)) / _TAIL_DEVIATIONS, least) * young
     return Usual(centre, up, down)
 
 
@@ -56,5 +56,5 @@ def running(score: Numbers, before: Numbers) -> Numbers:
     The robust EWMA chart of Croux, Gelper and Mahieu, "Robust control charts for time series data" (2011). A row that
     is missing leaves it as it was.
     """
-    clipped = np.clip(score, -CLIP, CLIP)
+    clipped = np.minimum(np.maximum(score, -CLIP), CLIP)
     return np.where(np.isfinite(score), (1.0 - WEIGHT) * before + WEIGHT * clipped, before)

@@ -1,35 +1,44 @@
-"""Statistics of each column of a table in which NaN is missing, without numpy's detour over masked arrays."""
+"""Statistics of each column of a table in which NaN is missing, without numpy's detour over masked arrays.
+
+Tables here are small and many: a call of numpy costs more than what it computes, so what is known is counted once.
+"""
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Numbers = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.intp]
 
 
-def at(ordered: Numbers, place: Numbers) -> Numbers:
-    """The value at a place of each sorted column (NaN last); between two places, their mean in proportion."""
-    most = np.maximum(np.isfinite(ordered).sum(axis=0) - 1, 0)
-    place = np.clip(place, 0, most)
+def known(values: Numbers) -> Counts:
+    """How many values of each column are not missing."""
+    return np.isfinite(values).sum(axis=0, dtype=np.intp)
+
+
+def at(ordered: Numbers, place: npt.NDArray[np.floating[Any]], count: Counts) -> Numbers:
+    """The value at a place of each sorted column (NaN last), of which `count` are known; between two, in proportion."""
+    most = np.maximum(count - 1, 0)
+    place = np.minimum(np.maximum(place, 0), most)
     below = place.astype(np.intp)
-    above = np.minimum(below + 1, most)
     columns = np.arange(len(most))
-    share = place - below
     low = ordered[below, columns]
-    return low + share * (ordered[above, columns] - low)
+    return low + (place - below) * (ordered[np.minimum(below + 1, most), columns] - low)
 
 
-def quantile(ordered: Numbers, share: float) -> Numbers:
-    """A quantile of each sorted column (NaN last); NaN where nothing is known."""
-    return at(ordered, share * (np.isfinite(ordered).sum(axis=0) - 1))
+def quantile(ordered: Numbers, share: float, count: Counts) -> Numbers:
+    """A quantile of each sorted column (NaN last), of which `count` are known; NaN where nothing is."""
+    return at(ordered, share * (count - 1), count)
 
 
-def median(values: Numbers) -> Numbers:
-    """The median of each column; NaN where nothing is known."""
-    return quantile(np.sort(values, axis=0), 0.5)
+def median(values: Numbers, count: Counts | None = None) -> Numbers:
+    """The median of each column, of which `count` are known (counted unless told); NaN where nothing is."""
+    return quantile(np.sort(values, axis=0), 0.5, known(values) if count is None else count)
 
 
 def mean(values: Numbers) -> Numbers:
     """The mean over the last axis but one; NaN where nothing is known."""
-    known = np.isfinite(values)
+    present = np.isfinite(values)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(known, values, 0.0).sum(axis=-2) / known.sum(axis=-2)
+        return np.where(present, values, 0.0).sum(axis=-2) / present.sum(axis=-2)

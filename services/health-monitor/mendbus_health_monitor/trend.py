@@ -3,24 +3,22 @@
 `pymannkendall` and `scipy.stats` have both; each needs scipy, which alone takes more memory than this service may.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from math import comb, erfc, sqrt
 from statistics import NormalDist
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from mendbus_health_monitor.columns import Numbers, at, median
+from mendbus_health_monitor.columns import Numbers, at, known, median
 
 FEWEST: Final = 8
 """Values below which no trend is told."""
 _MOST_CORRELATED: Final = 0.9
 
 
-@dataclass(frozen=True, slots=True)
-class Trend:
+class Trend(NamedTuple):
     """One entry a column; NaN where there are too few values. Slopes per unit of the times."""
 
     slope: Numbers
@@ -47,37 +45,34 @@ def trends(times: Numbers, values: Numbers, confidence: float = 0.9) -> Trend:
     """
     rows, columns = values.shape
     first, second = _pairs(rows)
-    counts = np.isfinite(values).sum(axis=0).astype(np.float64)
+    present = known(values)
+    counts = present.astype(np.float64)
     differences = values[second] - values[first]
     steps = (times[second] - times[first])[:, None]
-    known = np.isfinite(differences)
+    paired = np.isfinite(differences)
     slopes = np.sort(differences / steps, axis=0)
-    pairs = known.sum(axis=0)
+    pairs = paired.sum(axis=0, dtype=np.intp)
 
-    z, p, slope, low, high, level, noise = (np.full(columns, np.nan) for _ in range(7))
     enough = counts >= FEWEST
     if not enough.any():
-        return Trend(slope, low, high, level, z, p, noise)
-    middle = at(slopes, (pairs - 1) / 2)
-    slope[enough] = middle[enough]
+        return Trend(*np.full((len(Trend._fields), columns), np.nan))
+    slope = np.where(enough, at(slopes, (pairs - 1) / 2, pairs), np.nan)
     off = values - slope * (times - times[-1])[:, None]
-    level[enough] = median(off)[enough]
+    level = median(off, present)
     residuals = off - level
-    noise[enough] = 1.4826 * median(np.abs(residuals))[enough]
+    noise = 1.4826 * median(np.abs(residuals), present)
 
-    with np.errstate(invalid="ignore"):
-        score = np.sign(differences, where=known, out=np.zeros_like(differences)).sum(axis=0)
-    variance = counts * (counts - 1) * (2 * counts + 5) - _ties(values)
-    variance = np.maximum(variance / 18.0, 0.0) * inflation(residuals)
-    spread = np.sqrt(variance)
     with np.errstate(invalid="ignore", divide="ignore"):
-        tested = np.where(spread > 0, np.sign(score) * np.maximum(np.abs(score) - 1.0, 0.0) / spread, 0.0)
-    z[enough] = tested[enough]
-    p[enough] = [two_sided(one) for one in tested[enough]]
+        score = np.sign(differences, where=paired, out=np.zeros_like(differences)).sum(axis=0)
+        variance = counts * (counts - 1) * (2 * counts + 5) - _ties(values)
+        variance = np.maximum(variance / 18.0, 0.0) * inflation(residuals)
+        spread = np.sqrt(variance)
+        z = np.where(spread > 0, np.sign(score) * np.maximum(np.abs(score) - 1.0, 0.0) / spread, 0.0)
+    z = np.where(enough, z, np.nan)
     reach = NormalDist().inv_cdf(0.5 + confidence / 2) * spread
-    low[enough] = at(slopes, (pairs - reach) / 2 - 1)[enough]
-    high[enough] = at(slopes, (pairs + reach) / 2)[enough]
-    return Trend(slope, low, high, level, z, p, noise)
+    low = np.where(enough, at(slopes, (pairs - reach) / 2 - 1, pairs), np.nan)
+    high = np.where(enough, at(slopes, (pairs + reach) / 2, pairs), np.nan)
+    return Trend(slope, low, high, level, z, np.array([two_sided(one) for one in z.tolist()]), noise)
 
 
 def inflation(residuals: Numbers) -> Numbers:
@@ -92,7 +87,7 @@ def inflation(residuals: Numbers) -> Numbers:
     with np.errstate(invalid="ignore", divide="ignore"):
         alike = (centred[1:] * centred[:-1]).sum(axis=0) / (centred * centred).sum(axis=0)
     alike = np.where(np.isfinite(alike), alike, 0.0)
-    alike = np.clip((count * alike + 2.0) / (count - 4.0), 0.0, _MOST_CORRELATED)
+    alike = np.minimum(np.maximum((count * alike + 2.0) / (count - 4.0), 0.0), _MOST_CORRELATED)
     # The sum over all lags of (1 - k / n) rho^k in closed form.
     sums = alike / (1 - alike) - alike * (1 - alike**count) / (count * (1 - alike) ** 2)
     return np.maximum(1.0 + 2.0 * sums, 1.0)

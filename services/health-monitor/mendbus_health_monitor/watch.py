@@ -81,6 +81,9 @@ _PEAK_PLACE: Final = 3
 _PEAK_MARGIN: Final = 1.2
 _STEP_FITS: Final = 0.8
 
+_STILL: Final = np.array(Trend(slope=0.0, low=0.0, high=0.0, level=0.0, z=0.0, p=1.0, noise=0.0))[:, None]  # pyright: ignore[reportArgumentType]
+"""Of a metric that does not move; a column for a table of trends."""
+
 
 @dataclass(slots=True)
 class _State:
@@ -205,17 +208,14 @@ class Watch:
     def _window(self, rows: Numbers, step: float, *, brief: bool = False) -> Window:
         means, size = blocks(rows, POINTS)
         times = np.arange(len(means), dtype=np.float64) * (size * step)
-        empty = np.full(len(self._names), np.nan)
-        found = Trend(*(empty.copy() for _ in range(7)))
+        table = np.full((len(Trend._fields), len(self._names)), np.nan)
         highest, lowest = np.fmax.reduce(means), np.fmin.reduce(means)
         moving = np.flatnonzero(highest > lowest)
         if len(moving):
-            some = trends(times, means[:, moving])
-            for name in Trend.__slots__:
-                getattr(found, name)[moving] = getattr(some, name)
+            table[:, moving] = trends(times, means[:, moving])
         still = highest == lowest
-        for name, value in (("slope", 0.0), ("low", 0.0), ("high", 0.0), ("z", 0.0), ("p", 1.0), ("noise", 0.0)):
-            getattr(found, name)[still] = value
+        table[:, still] = _STILL
+        found = Trend(*table)
         found.level[still] = highest[still]
         return Window(means, size * step, found, brief)
 
@@ -229,12 +229,11 @@ class Watch:
         if max(len(late), len(day)) < REFERENCE_FEWEST:
             return False
         margin = 0.5 * self._rules[self._names[column]].matters(level)
-        for known in (late, day):
-            if len(known):
-                ordered = np.sort(known)[:, None]
-                if up and level < float(quantile(ordered, _KNOWN_SHARE)[0]) + margin:
+        for past in (late, day):
+            if len(past):
+                if up and level < _quantile(past, _KNOWN_SHARE) + margin:
                     return False
-                if not up and level > float(quantile(ordered, 1.0 - _KNOWN_SHARE)[0]) - margin:
+                if not up and level > _quantile(past, 1.0 - _KNOWN_SHARE) - margin:
                     return False
         return True
 
@@ -396,7 +395,7 @@ class Watch:
             if len(there) and float(np.max(there)) >= limit:
                 return -inf
             if len(there) >= REFERENCE_FEWEST:
-                known = max(known, float(quantile(np.sort(there)[:, None], _KNOWN_SHARE)[0]))
+                known = max(known, _quantile(there, _KNOWN_SHARE))
         return known
 
     # -- beginning and ending
@@ -429,6 +428,11 @@ class Watch:
 
     def _row_of(self, unix_nano: int) -> int:
         return unix_nano // self._series.width_nano
+
+
+def _quantile(values: Numbers, share: float) -> float:
+    """Of values that are all known, in any order."""
+    return float(quantile(np.sort(values)[:, None], share, np.array([len(values)]))[0])
 
 
 def _line_noise(values: Numbers) -> float:
