@@ -67,7 +67,9 @@ async def _listed(settings: "Settings", service: str) -> tuple[list[dict[str, An
     """Each model as a row, and the changes."""
     async with _store(settings, service) as store:
         state, names = await store.state(), await store.names()
-        rows = [await _row(store, name, state.active, state.shadow) for name in ("", *names)]
+        # One in use that somebody has deleted is shown, too.
+        shown = sorted({"", *names, state.active, state.shadow or ""})
+        rows = [await _row(store, name, state.active, state.shadow) for name in shown]
         if (included := _included(store)) is not None and included.name not in names:
             role = "kept" if state.changes else "in trial"
             figures = dict(included.figures)
