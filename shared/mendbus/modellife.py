@@ -127,10 +127,12 @@ class Life(Following, Generic[M]):
         counts = f"{trial.better} to {trial.worse} of {trial.asked}"
         if verdict == "lift":
             decided = await self._store.promote(state.shadow, at, f"trial: {counts}", state)
-            log.info("model %s is promoted: better than %s, %s", pair.tried_name, pair.used_name, counts)
+            log.info("model %s is promoted: better than %s, %s", _shown(state.shadow), _shown(state.active), counts)
         else:
             decided = await self._store.shadow(None, at, f"trial: {counts}", state)
-            log.info("the trial of model %s ends: worse than %s, %s", pair.tried_name, pair.used_name, counts)
+            log.info(
+                "the trial of model %s ends: worse than %s, %s", _shown(state.shadow), _shown(state.active), counts
+            )
         return decided
 
     async def _load(self, state: State) -> None:
@@ -165,3 +167,7 @@ class Life(Following, Generic[M]):
             return self._opened(content)
         finally:
             sys.setswitchinterval(before)
+
+
+def _shown(name: str) -> str:
+    return name or "packaged"
