@@ -1,7 +1,7 @@
 """Models on a real server: one command from anywhere reaches every replica, and who may give it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -41,7 +41,7 @@ QUESTION = Classify.model_validate(
 
 
 @asynccontextmanager
-async def replica(settings: Settings) -> AsyncIterator[None]:
+async def replica(settings: Settings) -> AsyncGenerator[None]:
     """A classifier as a process of its own has it, for the length of a block."""
     ready, stop = asyncio.Event(), asyncio.Event()
     running = run_services([mendbus_classifier.build()], settings, stop=stop, on_ready=lambda _: ready.set())
