@@ -1,4 +1,4 @@
-"""A service on the in-memory bus for the length of a block, and a clock that stands still."""
+"""A service, or a store of models, on the in-memory bus for the length of a block, and a clock that stands still."""
 
 import asyncio
 import time
@@ -12,8 +12,9 @@ from pydantic import BaseModel
 from mendbus import codec, streams
 from mendbus.bus import Bus
 from mendbus.bus.memory import MemoryServer
-from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_SERVICE_BODY
+from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_SERVICE_BODY, Subjects
 from mendbus.micro import Micro
+from mendbus.modelstore import MODELS, PROMOTIONS, ModelStore
 from mendbus.runtime import Readiness, Runtime, Service
 from mendbus.settings import Settings
 from mendbus.telemetry import open_tracer
@@ -77,6 +78,17 @@ async def memory_runtime(
             finally:
                 for task in runtime.spawned:
                     task.cancel()
+    finally:
+        await bus.close()
+
+
+@asynccontextmanager
+async def memory_models(service: str, server: MemoryServer | None = None) -> AsyncGenerator[ModelStore]:
+    """The models of a service, on a connection of its own."""
+    bus, subjects = (server or MemoryServer()).connect("models"), Subjects()
+    try:
+        await bus.ensure([streams.objects(subjects, MODELS), streams.key_value(subjects, PROMOTIONS)], [])
+        yield ModelStore(bus, subjects, service)
     finally:
         await bus.close()
 

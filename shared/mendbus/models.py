@@ -12,11 +12,12 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mendbus.contracts.errors import ModelRefused
+from mendbus import codec
+from mendbus.contracts.errors import ModelRefused, Refused
 
 CARD: Final = "card.json"
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
-"""No model file is larger; what is, is refused unread."""
+"""No model file, and no packed model, is larger; what is, is refused unread."""
 
 
 class Card(BaseModel):
@@ -120,6 +121,28 @@ def read_folder(folder: Path) -> tuple[Card, dict[str, bytes]]:
     if any(Path(name).name != name for name in card.files):
         raise ModelRefused(card.name, ["a file name leads out of its folder"])
     files = {name: _content(folder / name, card.name) for name in card.files}
+    check_files(card, files)
+    return card, files
+
+
+def pack(card: Card, files: Mapping[str, bytes]) -> bytes:
+    """A model as one piece; the same model gives the same bytes. Raises `ModelRefused` for one that is too large."""
+    content = codec.pack({CARD: write_card(card), **dict(sorted(files.items()))})
+    if len(content) > MAX_FILE_BYTES:
+        raise ModelRefused(card.name, [f"it has {len(content)} bytes, {MAX_FILE_BYTES} are allowed"])
+    return content
+
+
+def read(source: Path | bytes) -> tuple[Card, dict[str, bytes]]:
+    """Card and files of a folder, or of what `pack` gave, digests checked. Raises `ModelRefused`."""
+    if isinstance(source, Path):
+        return read_folder(source)
+    try:
+        parts = codec.unpack(source, MAX_FILE_BYTES)
+    except Refused as error:
+        raise ModelRefused("(packed)", [error.reason]) from None
+    files = {name: content for name, content in parts.items() if isinstance(content, bytes)}
+    card = read_card(files.pop(CARD, b""), "(packed)")
     check_files(card, files)
     return card, files
 

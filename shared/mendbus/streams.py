@@ -80,8 +80,10 @@ def _streams(subjects: Subjects, max_bytes: int) -> list[StreamSpec]:
         key_value(subjects, "agents"),
         key_value(subjects, "heads", history=64),
         key_value(subjects, "alerting"),
+        key_value(subjects, "promotions"),
         objects(subjects, "checkpoints"),
         objects(subjects, "snapshots"),
+        objects(subjects, "models", max_bytes=256 * _MIB),
     ]
 
 
@@ -99,13 +101,13 @@ def key_value(subjects: Subjects, bucket: str, *, memory: bool = False, history:
     )
 
 
-def objects(subjects: Subjects, bucket: str) -> StreamSpec:
+def objects(subjects: Subjects, bucket: str, *, max_bytes: int = 1024 * _MIB) -> StreamSpec:
     """The stream behind an object bucket, as the usual tools expect it."""
     name = subjects.bucket(bucket)
     return StreamSpec(
         name=f"OBJ_{name}",
         subjects=(f"$O.{name}.C.>", f"$O.{name}.M.>"),
-        max_bytes=1024 * _MIB,
+        max_bytes=max_bytes,
         discard="new",
         allow_rollup=True,
     )

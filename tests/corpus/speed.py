@@ -101,10 +101,10 @@ async def held_up(folder: Path) -> dict[str, float]:
 
     card, files = read_folder(model.packaged())
     write_folder(folder / "new", card.model_copy(update={"name": "speed-2"}), files)
-    store = ModelStore(folder / "models", model.SERVICE)
     texts = [Text(s.kind, s.message) for s in list(written.samples())[::3]]
     found: dict[str, float] = {}
     async with memory_runtime(build(), settings=Settings(trace=False, canary_seconds=0, data_dir=folder)) as runtime:
+        store = ModelStore(runtime.bus, runtime.subjects, model.SERVICE)
 
         async def asked(text: Text) -> str:
             return (await ask(runtime.bus, runtime.subjects.classify, _question(text), Classification)).model
@@ -116,8 +116,7 @@ async def held_up(folder: Path) -> dict[str, float]:
             await asked(text)
         found["longest hold-up of the loop as it answers"] = 1e3 * max(took)
         took.clear()
-        store.add(folder / "new", "now", "speed")
-        store.promote("speed-2", "now", "speed")
+        _ = await store.promote(await store.add(folder / "new", "now", "speed"), "now", "speed")
         await eventually(lambda: _is(asked(texts[0]), "speed-2"), timeout=60.0)
         found["longest hold-up of the loop as its model is replaced"] = 1e3 * max(took)
         handles._run = run

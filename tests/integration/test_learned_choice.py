@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.integration.operating import order
 from tests.integration.test_pipeline import QUICK, Pipeline, pipeline
+from tests.support import memory_models
 from tests.unit.strategy_selector.learning import attempt, concluded
 
 from mendbus import codec, models, streams
@@ -18,7 +19,6 @@ from mendbus.bus.memory import MemoryServer
 from mendbus.bus.nats import connect
 from mendbus.cli import train
 from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects
-from mendbus.modelstore import ModelStore
 from mendbus.server import NatsServer
 from mendbus.settings import Settings
 from mendbus_strategy_selector import choice_model, keeping
@@ -31,7 +31,7 @@ CERTAIN = QUICK + "learned_holdout_share = 0.0\nlearned_explore_share = 0.0\n"
 INCIDENTS = commands.LEAST_ATTEMPTS
 
 
-def promoted(folder: Path) -> None:
+async def promoted(folder: Path) -> MemoryServer:
     """Puts a model in use that knows of nothing but that restarts help runtimes, and retries do not."""
     known = Experience()
     for _ in range(60):
@@ -41,8 +41,10 @@ def promoted(folder: Path) -> None:
     card, _ = models.read_folder(choice_model.included())
     digests = {name: models.digest(content) for name, content in files.items()}
     models.write_folder(folder / "made", card.model_copy(update={"name": "choice-9", "files": digests}), files)
-    store = ModelStore(folder / "models", choice_model.SERVICE)
-    store.promote(store.add(folder / "made", "2026-01-01", "test"), "2026-01-01", "test")
+    server = MemoryServer()
+    async with memory_models(choice_model.SERVICE, server) as store:
+        _ = await store.promote(await store.add(folder / "made", "2026-01-01", "test"), "2026-01-01", "test")
+    return server
 
 
 async def test_in_trial_a_model_is_asked_and_changes_nothing(tmp_path: Path) -> None:
@@ -62,8 +64,7 @@ async def test_in_trial_a_model_is_asked_and_changes_nothing(tmp_path: Path) -> 
 
 async def test_a_promoted_model_decides_and_its_decisions_are_replayed_exactly(tmp_path: Path) -> None:
     """What it chose is chosen again from the record alone; under a policy that is not to learn it is not."""
-    promoted(tmp_path)
-    async with pipeline(tmp_path, CERTAIN) as run:
+    async with pipeline(tmp_path, CERTAIN, await promoted(tmp_path)) as run:
         agent = await run.agent()
         await agent.report("Broken")
         told = await run.outcome(lambda o: o.sequence == 0)

@@ -76,7 +76,7 @@ async def start(runtime: Runtime, opened: Opened = load) -> Drain:
         """Requests are answered one by one, so that none is under way."""
         pair.close()
 
-    store = ModelStore(runtime.settings.data_dir / "models", SERVICE)
+    store = ModelStore(runtime.bus, runtime.subjects, SERVICE)
     runtime.spawn(Life(store, pair, opened, runtime.now).follow(), "models")
     await runtime.serve("classify", runtime.subjects.classify, Classify, answer)
     return drain

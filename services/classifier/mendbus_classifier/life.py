@@ -5,13 +5,12 @@ Where an agent names the category, both models are asked what they would have sa
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from mendbus import modellife
 from mendbus_classifier.features import Text
 from mendbus_classifier.model import Guess, Model
 
-Opened = Callable[[Path | None], Model]
+Opened = Callable[[bytes | None], Model]
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from mendbus import codec
@@ -144,7 +143,7 @@ class Predictor:
         return None
 
 
-async def start(runtime: Runtime, opened: Callable[[Path | None], Model] = load) -> Drain:
+async def start(runtime: Runtime, opened: Callable[[bytes | None], Model] = load) -> Drain:
     """Loads the model, fills windows from `health.>` and serves `predictor.assess`. Raises `ModelRefused`."""
     pair = Pair(used=opened(None), used_name=PACKAGED)
     predictor = Predictor(pair, runtime.now)
@@ -166,6 +165,6 @@ async def start(runtime: Runtime, opened: Callable[[Path | None], Model] = load)
         """Requests are answered one by one, so that none is under way."""
         pair.close()
 
-    store = ModelStore(runtime.settings.data_dir / "models", SERVICE)
+    store = ModelStore(runtime.bus, runtime.subjects, SERVICE)
     runtime.spawn(Life(store, pair, opened, runtime.now).follow(), "models")
     return drain

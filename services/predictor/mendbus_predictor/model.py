@@ -96,6 +96,6 @@ def packaged() -> Path:
     return Path(str(resources.files("mendbus_predictor") / "model"))
 
 
-def load(folder: Path | None = None) -> Model:
-    """The model of a folder; without one, the model that comes with this package. Raises `ModelRefused`."""
-    return Model(*models.read_folder(folder or packaged()))
+def load(source: Path | bytes | None = None) -> Model:
+    """A folder's model, or a packed one; without either, that of this package. Raises `ModelRefused`."""
+    return Model(*models.read(source or packaged()))

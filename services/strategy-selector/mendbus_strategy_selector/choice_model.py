@@ -54,6 +54,6 @@ def included() -> Path:
     return Path(str(resources.files("mendbus_strategy_selector") / "model" / "choice"))
 
 
-def load(folder: Path | None = None) -> Model:
-    """The model of a folder; without one, the learned model that comes with this package. Raises `ModelRefused`."""
-    return Model(*models.read_folder(folder or included()))
+def load(source: Path | bytes | None = None) -> Model:
+    """A folder's model, or a packed one; without either, the learned one of this package. Raises `ModelRefused`."""
+    return Model(*models.read(source or included()))

@@ -5,16 +5,14 @@ A model that shows lift is promoted; what it replaced goes on in trial, and turn
 trial ends because what is in trial has not been better: what was never done first cannot have lost.
 """
 
-import asyncio
 import logging
 import zlib
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
-from mendbus.contracts.errors import MendbusError
 from mendbus.contracts.vocabulary import Strategy
 from mendbus.lift import Trial
-from mendbus.modelstore import LOOK_SECONDS, PACKAGED, ModelStore, moment
+from mendbus.modellife import Following
+from mendbus.modelstore import PACKAGED, ModelStore, State, moment
 from mendbus_strategy_selector import choice_model
 from mendbus_strategy_selector.choice_model import Model
 from mendbus_strategy_selector.choosing import POLICY, Learned, said
@@ -22,8 +20,6 @@ from mendbus_strategy_selector.experience import Seen, estimates
 from mendbus_strategy_selector.lessons import Lessons
 
 log = logging.getLogger("mendbus")
-
-"""Time between two looks at what is to be used."""
 
 
 class Choices:
@@ -69,74 +65,50 @@ def _name(model: Model | None) -> str:
     return model.name if model else POLICY
 
 
-class Life:
-    """Follows the store: what is promoted there is used from the next decision on; lift is written there."""
+class Life(Following):
+    """What is promoted in the store is used from the next decision on; lift is written there."""
 
     def __init__(
         self,
         store: ModelStore,
         choices: Choices,
         now: Callable[[], int],
-        opened: Callable[[Path | None], Model] = choice_model.load,
+        opened: Callable[[bytes | None], Model] = choice_model.load,
     ) -> None:
-        """`now`: nanoseconds since 1970."""
-        self._store = store
+        """`opened`: loads a packed model, or that of the package. `now`: nanoseconds since 1970."""
+        super().__init__(store, -1)
         self._choices = choices
         self._now = now
         self._opened = opened
-        self._stamp = -1
 
-    def begin(self) -> None:
-        """Loads what the store asks for; a model that is refused is logged, and the policy decides alone."""
-        self.look()
-
-    async def follow(self) -> None:
-        """Looks every `LOOK_SECONDS`, until it is cancelled."""
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            self.look()
-
-    def look(self) -> None:
-        """Acts on the verdict of a trial, then loads what the store asks for; what is refused changes nothing."""
-        try:
-            self._judge()
-            stamp = self._store.stamp()
-            if stamp != self._stamp:
-                self._stamp = stamp
-                self._load()
-        except (MendbusError, OSError) as error:
-            log.error("models: %s", error)
-
-    def _judge(self) -> None:
+    async def _judge(self, state: State) -> State | None:
         pair = self._choices.pair
         trial = self._choices.lessons.trials.get(pair)
         verdict = trial.verdict if trial else None
         if trial is None or verdict is None:
-            return
+            return None
         counts = f"trial: {trial.better} to {trial.worse} of {trial.asked}"
         if verdict == "loss":
             log.info("%s was not seen to be better than %s, and is counted anew: %s", pair[1], pair[0], counts)
             self._choices.lessons.end(pair)
-            return
-        untouched = not self._store.stamp()
-        state = self._store.state()
-        shadow = pair[1] if untouched else state.shadow or PACKAGED
-        # Otherwise another replica beside this one has seen the same, and acted on it.
-        if (self._named(pair[0]), self._named(pair[1])) == (state.active, shadow):
-            # It is there already where state.json was removed to start anew.
-            if untouched and pair[1] not in self._store.names():
-                self._store.add(choice_model.included(), self._at(), counts)
-            self._store.promote(self._named(pair[1]), self._at(), counts)
-            log.info("%s decides now instead of %s: %s", pair[1], pair[0], counts)
-            # The verdict stays with what was learned: an owner whose store is new, or was lost, comes to the same.
+            return None
+        shadow = state.shadow or PACKAGED if state.changes else pair[1]
+        # Otherwise what decides is not what the store asks for: it was refused.
+        if (self._named(pair[0]), self._named(pair[1])) != (state.active, self._named(shadow)):
+            return None
+        if not state.changes:
+            _ = await self._store.put(choice_model.included())
+        decided = await self._store.promote(self._named(pair[1]), moment(self._now()), counts, state)
+        log.info("%s decides now instead of %s: %s", pair[1], pair[0], counts)
+        # The verdict stays with what was learned: where the key is lost, an owner comes to the same.
+        return decided
 
-    def _load(self) -> None:
-        if not self._stamp:
+    async def _load(self, state: State) -> None:
+        if not state.changes:
             self._choices.put(None, self._opened(None))
         else:
-            state = self._store.state()
             known = {model.name: model for model in (self._choices.used, self._choices.tried) if model}
-            self._choices.put(self._get(state.active, known), self._get(state.shadow, known))
+            self._choices.put(await self._get(state.active, known), await self._get(state.shadow, known))
             self._forget_overruled()
         log.info("strategies are chosen by %s, beside it in trial: %s", *self._choices.pair)
 
@@ -148,14 +120,11 @@ class Life:
             if (pair == current and trial.verdict == "lift") or pair[0] == used == tried:
                 lessons.end(pair)
 
-    def _get(self, name: str | None, known: dict[str, Model]) -> Model | None:
+    async def _get(self, name: str | None, known: dict[str, Model]) -> Model | None:
         if name is None or name == PACKAGED:
             return None
-        return known.get(name) or self._opened(self._store.folder(name))
+        return known.get(name) or self._opened(await self._store.content(name))
 
     @staticmethod
     def _named(name: str) -> str:
         return PACKAGED if name == POLICY else name
-
-    def _at(self) -> str:
-        return moment(self._now())

@@ -23,8 +23,8 @@ async def start(runtime: Runtime) -> Drain:
     agents = Agents(abilities(runtime.settings.executor_file))
     subjects = runtime.subjects
     choices = Choices(await keeping.restore(runtime.bus, subjects))
-    life = Life(ModelStore(runtime.settings.data_dir / "models", choice_model.SERVICE), choices, runtime.now)
-    life.begin()
+    life = Life(ModelStore(runtime.bus, subjects, choice_model.SERVICE), choices, runtime.now)
+    await life.look()
     await keeping.catch_up(runtime.bus, subjects, choices.lessons, runtime.now)
     runtime.spawn(life.follow(), "models")
     overview = Overview(runtime.now, choices.lessons)

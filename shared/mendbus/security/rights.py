@@ -20,8 +20,11 @@ Use = Literal["read", "follow", "consume", "purge"]
 """`read`: what is stored; `follow`: that and what comes; `consume`: with the owners' consumers; `purge`: remove it."""
 
 _STREAMS: Final = ("ERRORS", "JOURNAL", "RECOVERIES", "ALERTS", "HEALTH", "DEAD")
-_KEY_VALUE: Final = ("leases", "agents", "heads", "alerting")
-_OBJECTS: Final = ("checkpoints", "snapshots")
+_KEY_VALUE: Final = ("leases", "agents", "heads", "alerting", "promotions")
+_OBJECTS: Final = ("checkpoints", "snapshots", "models")
+_MODELS: Final[dict[str, tuple[Use, ...]]] = {"models": ("read",), "promotions": ("read",)}
+_LEARN: Final = ("classifier", "predictor", "strategy-selector")
+"""Services with models; each writes which one it uses."""
 _USES: Final[dict[str, dict[str, tuple[Use, ...]]]] = {
     "strategy-selector": {
         "ERRORS": ("read", "consume", "purge"),
@@ -32,7 +35,10 @@ _USES: Final[dict[str, dict[str, tuple[Use, ...]]]] = {
         "leases": ("read",),
         "heads": ("read",),
         "snapshots": ("read", "purge"),
+        **_MODELS,
     },
+    "classifier": _MODELS,
+    "predictor": _MODELS,
     "health-monitor": {
         "ERRORS": ("read",),
         "JOURNAL": ("read", "follow"),
@@ -45,13 +51,15 @@ _USES: Final[dict[str, dict[str, tuple[Use, ...]]]] = {
     "operator": {
         **dict.fromkeys((*_STREAMS, "agents", "heads", "alerting", "leases"), ("read", "follow")),
         "checkpoints": ("read",),
+        **_MODELS,
     },
     "agent": {"checkpoints": ("read", "purge")},
 }
 _WRITES: Final[dict[str, tuple[str, ...]]] = {
     # key-value and object buckets; streams are written through their families
-    "strategy-selector": ("leases", "heads", "snapshots"),
+    "strategy-selector": ("leases", "heads", "snapshots", "models"),
     "health-monitor": ("agents", "alerting"),
+    "operator": ("models", "promotions"),
     "agent": ("checkpoints",),
 }
 _ANSWERS: Final = ("_INBOX.>", "_R_.>")
@@ -142,6 +150,8 @@ def _service(name: str, subjects: Subjects, inbox: str) -> Rights:
         subscribe += [f"$SRV.{verb}", f"$SRV.{verb}.{role}", f"$SRV.{verb}.{role}.*"]
     publish += ["$JS.API.INFO", "$JS.API.STREAM.NAMES", f"$JS.API.CONSUMER.INFO.{subjects.stream('ERRORS')}.*"]
     publish += [f"$JS.API.STREAM.INFO.{stream}" for stream in _all_streams(subjects)]
+    if role in _LEARN:
+        publish.append(subjects.key("promotions", role))
     if role == "strategy-selector":
         publish += [f"$JS.API.STREAM.{verb}.{s}" for s in _all_streams(subjects) for verb in ("CREATE", "UPDATE")]
         subscribe.append(subjects.key("leases", "*"))
@@ -175,7 +185,7 @@ def _operator(level: Level, subjects: Subjects, inbox: str) -> Rights:
         asked = [subjects.control(verb) for verb in VIEWER_VERBS]
         return Rights(_tidy([*publish, *asked]), hears, not_publish=_owners_consumers(subjects))
     denied = (*sorted(subjects.control(verb) for verb in ADMIN_VERBS), *_owners_consumers(subjects))
-    return Rights(_tidy([*publish, f"{root}.control.*"]), hears, not_publish=denied)
+    return Rights(_tidy([*publish, *_written("operator", subjects), f"{root}.control.*"]), hears, not_publish=denied)
 
 
 def _owners_consumers(subjects: Subjects) -> tuple[str, ...]:
@@ -209,6 +219,11 @@ def _subject(family: Family, subjects: Subjects, agent: tuple[str, str] | None) 
 
 def _stored(role: str, subjects: Subjects) -> list[str]:
     found = [subject for name, uses in _USES.get(role, {}).items() for subject in _used(subjects, name, uses)]
+    return found + _written(role, subjects)
+
+
+def _written(role: str, subjects: Subjects) -> list[str]:
+    found: list[str] = []
     for bucket in _WRITES.get(role, ()):
         if bucket in _OBJECTS:
             found += [f"$O.{subjects.bucket(bucket)}.C.*", f"$O.{subjects.bucket(bucket)}.M.*"]

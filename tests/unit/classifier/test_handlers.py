@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -113,7 +112,7 @@ async def test_it_answers_on_the_bus_and_refuses_what_is_no_question() -> None:
 async def test_a_refused_model_leaves_it_to_the_rules() -> None:
     """The service is ready and says why its answers come from the rules."""
 
-    def refuse(_: Path | None) -> Model:
+    def refuse(_: bytes | None) -> Model:
         raise ModelRefused("errors-9", ["made for other features"])
 
     service = replace(build(), start=lambda runtime: start(runtime, refuse))

@@ -105,9 +105,9 @@ async def test_it_is_tried_promoted_and_turned_back_and_no_request_is_lost(
     """Agents that name their errors decide; requests go on through every change, and each gets its answer."""
     monkeypatch.setattr(modellife, "LOOK_SECONDS", 0.01)
     settings = Settings(trace=False, canary_seconds=0, data_dir=tmp_path)
-    store = ModelStore(tmp_path / "models", "classifier")
     packaged = read_folder(commands.packaged())[0].name
     async with memory_runtime(build(), settings=settings) as runtime:
+        store = ModelStore(runtime.bus, runtime.subjects, "classifier")
         bus, subject = runtime.bus, runtime.subjects.classify
         answers: list[Classification] = []
 
@@ -122,20 +122,20 @@ async def test_it_is_tried_promoted_and_turned_back_and_no_request_is_lost(
 
         async with asyncio.TaskGroup() as tasks:
             asking = tasks.create_task(steadily())
-            store.add(learnt[0], "t", "me")
+            _ = await store.add(learnt[0], "t", "me")
             # Those that come before the trial has begun tell nothing.
             async with asyncio.timeout(60.0):
-                while store.state().active == PACKAGED:
+                while (await store.state()).active == PACKAGED:
                     await named("storage")
             await eventually(lambda: answers[-1].model == "errors-9", timeout=60.0)
             async with asyncio.timeout(60.0):
-                while store.state().active != PACKAGED:
+                while (await store.state()).active != PACKAGED:
                     await named("network")
             await eventually(lambda: answers[-1].model == packaged, timeout=60.0)
             assert not asking.done()
             asking.cancel()
         assert {answer.model for answer in answers} == {packaged, "errors-9"}
-    store.promote("errors-9", "t", "me")
-    assert store.rollback("t", "me") == PACKAGED
-    changes = [change["change"] for change in store.state().changes]
+        _ = await store.promote("errors-9", "t", "me")
+        assert await store.rollback("t", "me") == PACKAGED
+        changes = [change["change"] for change in (await store.state()).changes]
     assert (changes[:3], changes[-2:]) == (["trial", "promoted", "promoted"], ["promoted", "rolled back"])

@@ -1,13 +1,20 @@
 """`mendbus score`, `mendbus models` and `mendbus train`: what they print and refuse."""
 
 import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from tests.unit.shared.test_modelstore import made
 from typer.testing import CliRunner
 
+from mendbus import streams
+from mendbus.bus import Bus
+from mendbus.bus.memory import MemoryServer
 from mendbus.cli import app
+from mendbus.cli import models as models_commands
+from mendbus.settings import Settings
 
 NOWHERE = "nats://127.0.0.1:1"
 KEYS = {
@@ -27,6 +34,25 @@ KEYS = {
 def runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
     monkeypatch.setenv("MENDBUS_DATA_DIR", str(tmp_path / "data"))
     return CliRunner()
+
+
+@pytest.fixture
+def installation(monkeypatch: pytest.MonkeyPatch) -> MemoryServer:
+    """A server that the commands on models reach."""
+    server = MemoryServer()
+
+    @asynccontextmanager
+    async def connected(settings: Settings) -> AsyncGenerator[Bus]:
+        bus = server.connect("cli")
+        specs = [streams.objects(settings.subjects, "models"), streams.key_value(settings.subjects, "promotions")]
+        await bus.ensure(specs, [])
+        try:
+            yield bus
+        finally:
+            await bus.close()
+
+    monkeypatch.setattr(models_commands, "connected", connected)
+    return server
 
 
 def labelled(path: Path) -> Path:
@@ -58,6 +84,7 @@ def test_a_file_that_is_not_there_is_one_sentence(runner: CliRunner, tmp_path: P
     assert "cannot read" in shown.output
 
 
+@pytest.mark.usefixtures("installation")
 def test_models_are_listed_tried_promoted_and_rolled_back(runner: CliRunner, tmp_path: Path) -> None:
     """The packaged model is always there; each change shows in the list."""
 
@@ -79,9 +106,24 @@ def test_models_are_listed_tried_promoted_and_rolled_back(runner: CliRunner, tmp
     assert listed() == {"packaged": "in use", "errors-9": "kept"}
     told("list")
     told("compare", "packaged", "errors-9")
-    assert runner.invoke(app.build(), ["models", "promote", "none"]).exit_code == 1
+    refused = runner.invoke(app.build(), ["models", "promote", "none"])
+    assert (refused.exit_code, "there is no model 'none' of classifier" in refused.output) == (1, True)
 
 
+@pytest.mark.parametrize("words", [["list"], ["add", "DIR"], ["promote", "errors-9"], ["rollback"]])
+def test_models_without_an_installation_are_one_sentence(
+    runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """No trace, exit status 1, and what could not be reached; a service that there is none of is named first."""
+    monkeypatch.setenv("NATS_URL", NOWHERE)
+    asked = [str(made(tmp_path, "errors-9")) if word == "DIR" else word for word in words]
+    shown = runner.invoke(app.build(), ["models", *asked])
+    assert (shown.exit_code, "no connection" in shown.output) == (1, True), shown.output
+    other = runner.invoke(app.build(), ["models", *asked, "--service", "none"])
+    assert (other.exit_code, "there is no service 'none'" in other.output) == (1, True), other.output
+
+
+@pytest.mark.usefixtures("installation")
 def test_the_learned_choice_of_the_package_is_listed_beside_the_policy_and_promoted(runner: CliRunner) -> None:
     """The policy is in use and the model that comes with it in trial, with what both were measured at."""
 

@@ -1,6 +1,5 @@
 """The predictor service: valid exactly when it may be relied on, warnings with persistence and cool-down, bounded."""
 
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -75,7 +74,7 @@ class Plain:
         pass
 
 
-def plain(_: Path | None = None) -> Model:
+def plain(_: bytes | None = None) -> Model:
     return cast("Model", Plain())
 
 

@@ -13,6 +13,7 @@ from mendbus.security import exporting
 from mendbus.security.accounts import AGENTS, CORE, crossings
 from mendbus.security.installation import Installation, check_user
 from mendbus.security.rights import Rights, rights_of, subject_of
+from mendbus.security.roles import LEVELS
 from mendbus.security.table import document
 
 SUBJECTS = Subjects("site.v1")
@@ -89,6 +90,21 @@ def test_levels_of_operators() -> None:
         assert may(rights, f"$JS.API.DIRECT.GET.OBJ_{bucket}")
         assert may(rights, f"$JS.API.STREAM.PURGE.OBJ_{bucket}") is profile
         assert may(rights, f"$O.{bucket}.M.x") is profile
+
+
+def test_models_are_changed_by_operators_and_by_the_service_that_learns() -> None:
+    """A viewer and every service that uses models read them; no agent and no other service does."""
+    key, model = SUBJECTS.key("promotions", "classifier"), f"$O.{SUBJECTS.bucket('models')}.M.x"
+    reads = f"$JS.API.DIRECT.GET.{SUBJECTS.bucket_stream('promotions')}.{key}"
+    users = {f"service/{name}": rights_of(f"service/{name}", SUBJECTS) for name in SERVICES}
+    users |= {level: rights_of("operator/o", SUBJECTS, level) for level in LEVELS}
+    users["agent"] = rights_of("agent/runtime/r1", SUBJECTS)
+    learn = {"service/classifier", "service/predictor", "service/strategy-selector"}
+    assert {user for user, rights in users.items() if may(rights, reads)} == {*learn, *LEVELS}
+    assert {user for user, rights in users.items() if may(rights, key)} == {"service/classifier", "operator", "admin"}
+    # It keeps the model of its package when that shows lift.
+    keepers = {"service/strategy-selector", "operator", "admin"}
+    assert {user for user, rights in users.items() if may(rights, model)} == keepers
 
 
 def test_between_the_accounts_goes_what_the_catalogue_sends() -> None:

@@ -2,17 +2,20 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.support import memory_models
 from tests.unit.strategy_selector.learning import SEEN, attempt, concluded, ended
 
 from mendbus import codec, models, streams
 from mendbus.bus.memory import MemoryServer
-from mendbus.contracts.errors import MendbusError, ModelRefused
+from mendbus.contracts.errors import MendbusError, ModelRefused, StoreRefused
 from mendbus.contracts.subjects import Subjects
 from mendbus.lift import Trial
-from mendbus.modelstore import ModelStore
+from mendbus.modelstore import ModelStore, State
 from mendbus_strategy_selector import choice_model, keeping
 from mendbus_strategy_selector.choices import Choices, Life
 from mendbus_strategy_selector.lessons import Lessons, restored
@@ -21,172 +24,193 @@ from mendbus_strategy_selector.offline import commands
 PACKAGE = choice_model.load().name
 
 
-def life_of(folder: Path, choices: Choices) -> tuple[Life, ModelStore]:
-    store = ModelStore(folder, "strategy-selector")
-    return Life(store, choices, lambda: 1_700_000_000_000_000_000), store
+@pytest.fixture
+async def store() -> AsyncIterator[ModelStore]:
+    """An installation's models of which nobody has decided anything."""
+    async with memory_models("strategy-selector") as found:
+        yield found
 
 
-def begun(folder: Path) -> tuple[Choices, Life, ModelStore]:
+def life_of(store: ModelStore, choices: Choices) -> Life:
+    return Life(store, choices, lambda: 1_700_000_000_000_000_000)
+
+
+async def begun(store: ModelStore) -> tuple[Choices, Life]:
     choices = Choices()
-    life, store = life_of(folder, choices)
-    life.begin()
-    return choices, life, store
+    life = life_of(store, choices)
+    await life.look()
+    return choices, life
 
 
-def test_the_model_of_the_package_is_in_trial_at_first_and_nothing_is_written(tmp_path: Path) -> None:
+async def active(store: ModelStore) -> str:
+    return (await store.state()).active
+
+
+async def shadow(store: ModelStore) -> str | None:
+    return (await store.state()).shadow
+
+
+async def test_the_model_of_the_package_is_in_trial_at_first_and_nothing_is_written(store: ModelStore) -> None:
     """The policy decides; what the model expects is said, and does not act."""
-    choices, _, store = begun(tmp_path)
+    choices, _ = await begun(store)
     assert choices.pair == ("policy", PACKAGE)
     learned, rival = choices.expect("i1", 1, SEEN, ("retry", "restart"))
     assert learned is not None
     assert (learned.model, learned.acts, set(learned.helps), rival) == (PACKAGE, False, {"retry", "restart"}, None)
     assert choices.expect("i1", 1, SEEN, ("retry", "restart")) == (learned, None)
-    assert not store.stamp()
+    assert (await store.state(), await store.names()) == (State(), [])
 
 
-def test_lift_promotes_and_loss_turns_back(tmp_path: Path) -> None:
+async def test_lift_promotes_and_loss_turns_back(store: ModelStore) -> None:
     """The whole life: in trial, in use with the policy in trial beside it, and back to the policy."""
-    choices, life, store = begun(tmp_path)
+    choices, life = await begun(store)
     choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
-    life.look()
+    await life.look()
     assert choices.pair == (PACKAGE, "policy")
     learned, _ = choices.expect("i1", 1, SEEN, ("retry",))
     assert learned is not None
     assert learned.acts
-    assert (store.state().active, store.state().shadow) == (PACKAGE, "")
+    assert (await active(store), await shadow(store)) == (PACKAGE, "")
     choices.lessons.trials[PACKAGE, "policy"] = Trial(20, 15, 0)
-    life.look()
-    assert (store.state().active, choices.used) == ("", None)
+    await life.look()
+    assert (await active(store), choices.used) == ("", None)
 
 
-def test_what_was_not_better_stays_in_trial_and_is_counted_anew(tmp_path: Path) -> None:
+async def test_what_was_not_better_stays_in_trial_and_is_counted_anew(store: ModelStore) -> None:
     """A model that was never done first has not lost; the policy beside a model in use can always come back."""
-    choices, life, store = begun(tmp_path)
+    choices, life = await begun(store)
     choices.lessons.trials["policy", PACKAGE] = Trial(20, 0, 15)
-    life.look()
-    assert (choices.pair, choices.lessons.trials, store.stamp()) == (("policy", PACKAGE), {}, 0)
+    await life.look()
+    assert (choices.pair, choices.lessons.trials, await store.state()) == (("policy", PACKAGE), {}, State())
     choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
-    life.look()
+    await life.look()
     choices.lessons.trials[PACKAGE, "policy"] = Trial(20, 0, 15)
-    life.look()
-    assert (choices.pair, store.state().shadow) == ((PACKAGE, "policy"), "")
+    await life.look()
+    assert (choices.pair, await shadow(store)) == ((PACKAGE, "policy"), "")
     choices.lessons.trials[PACKAGE, "policy"] = Trial(20, 15, 0)
-    life.look()
-    assert store.state().active == ""
+    await life.look()
+    assert await active(store) == ""
 
 
-def test_after_a_new_start_a_model_can_be_promoted_again(tmp_path: Path) -> None:
-    """Removing a damaged state.json, as its error advises, leaves the models where they are, and learning goes on."""
-    choices, life, store = begun(tmp_path)
-    choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
-    life.look()
-    state = tmp_path / "strategy-selector" / "state.json"
-    state.write_text("damaged")
-    with pytest.raises(MendbusError, match="remove it to start anew"):
-        _ = store.state()
-    state.unlink()
-    life.look()
-    assert choices.pair == ("policy", PACKAGE)
-    choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
-    life.look()
-    assert (choices.pair, store.names()) == ((PACKAGE, "policy"), [PACKAGE])
+async def test_after_a_new_start_a_model_can_be_promoted_again() -> None:
+    """Deleting a damaged key, as its error advises, leaves the models where they are, and learning goes on."""
+    server, key = MemoryServer(), Subjects().key("promotions", "strategy-selector")
+    bus = server.connect("operator")
+    async with memory_models("strategy-selector", server) as store:
+        choices, life = await begun(store)
+        choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
+        await life.look()
+        _ = await bus.store(key, b"damaged")
+        with pytest.raises(MendbusError, match="delete this key to start anew"):
+            _ = await store.state()
+        # As the usual tools delete a key.
+        _ = await bus.store(key, b"", {"KV-Operation": "DEL"})
+        await life.look()
+        assert choices.pair == ("policy", PACKAGE)
+        choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
+        await life.look()
+        assert (choices.pair, await store.names()) == ((PACKAGE, "policy"), [PACKAGE])
+    await bus.close()
 
 
-def test_an_owner_without_a_store_of_its_own_comes_to_the_same_verdict(tmp_path: Path) -> None:
+async def test_an_owner_where_the_key_is_lost_comes_to_the_same_verdict(store: ModelStore) -> None:
     """The verdict is kept with what was learned: what was promoted is used, what was turned back is not."""
-    choices, life, _ = begun(tmp_path / "first")
+    choices, life = await begun(store)
     choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
-    life.look()
+    await life.look()
     choices.lessons.trials[PACKAGE, "policy"] = Trial(2, 1, 1)
 
-    def another(folder: str) -> Choices:
+    async def another() -> Choices:
         found = Choices(restored(codec.unpack(codec.pack(choices.lessons.packed()), 1 << 20)))
-        new, _ = life_of(tmp_path / folder, found)
-        new.begin()
-        for _ in range(2):
-            new.look()
+        async with memory_models("strategy-selector") as empty:
+            new = life_of(empty, found)
+            for _ in range(3):
+                await new.look()
         return found
 
-    second = another("second")
+    second = await another()
     assert (second.pair, second.lessons.trials[PACKAGE, "policy"]) == ((PACKAGE, "policy"), Trial(2, 1, 1))
     choices.lessons.trials[PACKAGE, "policy"] = Trial(20, 15, 0)
     for _ in range(3):
-        life.look()
-    assert (choices.pair, another("third").pair) == (("policy", PACKAGE), ("policy", PACKAGE))
+        await life.look()
+    assert (choices.pair, (await another()).pair) == (("policy", PACKAGE), ("policy", PACKAGE))
 
 
-def test_owners_that_share_a_store_do_not_turn_each_other_back(tmp_path: Path) -> None:
-    """The one that looks second keeps to what the first has written, both times."""
+async def test_owners_do_not_turn_each_other_back(store: ModelStore) -> None:
+    """The one that looks second keeps to what the first has written, both times; so do those that look at once."""
     both = [Choices(), Choices()]
-    lives = [life_of(tmp_path, choices)[0] for choices in both]
+    lives = [life_of(store, choices) for choices in both]
     for pair in (("policy", PACKAGE), (PACKAGE, "policy")):
         for life in lives:
-            life.look()
+            await life.look()
         for choices in both:
             assert choices.pair == pair
             choices.lessons.trials[pair] = Trial(20, 15, 0)
-        for life in (*lives, *lives):
-            life.look()
+        _ = await asyncio.gather(*(life.look() for life in lives))
+        for life in lives:
+            await life.look()
     assert [choices.pair for choices in both] == [("policy", PACKAGE)] * 2
+    assert [change["change"] for change in (await store.state()).changes] == ["promoted", "promoted"]
 
 
-def test_a_person_who_rolls_back_overrules_the_verdict(tmp_path: Path) -> None:
+async def test_a_person_who_rolls_back_overrules_the_verdict(store: ModelStore) -> None:
     """What a model had shown before is not held up to a person who went back to the policy."""
-    choices, life, store = begun(tmp_path)
+    choices, life = await begun(store)
     choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
-    life.look()
-    _ = store.rollback("2026-01-01", "test")
+    await life.look()
+    _ = await store.rollback("2026-01-01", "test")
     for _ in range(2):
-        life.look()
+        await life.look()
     assert (choices.pair, choices.lessons.trials) == (("policy", "policy"), {})
 
 
-def test_the_policy_comes_back_even_where_nothing_is_in_trial(tmp_path: Path) -> None:
+async def test_the_policy_comes_back_even_where_nothing_is_in_trial(store: ModelStore) -> None:
     """After a person rolled back to a model, it still has to be at least as good as the policy."""
     choices = Choices()
-    life, store = life_of(tmp_path, choices)
-    store.promote(store.add(choice_model.included(), "2026-01-01", "test"), "2026-01-01", "test")
-    store.shadow(None, "2026-01-01", "test")
-    life.begin()
-    assert (choices.pair, store.state().shadow) == ((PACKAGE, "policy"), None)
+    life = life_of(store, choices)
+    _ = await store.promote(await store.add(choice_model.included(), "t", "test"), "t", "test")
+    _ = await store.shadow(None, "t", "test")
+    await life.look()
+    assert (choices.pair, await shadow(store)) == ((PACKAGE, "policy"), None)
     choices.lessons.trials[PACKAGE, "policy"] = Trial(20, 15, 0)
-    life.look()
+    await life.look()
     assert choices.pair == ("policy", PACKAGE)
 
 
-def test_evidence_stays_until_the_store_has_taken_the_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that is full loses no trial: the verdict is written once there is room."""
-    choices, life, store = begun(tmp_path)
+async def test_evidence_stays_until_the_store_has_taken_the_verdict(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bucket that is full loses no trial: the verdict is written once there is room."""
+    choices, life = await begun(store)
     choices.lessons.trials["policy", PACKAGE] = Trial(20, 15, 0)
 
-    def full(_self: ModelStore, _name: str, _now: str, _by: str) -> None:
-        raise OSError(28, "No space left on device")
+    async def full(*_: Any) -> State:
+        raise StoreRefused("$KV", 10077, "maximum bytes exceeded")
 
     with monkeypatch.context() as patched:
         patched.setattr(ModelStore, "promote", full)
-        life.look()
-    assert (choices.lessons.trials["policy", PACKAGE], store.state().active) == (Trial(20, 15, 0), "")
-    life.look()
-    assert (store.state().active, choices.pair) == (PACKAGE, (PACKAGE, "policy"))
+        await life.look()
+    assert (choices.lessons.trials["policy", PACKAGE], await active(store)) == (Trial(20, 15, 0), "")
+    await life.look()
+    assert (await active(store), choices.pair) == (PACKAGE, (PACKAGE, "policy"))
 
 
-def test_a_verdict_without_evidence_changes_nothing(tmp_path: Path) -> None:
+async def test_a_verdict_without_evidence_changes_nothing(store: ModelStore) -> None:
     """A few cases are none."""
-    choices, life, store = begun(tmp_path)
+    choices, life = await begun(store)
     choices.lessons.trials["policy", PACKAGE] = Trial(5, 3, 0)
-    life.look()
-    assert (choices.pair, store.stamp()) == (("policy", PACKAGE), 0)
+    await life.look()
+    assert (choices.pair, await store.state()) == (("policy", PACKAGE), State())
 
 
-def test_what_is_no_model_is_refused_and_the_policy_decides(tmp_path: Path) -> None:
-    """A damaged store or model leaves automation as it was."""
+async def test_what_is_no_model_is_refused_and_the_policy_decides(store: ModelStore) -> None:
+    """A damaged model leaves automation as it was."""
     choices = Choices()
-    store = ModelStore(tmp_path, "strategy-selector")
 
-    def refused(folder: Path | None) -> choice_model.Model:
+    def refused(_: bytes | None) -> choice_model.Model:
         raise ModelRefused("choice-9", ["damaged"])
 
-    Life(store, choices, lambda: 0, refused).begin()
+    await Life(store, choices, lambda: 0, refused).look()
     assert choices.pair == ("policy", "policy")
     card, files = models.read_folder(choice_model.included())
     with pytest.raises(ModelRefused, match=r"cells\.json"):
