@@ -2,7 +2,7 @@
 
 A prediction is right when its agent fails within its horizon, and wrong when it does not; a failure is foretold when a
 prediction stood within whose horizon it came. What somebody acted upon is neither: nobody knows what would have come.
-So nothing is judged before `ACTED_SECONDS` after the horizon, when it is known whether anybody did.
+So nothing is judged before it is known whether anybody did (`mendbus.foretold`).
 """
 
 from collections import Counter, OrderedDict, deque
@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from mendbus.contracts.messages import FailurePredicted
 from mendbus.contracts.vocabulary import Health
+from mendbus.foretold import Prediction
 from mendbus.measures import Durations, calibration_error, share
 
 Result = Literal["right", "wrong", "acted_upon", "unknown", "late"]
@@ -25,8 +26,6 @@ REPEAT_SECONDS: Final = 55.0
 """Predictions about an agent that come closer together count once: replicas publish the same, each once a minute, and
 the way here takes now longer, now shorter.
 """
-ACTED_SECONDS: Final = 60.0
-"""How long after the horizon the outcome of what was done about a prediction may come."""
 MAX_AGENTS: Final = 1000
 """Agents of which predictions wait; the one that was last told of longest ago goes first, its predictions `unknown`."""
 MAX_WAITING: Final = 64
@@ -54,13 +53,10 @@ class _Failure:
 
 
 @dataclass(slots=True)
-class _Prediction:
-    unix_nano: int
-    until_unix_nano: int
+class _Told:
+    prediction: Prediction
     probability: float
     model: str
-    known: bool = True
-    acted_upon: bool = False
     failures: list[_Failure] = field(default_factory=list[_Failure])
 
 
@@ -68,7 +64,7 @@ class _Prediction:
 class _Agent:
     told_unix_nano: int
     """When a prediction about it last counted."""
-    waiting: list[_Prediction] = field(default_factory=list[_Prediction])
+    waiting: list[_Told] = field(default_factory=list[_Told])
 
 
 @dataclass(slots=True)
@@ -113,29 +109,28 @@ class Foresight:
             self._models[model].results["late"] += 1
         else:
             until = now + predicted.horizon_ms * _MILLI
-            agent.waiting.append(_Prediction(now, until, predicted.probability, model))
+            agent.waiting.append(_Told(Prediction(now, until), predicted.probability, model))
 
     def fail(self, key: str, now: int) -> None:
         """An agent (`kind/id`) that was alive has failed."""
-        waiting = self._agents[key].waiting if key in self._agents else []
-        foretelling = [one for one in waiting if one.unix_nano <= now <= one.until_unix_nano]
+        foretelling = [one for one in self._waiting(key) if one.prediction.foretells(now)]
         if not foretelling:
             self.failures["missed"] += 1
             return
         failure = _Failure(now, len(foretelling))
         for one in foretelling:
+            one.prediction.came = True
             one.failures.append(failure)
 
     def leave(self, key: str, now: int) -> None:
         """An agent has left: whether it would have failed is not known."""
-        for one in self._agents[key].waiting if key in self._agents else ():
-            one.known = one.known and (bool(one.failures) or now > one.until_unix_nano)
+        for one in self._waiting(key):
+            one.prediction.leave(now)
 
     def act(self, key: str, first_unix_nano: int, last_unix_nano: int) -> None:
         """Something was done about a prediction of an agent's failure, between these two moments."""
-        for one in self._agents[key].waiting if key in self._agents else ():
-            if one.unix_nano <= last_unix_nano and first_unix_nano <= one.until_unix_nano:
-                one.acted_upon = True
+        for one in self._waiting(key):
+            one.prediction.act(first_unix_nano, last_unix_nano)
 
     def look(self, alive: int, now: int) -> list[float]:
         """Judges what is due; `alive`: agents that are watched now. Returns the new lead times (s)."""
@@ -144,8 +139,7 @@ class Foresight:
         if 0.0 <= passed <= _LONGEST_STEP:
             self.watched_seconds += alive * passed
         for key, agent in list(self._agents.items()):
-            due = [one for one in agent.waiting if now > one.until_unix_nano + ACTED_SECONDS * _NANO]
-            for one in due:
+            for one in [one for one in agent.waiting if one.prediction.due(now)]:
                 agent.waiting.remove(one)
                 self._judge(one)
             if not agent.waiting and now - agent.told_unix_nano >= REPEAT_SECONDS * _NANO:
@@ -158,8 +152,7 @@ class Foresight:
         first, last = min(since_unix_nano, now), max(since_unix_nano, now)
         for agent in self._agents.values():
             for one in agent.waiting:
-                if one.unix_nano <= last and first <= one.until_unix_nano:
-                    one.known = False
+                one.prediction.unseen(first, last)
 
     # -- what it comes to
 
@@ -208,22 +201,24 @@ class Foresight:
 
     # -- judging
 
-    def _judge(self, one: _Prediction) -> None:
-        model = self._models[one.model]
-        if one.acted_upon:
+    def _waiting(self, key: str) -> list[_Told]:
+        return self._agents[key].waiting if key in self._agents else []
+
+    def _judge(self, one: _Told) -> None:
+        model, prediction = self._models[one.model], one.prediction
+        if prediction.acted_upon:
             model.results["acted_upon"] += 1
-        elif not one.known:
+        elif not prediction.known:
             model.results["unknown"] += 1
         else:
-            came = bool(one.failures)
-            model.results["right" if came else "wrong"] += 1
-            model.ended.append((one.probability, came))
+            model.results["right" if prediction.came else "wrong"] += 1
+            model.ended.append((one.probability, prediction.came))
         for failure in one.failures:
             failure.waiting -= 1
-            failure.acted_upon = failure.acted_upon or one.acted_upon
-            if one.known and not one.acted_upon:
+            failure.acted_upon = failure.acted_upon or prediction.acted_upon
+            if prediction.counts:
                 first = failure.first_unix_nano
-                failure.first_unix_nano = one.unix_nano if first is None else min(first, one.unix_nano)
+                failure.first_unix_nano = prediction.unix_nano if first is None else min(first, prediction.unix_nano)
             if not failure.waiting:
                 self._end(failure)
 
@@ -238,9 +233,9 @@ class Foresight:
             self._leads.add(lead)
             self._new_leads.append(lead / _NANO)
 
-    def _forget(self, waiting: Iterable[_Prediction]) -> None:
+    def _forget(self, waiting: Iterable[_Told]) -> None:
         for one in waiting:
-            one.known = False
+            one.prediction.known = False
             self._judge(one)
 
     def _model_of(self, name: str) -> str:

@@ -7,14 +7,12 @@ from mendbus.bus import Message
 from mendbus.contracts.canary import is_canary
 from mendbus.contracts.messages import Control, ControlResult, FailurePredicted, HealthStatus, RecoveryOutcome
 from mendbus.contracts.subjects import MAX_BODY
+from mendbus.foretold import acted, is_failure
 from mendbus.metrics import Reading
 from mendbus.runtime import Runtime
 from mendbus.telemetry import Span
 from mendbus_health_monitor.agents import Agents
 from mendbus_health_monitor.foresight import Foresight
-
-PREDICTED: Final = "mendbus.predicted"
-"""Attribute of an error, true where it stands for a prediction: nothing has failed yet."""
 
 _LOOK_NANO: Final = 250_000_000
 _GONE: Final = ("unknown", "failed", "retired")
@@ -40,20 +38,19 @@ class Predictions:
         runtime.meter.observe(instruments.WATCHED_TIME, lambda: foresight.watched_seconds)
 
     def tell(self, status: HealthStatus) -> None:
-        """A change that this monitor itself has seen. Of an agent that was not known to be alive none is a failure."""
+        """A change that this monitor itself has seen."""
         if is_canary(status.agent):
             return
-        if status.status == "failed" and status.previous not in (None, "retired"):
+        if is_failure(status):
             self._foresight.fail(status.agent.key, status.time_unix_nano)
         elif status.status == "retired":
             self._foresight.leave(status.agent.key, status.time_unix_nano)
 
     def outcome(self, outcome: RecoveryOutcome) -> None:
         """How an incident stands: whether somebody acted upon a prediction."""
-        if outcome.attempts and outcome.error is not None and outcome.error.attributes.get(PREDICTED) is True:
-            first = min(attempt.started_unix_nano for attempt in outcome.attempts)
-            last = max(attempt.ended_unix_nano for attempt in outcome.attempts)
-            self._foresight.act(outcome.agent.key, first, last)
+        between = acted(outcome)
+        if between is not None:
+            self._foresight.act(outcome.agent.key, *between)
 
     def look(self, *, blind: bool) -> None:
         """Judges what is due; call it all the time. `blind`: since the last call nobody could look."""

@@ -3,14 +3,15 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support import SECOND
 
 from mendbus.contracts.messages import FailurePredicted
 from mendbus.contracts.vocabulary import Health
+from mendbus.foretold import ACTED_SECONDS
 from mendbus_health_monitor import foresight
-from mendbus_health_monitor.foresight import ACTED_SECONDS, OTHER, Foresight
+from mendbus_health_monitor.foresight import OTHER, Foresight
 
 HORIZON = 30
 BEGUN = 1_700_000_000 * SECOND
@@ -250,6 +251,7 @@ EVENTS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(EVENTS)
 def test_every_prediction_and_failure_is_counted_once(events: list[tuple[str, str, float]]) -> None:
     """Whatever happens in whatever order: in the end each has exactly one result, and leads are within the horizon."""
