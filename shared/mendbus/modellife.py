@@ -77,9 +77,7 @@ class Life(Generic[M]):
     async def look(self) -> None:
         """Acts on the verdict of a trial, then loads what the store asks for; what is refused changes nothing."""
         try:
-            if self._store.stamp() == self._seen:
-                # Else a replica, or a person, has changed what the trial was about.
-                self._judge()
+            self._judge()
             stamp = self._store.stamp()
             if stamp != self._seen:
                 self._seen = stamp

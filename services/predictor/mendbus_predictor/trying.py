@@ -11,11 +11,13 @@ from mendbus.contracts.errors import BusError, Refused
 from mendbus.contracts.messages import HealthStatus, RecoveryOutcome
 from mendbus.contracts.subjects import MAX_SERVICE_BODY
 from mendbus.foretold import PREDICTED, acted
-from mendbus.modelstore import LOOK_SECONDS
 from mendbus.runtime import Runtime
 from mendbus_predictor.rivals import Rivals
 
 log = logging.getLogger("mendbus")
+
+LOOK_SECONDS: Final = 2.0
+"""How often it is looked whether a model is in trial."""
 
 _MARK: Final = PREDICTED.encode()
 """Of all outcomes only those are unpacked that have it."""

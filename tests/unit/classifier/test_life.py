@@ -93,21 +93,6 @@ async def test_a_worse_model_ends_its_trial(tmp_path: Path) -> None:
     assert [model.closed for model in shelf.opened] == [False, True]
 
 
-async def test_of_two_replicas_with_the_same_verdict_the_second_takes_over_what_the_first_did(tmp_path: Path) -> None:
-    """Both have seen the same cases: one promotes, the other uses what was promoted, and nothing happens twice."""
-    store, first, life, _ = begin(tmp_path, errors_2="memory")
-    _, second, other, _ = begin(tmp_path, errors_2="memory")
-    store.add(made(tmp_path, "errors-2"), "t", "me")
-    for pair, one in ((first, life), (second, other)):
-        await one.look()
-        meet(pair, "memory", 20)
-    for _ in range(2):
-        await life.look()
-        await other.look()
-    assert (first.used_name, second.used_name, second.tried_name) == ("errors-2", "errors-2", PACKAGED)
-    assert [change["change"] for change in store.state().changes] == ["trial", "promoted"]
-
-
 async def test_errors_whose_agents_name_nothing_tell_nothing(tmp_path: Path) -> None:
     """Without a truth there is no evidence, however often the two differ."""
     store, pair, life, _ = begin(tmp_path, errors_2="memory")

@@ -1,6 +1,5 @@
 """A trial of predictors: cases counted by hand, a property, the service with two models, and what the bus tells."""
 
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -8,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support import SECOND, Clock, memory_runtime, tell
 from tests.unit.predictor.test_handlers import sample
-from tests.unit.shared.test_modelstore import made
 
 from mendbus import codec
 from mendbus.bus.memory import MemoryServer
@@ -16,8 +14,7 @@ from mendbus.contracts.messages import HealthStatus, RecoveryOutcome
 from mendbus.contracts.subjects import Subjects
 from mendbus.foretold import ACTED_SECONDS
 from mendbus.lift import Trial
-from mendbus.modellife import Life, Pair
-from mendbus.modelstore import PACKAGED, ModelStore
+from mendbus.modellife import Pair
 from mendbus.runtime import Runtime, Service
 from mendbus.testing import eventually
 from mendbus_predictor import handlers, trying
@@ -176,7 +173,7 @@ def test_models_that_say_the_same_are_equally_good(events: list[tuple[str, bool,
 
 
 class Saying:
-    """A model that always says the same; the one of the package never raises an alarm."""
+    """A model that says the same of everybody."""
 
     horizon_ms = HORIZON * 1000
     alarm = 0.5
@@ -193,21 +190,13 @@ class Saying:
         pass
 
 
-async def test_a_model_that_foretells_what_the_one_in_use_does_not_is_promoted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ten agents fail after it alone has raised an alarm: it is used, and the other one goes on in trial."""
+def test_a_model_that_foretells_what_the_one_in_use_does_not_shows_lift(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten agents fail after it alone has raised an alarm, of which nothing is told; with a new trial all begins anew."""
     monkeypatch.setattr(handlers, "health_features", lambda _: None)
-    new = Saying("failure-2", 0.1)
-
-    def opened(folder: Path | None) -> Model:
-        return cast("Model", new if folder else Saying("failure-1", 0.1))
-
-    store, clock = ModelStore(tmp_path / "models", "predictor"), Clock()
-    pair = Pair(used=opened(None), used_name=PACKAGED)
-    life, predictor = Life(store, pair, opened, clock), Predictor(pair, clock)
-    store.add(made(tmp_path, "failure-2", service="predictor"), "t", "me")
-    await life.look()
+    used, new = Saying("failure-1", 0.1), Saying("failure-2", 0.1)
+    pair = Pair(used=cast("Model", used), tried=cast("Model", new), trial=Trial())
+    clock = Clock()
+    predictor = Predictor(pair, clock)
     sequence = 0
 
     def feed(seconds: float) -> None:
@@ -227,11 +216,13 @@ async def test_a_model_that_foretells_what_the_one_in_use_does_not_is_promoted(
         predictor.rivals.hear(status("failed", agent=f"a{number}"), clock())
     feed(HORIZON + ACTED_SECONDS + 2)
     assert pair.trial is not None
-    assert (pair.trial.asked, pair.trial.better, pair.trial.worse) == (10, 10, 0)
-    await life.look()
-    assert (pair.used_name, pair.tried_name) == ("failure-2", PACKAGED)
+    assert (pair.trial.asked, pair.trial.better, pair.trial.worse, pair.trial.verdict) == (10, 10, 0, "lift")
+    pair.trial = Trial()
     feed(1)
     assert predictor.rivals.trial is pair.trial
+    pair.tried = pair.trial = None
+    feed(1)
+    assert predictor.rivals is None
 
 
 async def test_failures_and_what_was_done_are_heard_during_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
