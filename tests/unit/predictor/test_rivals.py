@@ -191,7 +191,7 @@ class Saying:
 
 
 def test_a_model_that_foretells_what_the_one_in_use_does_not_shows_lift(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten agents fail after it alone has raised an alarm, of which nothing is told; with a new trial all begins anew."""
+    """Ten agents fail after it alone has raised an alarm, and nothing is told; a new trial begins anew."""
     monkeypatch.setattr(handlers, "health_features", lambda _: None)
     used, new = Saying("failure-1", 0.1), Saying("failure-2", 0.1)
     pair = Pair(used=cast("Model", used), tried=cast("Model", new), trial=Trial())
