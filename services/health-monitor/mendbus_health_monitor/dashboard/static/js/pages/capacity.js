@@ -1,4 +1,4 @@
-// What is to come: what runs out, when, and what to scale, of agents, of kinds, and of Mendbus itself; failures foretold.
+// What is to come: what runs out, when, and what to scale; which failures were foretold.
 
 import { get } from "../lib/api.js";
 import { h, put } from "../lib/dom.js";
@@ -22,7 +22,7 @@ export function capacityPage(view) {
     view.element,
     head(
       "Capacity",
-      "Memory, disk, queue and descriptors against their limits, and what Mendbus itself can still take.",
+      "Memory, disk, queue and descriptors against their limits, what Mendbus itself can take, and failures foretold.",
     ),
     host,
     ahead,

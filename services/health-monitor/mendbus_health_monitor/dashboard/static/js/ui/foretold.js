@@ -1,7 +1,7 @@
 // What predicted failures were worth, counted by what came of them.
 
 import { h } from "../lib/dom.js";
-import { millis, percent, significant, when, words } from "../lib/format.js";
+import { percent, shortly, significant, when, words } from "../lib/format.js";
 import { shareText } from "./bars.js";
 import { card, facts, table } from "./parts.js";
 import { empty } from "./states.js";
@@ -20,7 +20,7 @@ export function foretold(told) {
           facts([
             ["Came true (precision)", shared(precision)],
             ["Foretold of all failures (recall)", shared(recall)],
-            ["Lead time", lead.n ? `${millis(lead.median_ms)} (median), ${millis(lead.mean_ms)} (mean)` : "–"],
+            ["Lead time", lead.n ? `${shortly(lead.median_ms)} (median), ${shortly(lead.mean_ms)} (mean)` : "–"],
             [
               "False alarms",
               wrong.per_agent_hour === undefined
