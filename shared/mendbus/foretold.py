@@ -13,6 +13,8 @@ PREDICTED: Final = "mendbus.predicted"
 """Attribute of an error, true where it stands for a prediction: nothing has failed yet."""
 ACTED_SECONDS: Final = 60.0
 """How long after the horizon the outcome of what was done about a prediction may come."""
+CLOCKS_SECONDS: Final = 1.0
+"""How far the clocks of those who predict, act and count may be apart."""
 _NANO: Final = 1_000_000_000
 
 
@@ -42,7 +44,8 @@ class Prediction:
 
     def act(self, first_unix_nano: int, last_unix_nano: int) -> None:
         """Something was done about it, if it stood between these two moments."""
-        self.acted_upon = self.acted_upon or self._stood(first_unix_nano, last_unix_nano)
+        apart = round(CLOCKS_SECONDS * _NANO)
+        self.acted_upon = self.acted_upon or self._stood(first_unix_nano - apart, last_unix_nano + apart)
 
     def unseen(self, first_unix_nano: int, last_unix_nano: int) -> None:
         """Nobody looked between these two moments. What came true all the same goes too: else the share is too good."""

@@ -139,7 +139,7 @@ def test_what_was_acted_upon_is_left_out_and_so_is_a_failure_after_it() -> None:
     """Neither right nor wrong, foretold nor missed: what would have come is not known; the next prediction counts."""
     watching = Watching()
     watching.predict(0)
-    watching.act(1, 3)
+    watching.act(-3, -0.9)
     watching.fail(2)
     watching.predict(100)
     row = watching.end()
@@ -148,9 +148,9 @@ def test_what_was_acted_upon_is_left_out_and_so_is_a_failure_after_it() -> None:
     assert row["failures_left_out"] == {"acted_upon": 1, "unknown": 0}
 
 
-@pytest.mark.parametrize(("first", "last"), [(-5.0, -1.0), (HORIZON + 1.0, HORIZON + 2.0)])
+@pytest.mark.parametrize(("first", "last"), [(-5.0, -1.1), (HORIZON + 1.1, HORIZON + 2.0)])
 def test_what_was_done_before_it_or_after_its_horizon_was_not_done_about_it(first: float, last: float) -> None:
-    """Attempts that ended before the prediction or began after its horizon leave it in."""
+    """Attempts that ended before the prediction or began after its horizon leave it in, clocks being a second apart."""
     watching = Watching()
     watching.predict(0)
     watching.act(first, last)
