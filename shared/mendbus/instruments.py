@@ -213,6 +213,45 @@ SAMPLES_FLAWED: Final = Instrument(
     (Attribute("mendbus.reason"),),
     MONITOR,
 )
+PREDICTIONS: Final = Instrument(
+    "mendbus.prediction.outcomes",
+    "counter",
+    "{prediction}",
+    "Failures predicted, by what came: `right` when the agent failed within the horizon, else `wrong`; neither are "
+    "those acted upon, of unknown end, and `late`, told when it had failed already; repeats of replicas count nowhere",
+    (Attribute("mendbus.model"), Attribute("mendbus.result", ("right", "wrong", "acted_upon", "unknown", "late"))),
+    MONITOR,
+)
+FORETOLD: Final = Instrument(
+    "mendbus.prediction.failures",
+    "counter",
+    "{failure}",
+    "Failures of agents, by whether one was predicted within its horizon; `acted_upon` and `unknown` as above",
+    (Attribute("mendbus.result", ("foretold", "missed", "acted_upon", "unknown")),),
+    MONITOR,
+)
+FORETOLD_BY: Final = Instrument(
+    "mendbus.prediction.lead",
+    "histogram",
+    "s",
+    "How long before a failure it was first predicted, of those that were",
+    services=MONITOR,
+    buckets=(1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0),
+)
+CALIBRATION_ERROR: Final = Instrument(
+    "mendbus.prediction.calibration_error",
+    "gauge",
+    "1",
+    "How far the probabilities that were told and what came of them are apart, of the newest thousand of each model",
+    services=MONITOR,
+)
+WATCHED_TIME: Final = Instrument(
+    "mendbus.prediction.watched",
+    "counter",
+    "s",
+    "Time that agents were alive and watched, all together, over which false alarms are counted",
+    services=MONITOR,
+)
 ALERTS: Final = Instrument(
     "mendbus.alerts.open",
     "updowncounter",
@@ -273,6 +312,11 @@ TABLE: Final[tuple[Instrument, ...]] = (
     AGENTS,
     SAMPLES,
     SAMPLES_FLAWED,
+    PREDICTIONS,
+    FORETOLD,
+    FORETOLD_BY,
+    CALIBRATION_ERROR,
+    WATCHED_TIME,
     ALERTS,
     WEBHOOKS,
     CANARIES,

@@ -54,8 +54,8 @@ FAMILIES_TRIED: Final = tuple(
 )
 """All but the journal, whose only writers are the owners of its partitions: who can write there owns the partition."""
 QUESTIONS: Final = (
-    "status", "agents", "alerts", "silences", "history", "signals", "capacity", "replay", "note", "relabel", "ack",
-    "unsilence", "approve", "reject", "close", "profile",
+    "status", "agents", "alerts", "silences", "history", "signals", "capacity", "predictions", "replay", "note",
+    "relabel", "ack", "unsilence", "approve", "reject", "close", "profile",
 )  # fmt: skip
 """Orders that ask, or are about an incident, an alert or a silence that there is not."""
 _ARGUMENTS: Final = (

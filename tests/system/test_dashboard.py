@@ -118,6 +118,7 @@ async def test_every_number_is_the_command_line_s(tmp_path: Path, monkeypatch: p
             f"/api/analytics?from={begun}&to={ended}": ("analytics", "--from", begun, "--to", ended),
             "/api/capacity": ("capacity",),
             "/api/capacity?target=runtime/well": ("capacity", "runtime/well"),
+            "/api/predictions": ("predictions",),
             "/api/dead": ("dead", "list"),
             "/api/dead/1": ("dead", "show", "1"),
         }

@@ -18,6 +18,7 @@ from mendbus.contracts.messages import (
     HealthSample,
     HealthStatus,
     HelloReply,
+    RecoveryOutcome,
 )
 from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, HEADER_ID, MAX_BODY, MAX_SERVICE_BODY
 from mendbus.runtime import Drain, Runtime
@@ -27,6 +28,7 @@ from mendbus_health_monitor.alerting import Alerting
 from mendbus_health_monitor.canary import Canary
 from mendbus_health_monitor.hearsay import Hearsay
 from mendbus_health_monitor.keeping import Keeping
+from mendbus_health_monitor.predictions import Predictions
 from mendbus_health_monitor.signals import Signals
 
 log = logging.getLogger("mendbus")
@@ -57,9 +59,8 @@ class Monitor:
         self._agents = Agents(runtime.now, self._alerting.redaction)
         self._keeping = Keeping(runtime, self._agents)
         self._signals = Signals(runtime)
-        self._hearsay = Hearsay(
-            runtime, self._agents, self._tell, stored=self._signals.count, told=self._alerting.outcome
-        )
+        self._predictions = Predictions(runtime, self._agents)
+        self._hearsay = Hearsay(runtime, self._agents, self._tell, stored=self._signals.count, told=self._outcome)
         self._agents.taken.append(lambda _, sample: self._signals.hear(sample))
         self._alerting.watch(self._signals)
 
@@ -78,6 +79,7 @@ class Monitor:
         await runtime.serve("hello", subjects.everyone("agent.hello"), AgentHello, self._hello, limit=MAX_BODY)
         await runtime.serve("agents", subjects.control("agents"), Control, self._list_agents, limit=MAX_BODY)
         await self._signals.start()
+        await self._predictions.start()
         runtime.spawn(self._look(), "look for silent agents")
         runtime.meter.observe(instruments.AGENTS, self._agents.by_status)
         runtime.meter.observe(instruments.SAMPLES, lambda: self._agents.counts["taken"])
@@ -140,18 +142,25 @@ class Monitor:
             await asyncio.sleep(_LOOK_SECONDS)
             now = self._runtime.now()
             passed, looked = now - looked, now
-            if not 0 <= passed <= _BLIND_SECONDS * _NANO or not self._runtime.bus.connected:
+            blind = not 0 <= passed <= _BLIND_SECONDS * _NANO or not self._runtime.bus.connected
+            if blind:
                 # Stopped, starved, cut off, or the clock was set: the silence was here.
                 self._agents.forgive(passed)
+            self._predictions.look(blind=blind)
             for status in self._agents.overdue():
                 await self._tell(status)
 
     async def _tell(self, status: HealthStatus | None) -> None:
         if status is None:
             return
+        self._predictions.tell(status)
         headers = {HEADER_CONTENT_TYPE: CONTENT_TYPE, HEADER_ID: status.id}
         subject = self._subjects.status(status.agent.kind, status.agent.id)
         await self._runtime.bus.publish(subject, codec.encode(status), headers)
+
+    async def _outcome(self, outcome: RecoveryOutcome) -> None:
+        self._predictions.outcome(outcome)
+        await self._alerting.outcome(outcome)
 
     async def _list_agents(self, control: Control, _: Span) -> ControlResult:
         kind = control.agent.kind if control.agent else control.kind

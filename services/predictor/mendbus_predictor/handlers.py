@@ -14,6 +14,7 @@ from mendbus.contracts.messages import FailurePredicted, HealthSample, Predictio
 from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, HEADER_ID
 from mendbus.features.vectors import Vector, error_features, health_features
 from mendbus.features.window import Window
+from mendbus.lift import Trial
 from mendbus.modellife import Life, Pair
 from mendbus.modelstore import PACKAGED, ModelStore
 from mendbus.runtime import Drain, Runtime
@@ -21,12 +22,15 @@ from mendbus.telemetry import Span
 from mendbus_predictor.alarm import EVALUATE_SECONDS, MIN_SAMPLES, Alarm, within
 from mendbus_predictor.model import SERVICE, Model, load
 from mendbus_predictor.reference import Reference
+from mendbus_predictor.rivals import Rivals
+from mendbus_predictor.trying import follow
 
 MAX_AGENTS: Final = 10_000
 """Windows held; the agent heard least lately goes first."""
 STALE_INTERVALS: Final = 3
 """Intervals after which the newest sample is too old for a valid prediction."""
 _NANO: Final = 1_000_000_000
+_MILLI: Final = 1_000_000
 
 
 @dataclass(slots=True)
@@ -36,6 +40,10 @@ class Watched:
     window: Window = field(default_factory=Window)
     usual: Reference = field(default_factory=Reference)
     alarm: Alarm = field(default_factory=Alarm)
+    tried: Alarm = field(default_factory=Alarm)
+    """The alarm of the model in trial."""
+    trial: Trial | None = None
+    """Which trial that is."""
     evaluated_unix_nano: int | None = None
     computed: tuple[int, Vector] | None = None
     """The window's features, with how many samples it had taken in."""
@@ -57,6 +65,8 @@ class Predictor:
         self._pair = pair
         self._now = now
         self._watched: OrderedDict[str, Watched] = OrderedDict()
+        self.rivals: Rivals | None = None
+        """Judges the model in trial; None while there is none."""
 
     @property
     def model(self) -> Model:
@@ -94,11 +104,13 @@ class Predictor:
 
     def _evaluate(self, sample: HealthSample, watched: Watched, now: int) -> FailurePredicted | None:
         if watched.window.rows < MIN_SAMPLES:
-            watched.alarm.persisted = 0
+            watched.alarm.persisted = watched.tried.persisted = 0
             return None
         model = self.model
         found = model.predict(None, watched.features, watched.usual)
-        if not watched.alarm.judge(found.probability, model.alarm, now, model.persistence):
+        raised = watched.alarm.judge(found.probability, model.alarm, now, model.persistence)
+        self._try(sample.agent.key, watched, now, raised=raised)
+        if not raised:
             return None
         return FailurePredicted(
             id=new_id(now),
@@ -111,6 +123,23 @@ class Predictor:
             model=model.name,
             features=dict(found.features),
         )
+
+    def _try(self, key: str, watched: Watched, now: int, *, raised: bool) -> None:
+        """Asks the model in trial, too; `raised`: the one in use has raised an alarm."""
+        trial, new, used = self._pair.trial, self._pair.tried, self.model
+        if trial is None or new is None:
+            self.rivals = None
+            return
+        if self.rivals is None or self.rivals.trial is not trial:
+            self.rivals = Rivals(trial, now)
+        if watched.trial is not trial:
+            watched.trial, watched.tried = trial, Alarm()
+        found = new.predict(None, watched.features, watched.usual)
+        self.rivals.look(now)
+        if watched.tried.judge(found.probability, new.alarm, now, new.persistence):
+            self.rivals.alarm(key, now + new.horizon_ms * _MILLI, now, new=True)
+        if raised:
+            self.rivals.alarm(key, now + used.horizon_ms * _MILLI, now, new=False)
 
     def assess(self, ask: Assess) -> Assessment:
         """How likely the agent of an error fails within the horizon, and whether that may be relied on."""
@@ -160,6 +189,7 @@ async def start(runtime: Runtime, opened: Callable[[bytes | None], Model] = load
 
     await runtime.listen(runtime.subjects.everyone("health"), HealthSample, hear, dead=False)
     await runtime.serve("assess", runtime.subjects.assess, Assess, assess)
+    await follow(runtime, lambda: predictor.rivals)
 
     async def drain() -> None:
         """Requests are answered one by one, so that none is under way."""

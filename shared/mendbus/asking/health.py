@@ -1,4 +1,4 @@
-"""What the health-monitor is asked: how agents are, what was found out about them, and what runs out."""
+"""What the health-monitor is asked: how agents are, what was found out about them, what runs out, what was foretold."""
 
 import time
 from typing import Any, Final
@@ -101,6 +101,11 @@ async def capacity(bus: Bus, subjects: Subjects, kind: str | None = None, agent_
         told |= {name: page[name] for name in ("kinds", "mendbus") if name in page}
         after = page.get("next")
     return told
+
+
+async def predictions(bus: Bus, subjects: Subjects) -> Data:
+    """What predicted failures were worth since the health-monitor was started. Raises `MendbusError`."""
+    return await ask(bus, subjects, "predictions")
 
 
 def key_of(row: Data) -> str:

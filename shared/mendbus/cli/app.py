@@ -27,6 +27,7 @@ from mendbus.cli import (
     nats_config,
     notes,
     pipeline,
+    predictions,
     profile,
     score,
     supervise,
@@ -90,6 +91,7 @@ def build() -> typer.Typer:
     app.command()(trace.trace)
     app.command()(profile.profile)
     app.command()(capacity.capacity)
+    app.command()(predictions.predictions)
     for command in (control.pause, control.resume, kept.pauses, control.approve, control.close, control.replay):
         app.command()(command)
     for group in (alerts, dead, audit, export, models, train, score):

@@ -99,7 +99,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "outcome.{kind}.{agent}",
         RecoveryOutcome,
         ("strategy-selector",),
-        ("health-monitor", "agent", "operator"),
+        ("health-monitor", "predictor", "agent", "operator"),
         "How an incident of the agent stands; the highest sequence is the truth.",
         stream="RECOVERIES",
         id_header="`incident_id`, a dash, `sequence`",
@@ -178,7 +178,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "status.{kind}.{agent}",
         HealthStatus,
         ("health-monitor",),
-        ("strategy-selector", "executor", "agent", "operator"),
+        ("strategy-selector", "executor", "predictor", "agent", "operator"),
         "What the health-monitor makes of an agent.",
     ),
     Family(

@@ -6,7 +6,9 @@ Level = Literal["viewer", "operator", "admin"]
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 """What a person may do: look; look and order; everything, faults and dead letters included."""
 
-VIEWER_VERBS: Final = frozenset(("status", "replay", "agents", "history", "signals", "capacity", "alerts", "silences"))
+VIEWER_VERBS: Final = frozenset(
+    ("status", "replay", "agents", "history", "signals", "capacity", "predictions", "alerts", "silences")
+)
 """Verbs of `control` that change nothing."""
 ADMIN_VERBS: Final = frozenset(("rehearse", "profile"))
 """Verbs of `control` that break something on purpose or look into a process."""

@@ -34,6 +34,7 @@ COMMANDS += [
     "relabel",
     "alerts",
     "capacity",
+    "predictions",
     "checkpoints",
     "pauses",
 ]
@@ -121,6 +122,7 @@ def test_version_is_the_distribution_s(runner: CliRunner) -> None:
         ["profile", "0123", "--nats-url", NOWHERE],
         ["inject", "refused", "--agent", "a/b", "--nats-url", NOWHERE],
         ["capacity", "--nats-url", NOWHERE],
+        ["predictions", "--nats-url", NOWHERE],
         ["trace"],
         ["trace", "--incident", "0123", "--nats-url", NOWHERE],
         ["decode", "/no/such/file"],

@@ -112,6 +112,10 @@ async def _capacity(runtime: Runtime, request: Request, _: tuple[str, ...]) -> A
     return await health.capacity(runtime.bus, runtime.subjects, kind or None, agent or None)
 
 
+async def _predictions(runtime: Runtime, _: Request, __: tuple[str, ...]) -> Any:
+    return await health.predictions(runtime.bus, runtime.subjects)
+
+
 async def _dead(runtime: Runtime, request: Request, _: tuple[str, ...]) -> Any:
     return await dead.newest(runtime.bus, runtime.subjects, _number(request.query, "limit", _DEFAULT_LIMIT))
 
@@ -136,6 +140,7 @@ QUESTIONS: Final = (
     _question("/api/pauses", _pauses),
     _question("/api/analytics", _analytics, "from", "to"),
     _question("/api/capacity", _capacity, "target"),
+    _question("/api/predictions", _predictions),
     _question("/api/dead", _dead, "limit"),
     _question("/api/dead/([1-9][0-9]{0,14})", _dead_letter),
 )

@@ -1,9 +1,10 @@
-// What runs out, when, and what to scale: of agents, of kinds, and of Mendbus itself.
+// What is to come: what runs out, when, and what to scale; which failures were foretold.
 
 import { get } from "../lib/api.js";
 import { h, put } from "../lib/dom.js";
 import { bytes, measured, metricName, percent, span, words } from "../lib/format.js";
 import { fullness, meter } from "../ui/bars.js";
+import { foretold } from "../ui/foretold.js";
 import { agentLink, card, head, table } from "../ui/parts.js";
 import { empty } from "../ui/states.js";
 
@@ -15,14 +16,16 @@ export function capacityPage(view) {
   view.title = "Capacity";
   const host = h("div", { class: "stack" });
   const own = h("div", { class: "stack" });
+  const ahead = h("div", { class: "stack" });
   let every = false;
   put(
     view.element,
     head(
       "Capacity",
-      "Memory, disk, queue and descriptors against their limits, and what Mendbus itself can still take.",
+      "Memory, disk, queue and descriptors against their limits, what Mendbus itself can take, and failures foretold.",
     ),
     host,
+    ahead,
   );
   /** @type {any} */
   let told = null;
@@ -79,9 +82,16 @@ export function capacityPage(view) {
     },
     { lines: 8 },
   );
+  const predictions = view.part(
+    ahead,
+    (signal) => get("predictions", {}, signal),
+    (answer) => put(ahead, foretold(answer)),
+    { lines: 4 },
+  );
   view.on("capacity", () => {
     if (told) put(own, mendbus(view.store.capacity));
     part.soon(FRESH_MS);
+    predictions.soon(FRESH_MS);
   });
 }
 
