@@ -4,21 +4,34 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import ProtocolAgent, read_ledger
-from tests.integration.operating import pause
+from tests.harness import ProtocolAgent, installation, read_ledger
+from tests.integration.operating import order, pause
 from tests.integration.test_pipeline import QUICK, Pipeline, SlowAgent, pipeline
 from tests.support import memory_runtime, tell
 
+import mendbus_executor
 import mendbus_strategy_selector
 from mendbus import codec
+from mendbus.bus import Message
+from mendbus.bus.memory import MemoryServer
 from mendbus.contracts import foreseen
 from mendbus.contracts.ids import new_id
-from mendbus.contracts.messages import AgentRef, ErrorReported, ExceptionInfo, FailurePredicted, RecoveryOutcome
+from mendbus.contracts.messages import (
+    AgentRef,
+    CommandResult,
+    ErrorReported,
+    ExceptionInfo,
+    FailurePredicted,
+    RecoveryCommand,
+    RecoveryOutcome,
+)
 from mendbus.contracts.vocabulary import Strategy
+from mendbus.settings import Settings
 from mendbus.testing import eventually
 from mendbus_strategy_selector.foreseen import EVERY_SECONDS, error_of, predicted_of, summary_of
 
@@ -32,6 +45,19 @@ runtime = ["restart", "graceful_degradation"]
 """
 )
 _NANO = 1_000_000_000
+
+
+@dataclass
+class Stubborn(ProtocolAgent):
+    """One that takes nothing back."""
+
+    async def _command(self, message: Message) -> None:
+        command = codec.decode(RecoveryCommand, message.body)
+        if command.action == "undo":
+            refusal = CommandResult(command_id=command.command_id, status="failed", code="stubborn")
+            await self.bus.publish(message.reply, codec.encode(refusal))
+        else:
+            await super()._command(message)
 
 
 def prediction(agent: AgentRef, **changes: Any) -> FailurePredicted:
@@ -215,6 +241,72 @@ async def test_a_prediction_about_an_agent_that_has_reported_changes_nothing(tmp
         outcome = await run.outcome(about(told))
         assert (outcome.outcome, outcome.attempts) == ("no_action", [])
         assert "older than what was last done to the agent" in (outcome.reason or "")
+
+
+async def test_no_prediction_is_acted_upon_long_after_it_was_made(tmp_path: Path) -> None:
+    """An error waits for an executor for as long as it takes; what is done before a failure does not."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text(f"recovery_timeout_ms = 30\nmax_recovery_attempts = 1\n{ACTING}")
+    server, conditions = MemoryServer(), Settings(trace=False, policy_file=policy)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(memory_runtime(mendbus_strategy_selector.build(), server, settings=conditions))
+        bus = server.connect("test")
+        stack.push_async_callback(bus.close)
+        run = Pipeline(server, bus, conditions, stack)
+        await run.listen()
+        agent = await run.agent()
+        outcome = await run.outcome(about(await foretell(run, agent, horizon_ms=50)))
+        assert outcome.outcome == "no_action"
+        assert [(one.strategy, one.status) for one in outcome.attempts] == [("restart", "failed")]
+        await stack.enter_async_context(memory_runtime(mendbus_executor.build(), server, settings=conditions))
+        event_id = await agent.report("Down")
+        real = await run.outcome(lambda o: event_id in o.event_ids)
+        assert real.outcome == "recovered"
+        assert {incident for incident, _, _ in agent.effects} == {real.incident_id}
+
+
+async def test_what_could_not_be_taken_back_is_lifted_later(tmp_path: Path) -> None:
+    """An agent is not left limited by what was done before a failure: nobody was called who would see to it."""
+    async with pipeline(tmp_path, ACTING) as run:
+        agent = await run.agent(strategies=("graceful_degradation",), as_=Stubborn)
+        agent.works = False
+        outcome = await run.outcome(about(await foretell(run, agent)))
+        assert (outcome.outcome, outcome.attempts[0].undone) == ("no_action", False)
+        agent.works = True
+        key = outcome.incident_id, 1, "restore"
+        await eventually(lambda: agent.effects[key] == 1, 5.0)
+
+
+async def test_decisions_on_predictions_are_decided_again_alike(tmp_path: Path) -> None:
+    """Under the same policy the replay finds no difference, under the default one what would have been left alone."""
+    async with pipeline(tmp_path, ACTING) as run:
+        agent = await run.agent()
+        _ = await run.outcome(about(await foretell(run, agent)))
+        same = await order(run, "replay", arguments={"policy": ACTING})
+        assert (same.data["decided"], same.data["different"], same.data["unreadable"]) == (1, 0, 0)
+        other = await order(run, "replay", arguments={"policy": ""})
+        assert other.data["changes"] == {"restart -> preventive": 1}
+
+
+async def test_on_a_real_server_a_prediction_leads_to_a_verified_restart(tmp_path: Path) -> None:
+    """Services as processes of their own: the prediction is published, the agent restarted once, the outcome stored."""
+    async with installation(tmp_path, "strategy-selector", "executor", policy=ACTING) as system:
+        bus = await system.connect()
+        agent = ProtocolAgent(bus, system.subjects, "runtime", "a1")
+        _ = await agent.start()
+        await bus.barrier()
+        told = prediction(agent.ref)
+        await tell(bus, system.subjects.prediction(agent.kind, agent.id), told)
+
+        async def settled() -> RecoveryOutcome | None:
+            ledger = await read_ledger(bus, system.subjects)
+            return next((one for one in ledger.told.values() if one.settled), None)
+
+        found = await eventually(settled, 20.0)
+        assert found.event_ids == [told.id]
+        assert [(one.strategy, one.verified) for one in found.attempts] == [("restart", True)]
+        assert list(agent.effects.values()) == [1]
+        await bus.close()
 
 
 async def test_a_prediction_about_a_process_that_is_gone_changes_nothing(tmp_path: Path) -> None:
