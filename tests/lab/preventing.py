@@ -16,7 +16,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -30,6 +30,7 @@ from tests.lab.processes import end_in_order
 from tests.lab.record import LINES, live, plan
 from tests.lab.recording import Run
 from tests.lab.rounds import WARM_SECONDS
+from tests.lab.users import AgentRefused
 from tests.lab.world import world
 
 from mendbus import codec
@@ -115,17 +116,22 @@ async def play(arm_name: str, policy: str, runs: Sequence[Run], folder: Path) ->
     ]
 
 
-async def play_all(worlds: Sequence[Sequence[Run]], policies: dict[str, str], folder: Path, told: list[Tale]) -> int:
-    """Plays each toolchain once in each arm, in turn, so that what the machine does meets both; how many failed."""
-    failed = 0
+async def play_all(
+    worlds: Sequence[Sequence[Run]], policies: Mapping[str, str], folder: Path, told: list[Tale], broken: list[str]
+) -> None:
+    """Plays each toolchain once in each arm, in turn, so that what the machine does meets both.
+
+    Adds to `told` what came of them, and to `broken` a sentence for each that could not be played.
+    """
     for number, runs in enumerate(worlds):
         for name in ARMS if number % 2 == 0 else reversed(ARMS):
-            begun = time.monotonic()
+            begun, place = time.monotonic(), folder / f"{number}-{name}"
+            place.mkdir()
             try:
-                tales = await play(name, policies[name], deepcopy(list(runs)), folder / f"{number}-{name}")
-            except (OSError, TimeoutError, AssertionError) as problem:
-                failed += 1
-                print(f"NOT PLAYED toolchain {number}, {name}: {str(problem)[-400:]}", file=sys.stderr, flush=True)
+                tales = await play(name, policies[name], deepcopy(list(runs)), place)
+            except (OSError, TimeoutError, AssertionError, AgentRefused, ExceptionGroup) as problem:
+                broken.append(f"toolchain {number}, {name}: {repr(problem)[-400:]}")
+                print(f"NOT PLAYED {broken[-1]}", file=sys.stderr, flush=True)
                 continue
             told += tales
             line = ", ".join(
@@ -135,7 +141,6 @@ async def play_all(worlds: Sequence[Sequence[Run]], policies: dict[str, str], fo
             )
             clock = f"{time.monotonic() - begun:.0f} s"
             print(f"[{number + 1}/{len(worlds)}, {name}, {clock}] {line}", file=sys.stderr, flush=True)
-    return failed
 
 
 def planned(runs: int, seconds: float, seed: int, *, alone: bool = False) -> list[list[Run]]:
@@ -170,9 +175,9 @@ def main() -> int:
     begun = time.monotonic()
     worlds = planned(options.runs, options.seconds, options.seed, alone=options.alone)
     policies = {name: policy_of(name, strategies, options.least) for name in ARMS}
-    tales = list[Tale]()
+    tales, broken = list[Tale](), list[str]()
     with tempfile.TemporaryDirectory(prefix="mendbus-preventing-", ignore_cleanup_errors=True) as folder:
-        failed = run_loop(play_all(worlds, policies, Path(folder), tales))
+        run_loop(play_all(worlds, policies, Path(folder), tales, broken))
     arms = {name: arm([tale for tale in tales if tale.arm == name]) for name in ARMS}
     conditions = {
         "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -183,7 +188,7 @@ def main() -> int:
         "least_probability": options.least,
         "seconds": round(time.monotonic() - begun, 1),
         "toolchains": len(worlds),
-        "not_played": failed,
+        "not_played": broken,
         "cores": len(os.sched_getaffinity(0)),
         "load_average": [round(load, 2) for load in os.getloadavg()],
         "python": platform.python_version(),
@@ -194,7 +199,7 @@ def main() -> int:
     file.parent.mkdir(exist_ok=True)
     _ = file.write_text(json.dumps(content(tales, arms, conditions), indent=1) + "\n", encoding="utf-8")
     print(f"written to {file.relative_to(ROOT)}")
-    return 1 if failed else 0
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":

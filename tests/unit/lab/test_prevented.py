@@ -1,12 +1,26 @@
 """What counts as avoided, as foretold in time and as done for nothing, and what lies between the two arms."""
 
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
+from tests.lab import preventing
 from tests.lab.faults.drift import DRIFTS
-from tests.lab.prevented import Acted, Tale, arm, content, table
+from tests.lab.prevented import ARMS, Acted, Tale, arm, content, table
 from tests.lab.preventing import planned, policy_of
 from tests.lab.recording import Run
+from tests.support import tell
 
+from mendbus.bus import Bus
+from mendbus.bus.memory import MemoryServer
 from mendbus.contracts.errors import SettingsError
+from mendbus.contracts.messages import AgentRef, AttemptSummary, FailurePredicted, RecoveryOutcome
+from mendbus.contracts.subjects import Subjects
+from mendbus_strategy_selector.foreseen import error_of, summary_of
 from mendbus_strategy_selector.policy import read_policy
 
 DONE = Acted(20.0, "runtime", 0.6, "restart", verified=True)
@@ -84,6 +98,122 @@ def test_the_plan_is_of_what_grows_and_what_looks_like_it() -> None:
     assert all(len({run.agent for run in world}) == len(world) for world in worlds)
     assert {len(world) for world in planned(40, 60.0, 1, alone=True)} == {1}
     assert [run.name for run in runs] == [run.name for world in planned(40, 60.0, 1) for run in world]
+
+
+class Stage:
+    """A stand-in for installation and toolchain: a bus on which what became of predictions is told."""
+
+    def __init__(self) -> None:
+        self.server = MemoryServer()
+        self.subjects = Subjects()
+        self.url = ""
+        self.members: dict[str, Any] = {}
+        self.policies: list[str] = []
+
+    async def connect(self, name: str) -> Bus:
+        return self.server.connect(name)
+
+    @asynccontextmanager
+    async def installed(self, _: Path, *, policy: str) -> AsyncGenerator[SimpleNamespace]:
+        self.policies.append(policy)
+        yield SimpleNamespace(server=self, subjects=self.subjects, connect=self.connect)
+
+    @asynccontextmanager
+    async def toolchain(self, *_: Any, **__: Any) -> AsyncGenerator["Stage"]:
+        yield self
+
+    async def live(self, run: Run, toolchain: object, begun: float, end: float) -> None:
+        """What a run would be: something is foretold of its agent, acted upon in one arm, and of another agent."""
+        assert toolchain is self
+        assert end - begun == run.seconds
+        acts = "preventive" in self.policies[-1]
+        run.failed = None if acts and run.what == "fault" else 50.0
+        bus = await self.connect("selector")
+        for kind in (run.agent, "versioning"):
+            told = recovered(f"{run.number}-{kind}", kind, acts=acts)
+            await tell(bus, self.subjects.outcome(kind, "lab"), told)
+        await bus.barrier()
+
+
+def recovered(incident_id: str, kind: str, *, acts: bool) -> RecoveryOutcome:
+    """The outcome of a prediction, restarted where that was done."""
+    agent = AgentRef(kind=kind, id="lab")
+    predicted = FailurePredicted(
+        id="p1", time_unix_nano=time.time_ns(), agent=agent, probability=0.6, confidence=0.0, horizon_ms=1, model="m"
+    )
+    attempt = AttemptSummary(
+        attempt=1,
+        command_id="c",
+        strategy="restart",
+        status="done",
+        verified=True,
+        started_unix_nano=1,
+        ended_unix_nano=2,
+    )
+    return RecoveryOutcome(
+        incident_id=incident_id,
+        sequence=0,
+        agent=agent,
+        fingerprint="f",
+        outcome="recovered" if acts else "no_action",
+        attempts=[attempt] if acts else [],
+        error_count=1,
+        event_count=1,
+        error=error_of(predicted),
+        prediction=summary_of(error_of(predicted)),
+        trace_id="",
+    )
+
+
+async def test_each_toolchain_is_played_in_both_arms_and_told_of_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same runs twice, first one arm, then the other; predictions about other agents are with the first tale."""
+    stage = Stage()
+    monkeypatch.setattr(preventing, "installation", stage.installed)
+    monkeypatch.setattr(preventing, "world", stage.toolchain)
+    monkeypatch.setattr(preventing, "live", stage.live)
+    monkeypatch.setattr(preventing, "WARM_SECONDS", 0.0)
+    runs = [
+        Run(1, 1, "fault", "drift_memory_leak", "runtime", seconds=60.0, began=0.0),
+        Run(2, 1, "look_alike", "drift_cpu_hog", "orchestrator", seconds=60.0, began=0.0),
+    ]
+    policies = {name: policy_of(name, ["restart"], 0.0) for name in ARMS}
+    tales: list[Tale] = []
+    broken: list[str] = []
+    await preventing.play_all([runs, runs[:1]], policies, tmp_path, tales, broken)
+    assert broken == []
+    assert [tale.arm for tale in tales] == ["off", "off", "on", "on", "on", "off"]
+    assert [stage.policies[place] for place in (0, 3)] == [policies["off"]] * 2
+    assert runs[0].failed is None
+    found = {name: arm([tale for tale in tales if tale.arm == name]) for name in ARMS}
+    assert (found["off"].failed.hits, found["on"].failed.hits, found["on"].failed.of) == (2, 0, 2)
+    assert (found["off"].acted.hits, found["on"].acted.hits) == (0, 2)
+    assert (found["off"].for_nothing, found["on"].for_nothing, found["on"].alike_acted.hits) == (0, 4, 1)
+
+
+async def test_a_toolchain_that_does_not_come_to_work_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others are played all the same, and the reason is told."""
+
+    @asynccontextmanager
+    async def none(_: Path, *, policy: str) -> AsyncGenerator[None]:
+        raise TimeoutError(f"not ready, policy {len(policy)}")
+        yield
+
+    monkeypatch.setattr(preventing, "installation", none)
+    tales: list[Tale] = []
+    run = Run(1, 1, "fault", "drift_memory_leak", "runtime", seconds=60.0)
+    policies = {name: policy_of(name, ["restart"], 0.0) for name in ARMS}
+    broken: list[str] = []
+    await preventing.play_all([[run]], policies, tmp_path, tales, broken)
+    assert tales == []
+    assert [sentence.split("(")[0] for sentence in broken] == [
+        "toolchain 0, off: TimeoutError",
+        "toolchain 0, on: TimeoutError",
+    ]
+    assert "NOT PLAYED toolchain 0, on: TimeoutError('not ready" in capsys.readouterr().err
 
 
 def test_the_policies_of_the_arms_are_policies() -> None:
