@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.harness import ProtocolAgent, installation, read_ledger
+from tests.integration import secured
 from tests.integration.operating import order, pause
 from tests.integration.test_pipeline import QUICK, Pipeline, SlowAgent, pipeline
 from tests.support import memory_runtime, tell
@@ -20,6 +21,7 @@ from mendbus import codec
 from mendbus.bus import Message
 from mendbus.bus.memory import MemoryServer
 from mendbus.contracts import foreseen
+from mendbus.contracts.errors import Forbidden
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.messages import (
     AgentRef,
@@ -139,6 +141,20 @@ async def test_one_prediction_a_minute_counts_however_many_tell_it(tmp_path: Pat
         _ = await run.outcome(about(later))
         ledger = await read_ledger(run.bus, run.subjects)
         assert set(ledger.counted) == {told.id, later.id}
+
+
+async def test_a_second_prediction_takes_no_recovery_back(tmp_path: Path) -> None:
+    """What is foretold once more while the first attempt settles is counted; only what is observed undoes something."""
+    async with pipeline(tmp_path, ACTING.replace("settle_seconds = 0.2", "settle_seconds = 30.0")) as run:
+        agent = await run.agent(strategies=("graceful_degradation", "restart"))
+        told = await foretell(run, agent, strategy="graceful_degradation")
+        first = await run.outcome(about(told))
+        assert first.strategy == "graceful_degradation"
+        again = await foretell(run, agent, time_unix_nano=told.time_unix_nano + int(EVERY_SECONDS * _NANO))
+        later = await run.outcome(about(again))
+        assert (later.incident_id, later.outcome, later.error_count) == (first.incident_id, "recovered", 2)
+        assert [(one.strategy, one.undone) for one in later.attempts] == [("graceful_degradation", False)]
+        assert list(agent.effects.values()) == [1]
 
 
 async def test_two_replicas_store_it_once(tmp_path: Path) -> None:
@@ -331,6 +347,38 @@ async def test_an_agent_predicts_for_itself_alone(tmp_path: Path) -> None:
         outcome = await run.outcome(lambda o: own.id in o.event_ids)
         assert (outcome.outcome, outcome.strategy) == ("recovered", "restart")
         assert not other.effects
+
+
+async def test_where_users_are_known_only_the_strategy_selector_makes_errors_of_predictions(tmp_path: Path) -> None:
+    """It hears the predictor and stores warnings, nothing graver; no other service may, and no agent for another."""
+    site = await secured.start(tmp_path)
+    try:
+        selector, predictor = [await site.connect(f"service/{name}") for name in ("strategy-selector", "predictor")]
+        subjects, told = site.subjects, prediction(AgentRef(kind="runtime", id="r1"))
+        heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+        async def hear(message: Message) -> None:
+            heard.put_nowait(message.body)
+
+        _ = await selector.subscribe(subjects.everyone("prediction"), hear)
+        await selector.barrier()
+        await predictor.publish(subjects.prediction("runtime", "r1"), codec.encode(told))
+        assert await asyncio.wait_for(heard.get(), 5.0) == codec.encode(told)
+        subject, body = subjects.error("warning", "runtime", "r1"), codec.encode(error_of(told))
+        stored = [await selector.store(subject, body, id=told.id) for _ in range(2)]
+        assert [one.duplicate for one in stored] == [False, True]
+        for user, denied in (
+            ("service/predictor", subject),
+            ("service/health-monitor", subject),
+            ("service/strategy-selector", subjects.error("error", "runtime", "r1")),
+            ("agent/runtime/r2", subject),
+            ("agent/runtime/r1", subjects.prediction("runtime", "r1")),
+        ):
+            bus = await site.connect(user)
+            with pytest.raises(Forbidden):
+                _ = await bus.request(denied, body, timeout=5.0)
+    finally:
+        await site.stop()
 
 
 @pytest.mark.parametrize(
