@@ -319,6 +319,7 @@ async def test_on_a_real_server_a_prediction_leads_to_a_verified_restart(tmp_pat
             return next((one for one in ledger.told.values() if one.settled), None)
 
         found = await eventually(settled, 20.0)
+        assert found is not None
         assert found.event_ids == [told.id]
         assert [(one.strategy, one.verified) for one in found.attempts] == [("restart", True)]
         assert list(agent.effects.values()) == [1]
