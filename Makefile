@@ -102,6 +102,9 @@ choice: $(STAMP) ## learned strategy choice against the oracle, fault kinds unse
 detection: $(STAMP) ## growing faults beside the real health-monitor: how many it foretells, how often for nothing
 	$(BIN)/python -m tests.lab.detection
 
+preventing: $(STAMP) ## growing faults with predictions acted upon and without: failures avoided, harm of false alarms (RUNS=80)
+	$(BIN)/python -m tests.lab.preventing --runs $(or $(RUNS),80)
+
 record: $(STAMP) ## health and errors of the lab's agents while faults grow, for training (RUNS=200)
 	$(BIN)/python -m tests.lab.record --runs $(or $(RUNS),200)
 
@@ -153,4 +156,4 @@ test-compose: $(STAMP) ## brings docker-compose.yml up for real and kills servic
 test-debug: $(STAMP) ## tests with asyncio's debug mode, first failure stops
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -X dev -m pytest -x -vv --timeout=300
 
-.PHONY: help setup all demo test check format coverage bench validate-recovery-time stress-test chaos cluster simulate fuzz test-upgrade corpus model curve score score-signals oracle fault-lab choice detection record soak lab-scale benchmark-report proto test-browser test-node test-go test-jaeger sbom locks check-k8s test-compose test-debug
+.PHONY: help setup all demo test check format coverage bench validate-recovery-time stress-test chaos cluster simulate fuzz test-upgrade corpus model curve score score-signals oracle fault-lab choice detection preventing record soak lab-scale benchmark-report proto test-browser test-node test-go test-jaeger sbom locks check-k8s test-compose test-debug

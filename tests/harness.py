@@ -17,6 +17,7 @@ from mendbus import codec
 from mendbus.bus import Bus, Message, Subscription
 from mendbus.bus.nats import connect
 from mendbus.contracts.errors import BusError
+from mendbus.contracts.foreseen import is_predicted
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.journal import Counted, Decided, JournalRecord, Opened
 from mendbus.contracts.messages import (
@@ -296,6 +297,11 @@ class Ledger:
         """Incidents that neither ended nor are parked."""
         ended = {i for i, o in self.told.items() if o.outcome != "recovered" or o.settled}
         return self.opened - ended
+
+    @property
+    def foretold(self) -> set[str]:
+        """Incidents about failures that were predicted, and left alone: nobody has reported anything."""
+        return {i for i, o in self.told.items() if o.error and is_predicted(o.error) and not o.attempts}
 
 
 async def read_ledger(bus: Bus, subjects: Subjects) -> Ledger:

@@ -1,7 +1,8 @@
 """What outcomes come to over a time: what fails, what helps, how fast, and how often a person was needed.
 
 One pass over outcomes in constant memory. What an incident contributed is taken out again when a later outcome of it
-comes, so that each counts once, as it stands. What the canary causes counts nowhere.
+comes, so that each counts once, as it stands. What the canary causes counts nowhere, and what was predicted, and has
+not failed, is only mentioned.
 
 - An *incident* belongs to the range in which it was opened, which its id says.
 - *Acted*: recovery came to an end with it, well (`recovered`) or not (`escalated`, `failed`). *Success* is the share of
@@ -22,6 +23,7 @@ from typing import Final, NamedTuple, TypeVar
 from mendbus.analytics_report import AgentRow, CategoryRow, Recurring, Report, StrategyRow
 from mendbus.annotations import Relabel
 from mendbus.contracts.canary import is_canary
+from mendbus.contracts.foreseen import is_predicted
 from mendbus.contracts.ids import made_at
 from mendbus.contracts.messages import Alert, RecoveryOutcome
 from mendbus.contracts.vocabulary import CATEGORIES, STRATEGIES, AlertSeverity, Category, Outcome, Strategy
@@ -125,6 +127,7 @@ class Analysis:
         self._evicted_until = 0
         self._late = 0
         self._cut = False
+        self._predicted = 0
 
     def take(self, outcome: RecoveryOutcome, stored_unix_nano: int) -> None:
         """Takes an outcome in, as stored then."""
@@ -135,6 +138,9 @@ class Analysis:
             return
         if outcome.outcome == "rejected":
             self._rejected += 1
+            return
+        if outcome.error is not None and is_predicted(outcome.error):
+            self._predicted += outcome.sequence == 0
             return
         known = self._facts.pop(outcome.incident_id, None)
         if known is None and outcome.sequence and opened <= self._evicted_until:
@@ -286,6 +292,8 @@ class Analysis:
                 f"{self._late} late outcomes of incidents before the last {self._held} are left out: those incidents "
                 "count as they stood before"
             )
+        if self._predicted:
+            notes.append(f"{self._predicted} failures that were predicted are left out: they are no errors")
         if self._cut:
             notes.append(
                 f"more than {MAX_KEYS} agents or fingerprints: of the rarest some may be missing or undercounted"

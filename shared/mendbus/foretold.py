@@ -7,10 +7,9 @@ to no end of its own, and there is no end known where the agent left or nobody c
 from dataclasses import dataclass
 from typing import Final
 
+from mendbus.contracts.foreseen import is_predicted
 from mendbus.contracts.messages import HealthStatus, RecoveryOutcome
 
-PREDICTED: Final = "mendbus.predicted"
-"""Attribute of an error, true where it stands for a prediction: nothing has failed yet."""
 ACTED_SECONDS: Final = 60.0
 """How long after the horizon the outcome of what was done about a prediction may come."""
 CLOCKS_SECONDS: Final = 1.0
@@ -66,7 +65,7 @@ def is_failure(status: HealthStatus) -> bool:
 
 def acted(outcome: RecoveryOutcome) -> tuple[int, int] | None:
     """Between which moments something was done about a prediction; None where nothing was."""
-    if not outcome.attempts or outcome.error is None or outcome.error.attributes.get(PREDICTED) is not True:
+    if not outcome.attempts or outcome.error is None or not is_predicted(outcome.error):
         return None
     first = min(attempt.started_unix_nano for attempt in outcome.attempts)
     return first, max(attempt.ended_unix_nano for attempt in outcome.attempts)

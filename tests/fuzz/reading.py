@@ -26,6 +26,7 @@ _POLICY: Final = (
     'name = "hot"', 'metric = "cpu_percent"', "above = 90", "for_seconds = 10", "[[webhook]]",
     'url = "https://x.example/h"',
     'format = "slack"', 'secret_env = "SECRET"', "[redaction]", 'names = ["tenant"]', "emails = true", "# a", "",
+    "[preventive]", "least_probability = 0.5", "holdout_share = 0.1", 'strategies = {runtime = ["restart"]}',
 )  # fmt: skip
 _EXECUTOR: Final = (
     "[kinds.build_pipeline]", 'actuator = "command"', 'actuator = "agent"', 'actuator = "kubernetes"', "wall_ms = 100",

@@ -181,14 +181,14 @@ async def record(runs: Sequence[Run], folder: Path) -> Told:
         end = begun + max(run.seconds for run in runs)
         async with asyncio.TaskGroup() as group:
             for run in runs:
-                _ = group.create_task(_live(run, toolchain, begun, end))
+                _ = group.create_task(live(run, toolchain, begun, end))
         await bus.close()
     for run in runs:
         run.conditions = {"load_average": [round(load, 2), round(os.getloadavg()[0], 2)], "lines": LINES}
     return ear.told
 
 
-async def _live(run: Run, toolchain: World, begun: float, end: float) -> None:
+async def live(run: Run, toolchain: World, begun: float, end: float) -> None:
     """One run of a world, at most until `end` (monotonic)."""
     fault = (FAULTS | DRIFTS).get(run.name)
     if fault is None:

@@ -100,7 +100,7 @@ class Round:
             wrong = self._unserved(lab, since)
             ledger = await self._ledger()
             self._earlier = set(ledger.told)
-            if not wrong and not ledger.opened:
+            if not wrong and not ledger.opened - ledger.foretold:
                 return
             wrong += [
                 f"{told.agent.key}: {told.outcome}: {told.error and told.error.exception.message}"
@@ -192,7 +192,7 @@ class Round:
             outcomes=[
                 told.model_dump(mode="json", exclude_none=True)
                 for told in ledger.told.values()
-                if told.incident_id not in self._earlier
+                if told.incident_id not in self._earlier | ledger.foretold
             ],
             unfinished=len(unfinished),
             alerts=list(self._alerts),

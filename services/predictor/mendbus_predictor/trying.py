@@ -8,9 +8,10 @@ from typing import Final
 from mendbus import codec
 from mendbus.bus import Handler, Message, Subscription
 from mendbus.contracts.errors import BusError, Refused
+from mendbus.contracts.foreseen import PREDICTED
 from mendbus.contracts.messages import HealthStatus, RecoveryOutcome
 from mendbus.contracts.subjects import MAX_SERVICE_BODY
-from mendbus.foretold import PREDICTED, acted
+from mendbus.foretold import acted
 from mendbus.runtime import Runtime
 from mendbus_predictor.rivals import Rivals
 

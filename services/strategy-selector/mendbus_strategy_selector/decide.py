@@ -10,6 +10,7 @@ from mendbus.contracts.vocabulary import SEVERITIES, STRATEGIES, Category, Outco
 from mendbus_strategy_selector.budgets import LATCHED, Spent, last_budget_spent, must_wait, over_budget, too_many_sick
 from mendbus_strategy_selector.choosing import POLICY, Learned, Pick, preferred, worth
 from mendbus_strategy_selector.policy import Policy
+from mendbus_strategy_selector.preventing import HELD_OUT, PREVENTIVE, Predicted, candidates, left_alone
 
 PAUSED, APPROVAL, SYMPTOM, RETRY_BUDGET = "paused", "approval", "symptom", "retry_budget"
 """Rules by which an incident waits: for the end of a pause, a person, another incident, room in the budget."""
@@ -21,7 +22,8 @@ class DecisionState(WireModel):
     `upstream_incident` is that of an agent that this one depends on: still open, or (`upstream_ended`) over.
     `paused`, `latched`: the sentence that says so. `approved`: the strategy that a person approved of. `canary`:
     nothing holds its recovery back, since it acts on nobody and must show at any time that recovery works. `learned`:
-    what a model in use or in trial expects; `rival`: what another one in trial beside it does.
+    what a model in use or in trial expects; `rival`: what another one in trial beside it does. `predicted`: nothing has
+    failed yet, it was predicted; then `stale` is what was predicted before the last action, or of another process.
     """
 
     severity: Severity
@@ -45,6 +47,7 @@ class DecisionState(WireModel):
     canary: bool | None = None
     learned: Learned | None = None
     rival: Learned | None = None
+    predicted: Predicted | None = None
 
 
 class Choice(WireModel):
@@ -63,6 +66,8 @@ class Choice(WireModel):
 
 def decide(policy: Policy, state: DecisionState) -> Choice:
     """The choice for a state under a policy: what needs no action, then the rungs in order, then what holds it back."""
+    if state.predicted is not None:
+        return _prevent(policy, state, state.predicted)
     if found := _without_action(policy, state):
         return found
     if state.approved is not None:
@@ -90,6 +95,64 @@ def decide(policy: Policy, state: DecisionState) -> Choice:
     reason = why or _reason(rule, state)
     choice = Choice(strategy=strategy, rule=rule, reason=reason, alternatives=alternatives, learned=noted)
     return _held_back(policy, state, choice) or _checked(policy, state, choice) or choice
+
+
+def _prevent(policy: Policy, state: DecisionState, predicted: Predicted) -> Choice:
+    """One attempt at most, and only what the policy allows. Otherwise nothing: a prediction alone calls no person."""
+    ladder = candidates(policy, predicted)
+    why_not = {strategy: _too_much(policy, state, strategy) for strategy in ladder}
+    chosen: Strategy | None = next((strategy for strategy in ladder if not why_not[strategy]), None)
+    alternatives = [
+        Alternative(
+            strategy=strategy,
+            why_not=why_not[strategy] or f"{chosen} comes before it" if strategy in ladder else "not before a failure",
+        )
+        for strategy in STRATEGIES
+        if strategy not in (chosen, "escalate")
+    ]
+    choice = Choice(
+        strategy=chosen,
+        rule=PREVENTIVE,
+        reason=f"a failure within {predicted.horizon_ms / 1000:g} s has probability {predicted.probability:.2f}",
+        alternatives=alternatives,
+    )
+    if state.attempts:
+        tried = state.tried[-1] if state.tried else None
+        reason = f"{tried} was tried once before a failure that may not come; if it does, the agent reports it"
+        return choice.model_copy(update={"strategy": tried, "outcome": "no_action", "reason": reason})
+    if why := _nothing_to_prevent(state) or left_alone(policy, predicted):
+        return choice.model_copy(update={"strategy": None, "outcome": "no_action", "reason": why})
+    if chosen is None:
+        reason = "nothing can be done: " + ", ".join(f"{strategy} ({why_not[strategy]})" for strategy in ladder)
+        return choice.model_copy(update={"outcome": "no_action", "reason": reason})
+    if why := _withheld(policy, state, chosen):
+        reason = f"{chosen} was chosen by {PREVENTIVE}, but {why}"[:1000]
+        return choice.model_copy(update={"outcome": "no_action", "reason": reason})
+    if predicted.lot < policy.preventive.holdout_share:
+        reason = f"held out: {chosen} was chosen, and is left undone to see whether the prediction comes true"
+        return choice.model_copy(update={"outcome": "no_action", "rule": HELD_OUT, "reason": reason})
+    return choice
+
+
+def _too_much(policy: Policy, state: DecisionState, strategy: Strategy) -> str:
+    if strategy in policy.require_approval:
+        return "needs a person's approval, and none is asked before a failure"
+    return _ruled_out(policy, state, strategy)
+
+
+def _nothing_to_prevent(state: DecisionState) -> str:
+    if state.upstream_incident is not None:
+        return f"incident {state.upstream_incident}, of the agent or one that it needs, was there before"
+    return "the prediction is older than what was last done to the agent" if state.stale else ""
+
+
+def _withheld(policy: Policy, state: DecisionState, strategy: Strategy) -> str:
+    """Why nothing is done about any error now, or not this."""
+    if policy.dry_run or not policy.enable_automatic_recovery:
+        return "dry_run is on" if policy.dry_run else "enable_automatic_recovery is off"
+    # The last budget is for what has failed: a prediction that would spend it latches nothing off.
+    spent = too_many_sick(policy, state.spent) or last_budget_spent(policy, state.spent, strategy)
+    return state.latched or state.paused or spent
 
 
 def _learned(policy: Policy, state: DecisionState, default: Strategy) -> tuple[LearnedChoice | None, Pick | None]:

@@ -22,6 +22,12 @@ def graver_of(incident: Incident, of: Callable[[str], Iterable[Open]]) -> Open |
     return min((found for found in of(incident.agent.key) if found.grave), key=lambda found: found.rank, default=None)
 
 
+def reported_of(incident: Incident, of: Callable[[str], Iterable[Open]]) -> Open | None:
+    """What an agent has already reported of itself, where the incident is about a prediction. `of`: as above."""
+    others = (found for found in of(incident.agent.key) if found.id != incident.id)
+    return min(others, key=lambda found: found.rank, default=None)
+
+
 def upstream_of(
     incident: Incident, agents: Agents, of: Callable[[str], Iterable[Open]], window_seconds: float
 ) -> Open | None:

@@ -9,6 +9,7 @@ from mendbus.bus import Bus, Delivery
 from mendbus.contracts.canary import is_canary
 from mendbus.contracts.errors import Refused
 from mendbus.contracts.fields import WireModel
+from mendbus.contracts.foreseen import is_predicted
 from mendbus.contracts.ids import is_token, new_id
 from mendbus.contracts.journal import Counted, Entry, Opened, Rejected
 from mendbus.contracts.messages import OVERTAKEN, AgentRef, ErrorReported, RecoveryOutcome
@@ -100,9 +101,10 @@ class Intake:
             sequences.append(sequence)
             event_ids.append(error.id)
             times.append(error.count)
-            if not _overtaken(error):
+            if not _overtaken(error) and not is_predicted(error):
                 newest[incident.id] = max(newest.get(incident.id, 0), delivery.message.time_unix_nano)
-            self._rates.count(error.agent.key, error.count)
+            if not is_predicted(error):
+                self._rates.count(error.agent.key, error.count)
         for incident_id, (sequences, event_ids, times) in counts.items():
             incident = self._state.incidents[incident_id]
             fresh = newest.get(incident_id, 0) > incident.ended_unix_nano
@@ -137,7 +139,7 @@ class Intake:
             return None
 
     def _measure(self, delivery: Delivery, error: ErrorReported, *, opened: bool) -> None:
-        if is_canary(error.agent):
+        if is_canary(error.agent) or is_predicted(error):
             return
         named = error.severity or "unknown", error.agent.kind
         self._meter.add(instruments.ERRORS, error.count, *named)

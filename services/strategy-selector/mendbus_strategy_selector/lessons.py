@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mendbus.contracts.canary import is_canary
+from mendbus.contracts.foreseen import was_predicted
 from mendbus.lift import Trial
 from mendbus_strategy_selector.choosing import POLICY
 from mendbus_strategy_selector.experience import Experience, Lesson, Seen, unpacked
@@ -78,6 +79,9 @@ class Lessons:
         attempts, error = outcome.get("attempts", []), outcome.get("error")
         agent, found = outcome["agent"], outcome.get("classification")
         if not attempts or error is None or is_canary(f"{agent['kind']}/{agent['id']}"):
+            return []
+        if was_predicted(error):
+            # An agent that had not failed is well after whatever was done to it.
             return []
         # One that has recovered and not settled may be taken back.
         open_ = outcome["outcome"] == "recovered" and not outcome.get("settled")

@@ -5,12 +5,13 @@ import json
 import tomllib
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mendbus import alert_policy
 from mendbus.contracts.errors import SettingsError
+from mendbus.contracts.fields import Ratio, Token
 from mendbus.contracts.vocabulary import Category, Severity, Strategy
 from mendbus.redaction import Redaction
 
@@ -45,12 +46,37 @@ PARAMETERS: dict[Strategy, dict[str, Any]] = {
     "isolate": {"reason": "recovery"},
 }
 
+PREVENTIVE_MAY: Final[tuple[Strategy, ...]] = ("scale_down", "graceful_degradation", "rollback", "restart")
+"""What may be done to an agent that has not failed: it cuts nobody off, and its cost is over or taken back soon."""
+
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
 
 
 CoolDown = Annotated[float, Field(gt=0, le=60)]
 """Not longer than owners look back when they start."""
 Budget = Annotated[int, Field(ge=0, le=100_000)]
+
+
+class Preventive(BaseModel):
+    """What is done about a failure that is predicted and has not happened: the table `[preventive]`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    strategies: dict[Token, list[Strategy]] = {}
+    """By agent kind what may be done before a failure, the first choice first; nothing for kinds not named here."""
+    least_probability: Ratio = 0.5
+    """Predictions of a lower probability are not acted upon."""
+    holdout_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of predictions that are left alone although they would be acted upon, to see how many come true."""
+
+    @field_validator("strategies")
+    @classmethod
+    def _harmless(cls, strategies: dict[str, list[Strategy]]) -> dict[str, list[Strategy]]:
+        wrong = sorted({strategy for listed in strategies.values() for strategy in listed} - set(PREVENTIVE_MAY))
+        if wrong:
+            msg = f"{', '.join(wrong)} may not be used before a failure: name some of {', '.join(PREVENTIVE_MAY)}"
+            raise ValueError(msg)
+        return strategies
 
 
 class Policy(BaseModel):
@@ -125,6 +151,8 @@ class Policy(BaseModel):
     """A learned choice must be expected to be worth so much more than the policy's."""
     learned_sureness: Annotated[float, Field(ge=0, le=10)] = 1.0
     """And by so many standard deviations of what is known; else the policy decides."""
+    preventive: Preventive = Preventive()
+    """What may be done before a failure that is predicted; nothing by default."""
     ask_timeout_ms: Annotated[int, Field(ge=1, le=60_000)] = 50
     """How long classifier and predictor may take, once, and once more."""
     redaction: Annotated[Redaction, Field(exclude=True)] = Redaction()

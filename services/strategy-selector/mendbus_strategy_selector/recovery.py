@@ -8,26 +8,29 @@ import logging
 from typing import Any
 
 from mendbus import instruments
-from mendbus.contracts.asks import Assess, Assessment, Classification
+from mendbus.contracts.asks import Assess, Assessment, AttemptResult, Classification
 from mendbus.contracts.canary import is_canary
-from mendbus.contracts.journal import Attempted, Commanded, Decided
+from mendbus.contracts.journal import Attempted, Commanded, Decided, Held
 from mendbus.contracts.messages import DecisionSummary, PredictionSummary, RecoveryCommand
-from mendbus.contracts.vocabulary import UNDOABLE, Strategy
+from mendbus.contracts.vocabulary import LIMITING, UNDOABLE, Strategy
 from mendbus.telemetry import AttributeValue, Span
 from mendbus_strategy_selector.asks import NO_EXECUTOR
 from mendbus_strategy_selector.budgets import Spent
 from mendbus_strategy_selector.choosing import Learned, role
 from mendbus_strategy_selector.decide import RETRY_BUDGET, Choice, DecisionState, decide
-from mendbus_strategy_selector.dependencies import graver_of, upstream_of
+from mendbus_strategy_selector.dependencies import graver_of, reported_of, upstream_of
 from mendbus_strategy_selector.experience import Seen
+from mendbus_strategy_selector.foreseen import predicted_of, summary_of
 from mendbus_strategy_selector.incident import Incident
+from mendbus_strategy_selector.preventing import PREVENTIVE
 from mendbus_strategy_selector.rates import Rates
 from mendbus_strategy_selector.steps import Steps
 
 log = logging.getLogger("mendbus")
 
+_NANO = 1_000_000_000
 _BUDGET_PAUSE_SECONDS = 0.1
-_CLEARING_NANO = 1_000_000_000
+_CLEARING_NANO = _NANO
 _CLEARING_STEP_SECONDS = 0.1
 """So long, and at such intervals, a dependent is probed once what it depends on has recovered."""
 _UNSURE = (NO_EXECUTOR, "no_answer", "bad_answer", "interrupted")
@@ -91,12 +94,13 @@ class Recoveries:
                     await self._intend(incident, choice, selected, classification, prediction)
                     return
                 if not await self._intend(incident, choice, selected, classification, prediction):
-                    await self._steps.conclude(incident, choice.outcome or "escalated", choice.reason, span)
+                    outcome, kept = choice.outcome or "escalated", self._kept(incident, choice)
+                    await self._steps.conclude(incident, outcome, choice.reason, span, *kept)
                     return
             command = incident.pending
             if command is None:
                 return
-            result = await self._steps.execute(incident, command, span)
+            result = await self._execute(incident, command, span)
             attempted = Attempted(
                 incident_id=incident.id, command_id=command.command_id, result=result, ended_unix_nano=self._steps.now()
             )
@@ -112,6 +116,36 @@ class Recoveries:
             took = result.status in ("done", "accepted") or result.code in _UNSURE
             if command.action == "apply" and command.strategy in UNDOABLE and took:
                 await self._intend_undo(incident, command, result.undo_token)
+
+    async def _execute(self, incident: Incident, command: RecoveryCommand, span: Span) -> AttemptResult:
+        """Has a command carried out; one before a failure is not waited for until long after that."""
+        predicted = predicted_of(incident.error, self._steps.now())
+        if predicted is None or command.action != "apply":
+            return await self._steps.execute(incident, command, span)
+        left_ms = max(0, predicted.horizon_ms - predicted.age_ms) + command.timeout_ms
+        try:
+            async with asyncio.timeout(left_ms / 1000):
+                return await self._steps.execute(incident, command, span)
+        except TimeoutError:
+            return AttemptResult(
+                incident_id=incident.id,
+                command_id=command.command_id,
+                status="failed",
+                code=NO_EXECUTOR,
+                detail="no executor answered while the prediction was of use",
+                verified=False,
+            )
+
+    def _kept(self, incident: Incident, choice: Choice) -> list[Held]:
+        """What limits an agent since a failure was predicted and could not be taken back: that is tried again later.
+
+        Where something has failed a person sees to it, who is called then.
+        """
+        last = incident.attempts[-1] if incident.attempts else None
+        if choice.rule != PREVENTIVE or last is None or last.undone or last.strategy not in LIMITING:
+            return []
+        until = self._steps.now() + int(self._context.policy.hold_seconds * _NANO)
+        return [Held(incident_id=incident.id, until_unix_nano=until)]
 
     async def _classify(self, incident: Incident, parent: Span) -> Classification:
         details = incident.details
@@ -134,6 +168,8 @@ class Recoveries:
             or not self._context.policy.enable_predictive_failure_detection
         ):
             return details.prediction
+        if (foreseen := summary_of(incident.error)) is not None:
+            return foreseen
         span, begun = self._steps.span("assess", "client", parent, incident), self._steps.now()
         question = Assess(
             error=incident.error,
@@ -150,6 +186,9 @@ class Recoveries:
         return found.prediction if found else None
 
     async def _probe_first(self, incident: Incident, classification: Classification, parent: Span) -> Any:
+        if summary_of(incident.error) is not None:
+            # It works, or would have reported: what was predicted is what has not happened.
+            return None
         cleared = self._upstream(incident)[1]
         if classification.severity != "warning" and not self._steps.state.stale(incident) and not cleared:
             return None
@@ -166,9 +205,11 @@ class Recoveries:
     def _upstream(self, incident: Incident) -> tuple[str | None, bool]:
         """The incident that this one is a symptom of, if it is one; and whether that is over, and well."""
         context = self._context
+        incidents, seconds = context.overview.incidents, context.policy.symptom_seconds
+        if summary_of(incident.error) is not None and (reported := reported_of(incident, incidents.of)):
+            return reported.id, False
         if not context.policy.enable_cross_agent_coordination:
             return None, False
-        incidents, seconds = context.overview.incidents, context.policy.symptom_seconds
         found = graver_of(incident, incidents.of) or upstream_of(incident, context.agents, incidents.of, seconds)
         if found is not None:
             return found.id, False
@@ -201,10 +242,17 @@ class Recoveries:
         """What models in use and in trial expect; nothing where nothing learned may decide."""
         if not self._context.policy.enable_learned_choice or is_canary(incident.agent):
             return None, None
+        if summary_of(incident.error) is not None:
+            return None, None
         error = incident.error.exception.type
         seen = Seen(incident.agent.kind, classification.category, error, incident.fingerprint)
         untried: list[Strategy] = [strategy for strategy in supported if strategy not in incident.tried]
         return self._context.choices.expect(incident.id, len(incident.attempts) + 1, seen, untried)
+
+    def _replaced(self, incident: Incident) -> bool:
+        """Whether the agent's process is another by now than the one the incident is about."""
+        about, now = incident.agent.instance, self._context.agents.instance(incident.agent.key)
+        return None not in (about, now) and about != now
 
     def _decide(
         self,
@@ -223,11 +271,12 @@ class Recoveries:
         upstream, upstream_ended = self._upstream(incident)
         supported = self._context.agents.supported(incident.agent.key)
         learned, rival = self._expected(incident, classification, supported)
+        predicted = predicted_of(incident.error, begun)
         state = DecisionState(
             severity=classification.severity,
             category=classification.category,
             confidence=classification.confidence,
-            stale=self._steps.state.stale(incident),
+            stale=self._steps.state.stale(incident) or (predicted is not None and self._replaced(incident)),
             probe=probe,
             prediction_valid=prediction is not None and prediction.valid,
             prediction_strategy=prediction.strategy if prediction else None,
@@ -245,6 +294,7 @@ class Recoveries:
             canary=canary or None,
             learned=learned,
             rival=rival,
+            predicted=predicted,
         )
         choice = decide(self._context.policy, state)
         summary = DecisionSummary(

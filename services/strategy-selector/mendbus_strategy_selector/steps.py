@@ -11,6 +11,7 @@ from typing import Any
 from mendbus import codec, instruments
 from mendbus.contracts.asks import AttemptResult, Classification, Execute
 from mendbus.contracts.canary import is_canary
+from mendbus.contracts.foreseen import is_predicted
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.journal import Concluded, Entry
 from mendbus.contracts.messages import ClassificationSummary, RecoveryCommand, RecoveryOutcome
@@ -87,7 +88,7 @@ class Steps:
             return
         self.context.meter.add(instruments.OUTCOMES, 1, outcome, incident.strategy or "none")
         times = incident.details.times
-        if outcome == "recovered" and times.reported and times.verified:
+        if outcome == "recovered" and times.reported and times.verified and not is_predicted(incident.error):
             taken = (times.verified - times.reported) / _NANO
             strategy = incident.strategy or "none"
             self.context.meter.record(instruments.STAGES_TAKEN, taken, "recovery")

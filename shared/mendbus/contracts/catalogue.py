@@ -88,9 +88,10 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "error",
         "error.{severity}.{kind}.{agent}",
         ErrorReported,
-        ("agent",),
+        ("agent", "strategy-selector"),
         ("strategy-selector", "health-monitor"),
-        "An agent reports an error; the server's acknowledgement is the promise that it is never lost.",
+        "An agent reports an error; the server's acknowledgement is the promise that it is never lost. The "
+        "strategy-selector stores what was predicted of an agent as a `warning` of it.",
         stream="ERRORS",
         id_header="the event's `id`",
     ),

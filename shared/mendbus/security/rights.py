@@ -144,6 +144,10 @@ def _service(name: str, subjects: Subjects, inbox: str) -> Rights:
     role: Role = next(service for service in SERVICES if service == name)
     publish, subscribe = _of_families(role, subjects, None)
     publish = [subject for subject in publish if subject != f"{subjects.root}.dead.>"]
+    if role == "strategy-selector":
+        # Of what was predicted it makes warnings; everything else is for agents to say.
+        publish = [subject for subject in publish if subject != f"{subjects.root}.error.>"]
+        publish.append(f"{subjects.root}.error.warning.>")
     publish += [subjects.dead(role), *_ANSWERS, *_stored(role, subjects)]
     publish += [subjects.control(verb) for verb in SERVICE_VERBS.get(role, ())]
     for verb in ("PING", "INFO", "STATS"):

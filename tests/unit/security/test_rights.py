@@ -8,7 +8,7 @@ import pytest
 from mendbus.contracts.catalogue import FAMILIES
 from mendbus.contracts.errors import CredentialsError
 from mendbus.contracts.subjects import Subjects
-from mendbus.contracts.vocabulary import SERVICES
+from mendbus.contracts.vocabulary import SERVICES, SEVERITIES
 from mendbus.security import exporting
 from mendbus.security.accounts import AGENTS, CORE, crossings
 from mendbus.security.installation import Installation, check_user
@@ -39,7 +39,7 @@ def may(rights: Rights, subject: str) -> bool:
 def test_each_service_may_say_and_hear_what_the_catalogue_gives_it(family: object) -> None:
     """Senders may publish, receivers may subscribe, and no service that is no sender may publish."""
     found = next(one for one in FAMILIES if one is family)
-    tokens = {"{kind}": "a", "{agent}": "b", "{severity}": "error", "{verb}": "pause"}
+    tokens = {"{kind}": "a", "{agent}": "b", "{severity}": "warning", "{verb}": "pause"}
     subject = ".".join((SUBJECTS.root, *(tokens.get(token, token.strip("{}")) for token in found.address.split("."))))
     for service in SERVICES:
         rights = rights_of(f"service/{service}", SUBJECTS)
@@ -60,6 +60,18 @@ def test_an_agent_s_rights_name_it_everywhere() -> None:
     standby = rights_of("agent/runtime/r2", SUBJECTS, standby="runtime/r1")
     assert "$KV.site_v1_leases.pair.runtime.r1.member.runtime.r2" in standby.publish
     assert "$KV.site_v1_leases.pair.runtime.r1.member.runtime.r1" not in standby.publish
+
+
+def test_what_is_predicted_is_a_warning_and_nothing_graver() -> None:
+    """The strategy-selector makes warnings of predictions; no service says in an agent's name that it has failed."""
+    for service in SERVICES:
+        rights = rights_of(f"service/{service}", SUBJECTS)
+        said = [severity for severity in (*SEVERITIES, "unknown") if may(rights, SUBJECTS.error(severity, "a", "b"))]
+        assert said == (["warning"] if service == "strategy-selector" else [])
+        heard = "site.v1.prediction.>" in rights.subscribe
+        assert heard == (service in ("strategy-selector", "health-monitor"))
+    assert not allows(rights_of("agent/a/b", SUBJECTS).publish, SUBJECTS.error("warning", "a", "c"))
+    assert not allows(rights_of("agent/a/b", SUBJECTS).publish, SUBJECTS.prediction("a", "b"))
 
 
 def test_only_the_core_creates_streams() -> None:

@@ -12,6 +12,7 @@ from mendbus import analytics
 from mendbus.analytics import Analysis
 from mendbus.analytics_report import Report, facts
 from mendbus.annotations import Relabel
+from mendbus.contracts import foreseen
 from mendbus.contracts.canary import KEY
 from mendbus.contracts.ids import made_at, new_id
 from mendbus.contracts.messages import (
@@ -87,6 +88,19 @@ def analysed(*outcomes: RecoveryOutcome, relabels: dict[str, Relabel] | None = N
     for one in outcomes:
         analysis.take(one, START)
     return analysis.report()
+
+
+def test_what_was_predicted_is_no_error() -> None:
+    """However its incident ended, it is in no share and no count, and a sentence says how many there were."""
+    said = error(
+        severity=foreseen.SEVERITY,
+        exception=ExceptionInfo(type=foreseen.EXCEPTION, message="soon"),
+        attributes={foreseen.PREDICTED: True},
+    )
+    one = told(1, "recovered", attempt("restart"), error=said)
+    report = analysed(one, one.model_copy(update={"sequence": 1, "settled": True}), told(2, "no_action", error=said))
+    assert (report.incidents, report.errors, report.success.of, report.strategies) == (0, 0, 0, [])
+    assert report.notes == ["2 failures that were predicted are left out: they are no errors"]
 
 
 def test_the_definitions() -> None:

@@ -8,6 +8,7 @@ from tests.unit.strategy_selector.learning import SEEN, attempt, concluded, deci
 
 from mendbus import codec
 from mendbus.contracts.canary import KEY
+from mendbus.contracts.foreseen import EXCEPTION, PREDICTED, SEVERITY
 from mendbus.lift import Trial
 from mendbus_strategy_selector.lessons import LATER_WEIGHT, Lessons, restored
 
@@ -55,6 +56,15 @@ def test_what_was_never_carried_out_and_the_canary_teach_nothing() -> None:
     kind, agent_id = KEY.split("/")
     canary = ended("i2", GOOD) | {"agent": {"kind": kind, "id": agent_id}}
     assert fresh().ends(canary) == []
+
+
+def test_what_was_done_before_a_failure_teaches_nothing() -> None:
+    """An agent that had not failed is well afterwards, whatever was done: that is no help of the strategy's."""
+    outcome = ended("i1", GOOD)
+    told = {"severity": SEVERITY, "exception": {"type": EXCEPTION}, "attributes": {PREDICTED: True}}
+    assert fresh().ends(outcome | {"error": told}) == []
+    assert len(fresh().ends(outcome | {"error": told | {"severity": "error"}})) == 1
+    assert len(fresh().ends(outcome | {"error": told | {"attributes": {}}})) == 1
 
 
 def test_a_record_counts_once_however_often_it_comes() -> None:
