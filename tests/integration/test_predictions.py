@@ -13,6 +13,7 @@ from mendbus.bus import Bus
 from mendbus.bus.memory import MemoryServer
 from mendbus.cli import predictions
 from mendbus.contracts.errors import MendbusError
+from mendbus.contracts.foreseen import EXCEPTION, PREDICTED, SEVERITY
 from mendbus.contracts.messages import (
     AgentGoodbye,
     Control,
@@ -94,8 +95,9 @@ class Watched:
         }
         error = {
             "id": "p1",
-            "exception": {"type": "mendbus.FailurePredicted", "message": "likely"},
-            "attributes": {"mendbus.predicted": True},
+            "severity": SEVERITY,
+            "exception": {"type": EXCEPTION, "message": "likely"},
+            "attributes": {PREDICTED: True},
         }
         outcome = {
             "incident_id": f"i-{agent}",

@@ -10,6 +10,7 @@ from tests.unit.predictor.test_handlers import sample
 
 from mendbus import codec
 from mendbus.bus.memory import MemoryServer
+from mendbus.contracts.foreseen import EXCEPTION, PREDICTED, SEVERITY
 from mendbus.contracts.messages import HealthStatus, RecoveryOutcome
 from mendbus.contracts.subjects import Subjects
 from mendbus.foretold import ACTED_SECONDS
@@ -260,7 +261,8 @@ async def test_failures_and_what_was_done_are_heard_during_a_trial(monkeypatch: 
 def acted_upon(now: int) -> RecoveryOutcome:
     agent = {"kind": "runtime", "id": "a1"}
     attempt = {"attempt": 1, "command_id": "c", "strategy": "restart", "status": "done", "verified": True}
-    error = {"id": "p", "time_unix_nano": now, "agent": agent, "exception": {"type": "T", "message": "m"}}
+    error = {"id": "p", "time_unix_nano": now, "agent": agent, "exception": {"type": EXCEPTION, "message": "m"}}
+    error |= {"severity": SEVERITY, "attributes": {PREDICTED: True}}
     return RecoveryOutcome.model_validate(
         {
             "incident_id": "i1",
@@ -272,7 +274,7 @@ def acted_upon(now: int) -> RecoveryOutcome:
             "error_count": 1,
             "event_count": 1,
             "trace_id": "",
-            "error": error | {"attributes": {"mendbus.predicted": True}},
+            "error": error,
         }
     )
 
