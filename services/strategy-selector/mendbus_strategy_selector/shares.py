@@ -17,7 +17,7 @@ SHARE: Final = 1 / 16
 _LOOK_FROM: Final = 1 / 8
 _GROWN: Final = 1 / 64
 _MOST_SUSPECTS: Final = 16
-_LEAST_HEADROOM: Final = 64
+_LEAST_HEADROOM: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
