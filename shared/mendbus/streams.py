@@ -43,6 +43,8 @@ def _streams(subjects: Subjects, max_bytes: int) -> list[StreamSpec]:
             max_age=float(ERRORS_SECONDS),
             max_bytes=max_bytes,
             max_msg_size=MAX_ERROR_BYTES,
+            # Set while an agent fills it (`errors_stream`): whoever starts meanwhile leaves it as it is.
+            max_msgs_per_subject=None,
             discard="new",
             duplicate_window=DUPLICATE_WINDOW,
             allow_atomic=True,
@@ -92,7 +94,8 @@ def errors_stream(subjects: Subjects, max_bytes: int, replicas: int, most_of_a_s
     """ERRORS while no subject of it (one agent's errors of one severity) may hold more than that many; 0: no limit."""
     name = subjects.stream("ERRORS")
     spec = next(spec for spec in streams(subjects, max_bytes, replicas) if spec.name == name)
-    return replace(spec, max_msgs_per_subject=most_of_a_subject, full_subject="new") if most_of_a_subject else spec
+    full = "new" if most_of_a_subject else "old"
+    return replace(spec, max_msgs_per_subject=most_of_a_subject or -1, full_subject=full)
 
 
 def key_value(subjects: Subjects, bucket: str, *, memory: bool = False, history: int = 1) -> StreamSpec:

@@ -106,7 +106,8 @@ class StreamSpec:
     max_bytes: int = -1
     max_msg_size: int = -1
     """Of one message, its headers included; what is larger is refused."""
-    max_msgs_per_subject: int = -1
+    max_msgs_per_subject: int | None = -1
+    """None: whatever it is on the server."""
     full_subject: Literal["old", "new"] = "old"
     """What goes when a subject holds that many: its oldest, or (with `discard` new) the new one, which is refused."""
     discard: Literal["old", "new"] = "old"
