@@ -124,7 +124,8 @@ async def conforms_and_is_recovered(
             assert executor is not None
             cast("Any", bus)._signer = executor.signer
         checks = await conform(bus, place.subjects, KIND, agent_id)
-        assert [check for check in checks if check.verdict != "pass" and check.name != "error"] == []
+        wrong = [check for check in checks if check.verdict != "pass" and check.name != "error"]
+        assert wrong == [], wrong
 
         agent.spoil()
         await eventually(lambda: agent.heard("outcome", outcome="recovered"), 20.0)
