@@ -77,7 +77,7 @@ def a_large_error(number: int, severity: Severity | None) -> bytes:
 
 
 class Flood:
-    """The thief: sends as fast as it can whatever it likes, and counts what the server answered, by error code."""
+    """The thief: sends whatever it likes without end, and counts what the server answered, by error code."""
 
     def __init__(self, site: Secured) -> None:
         self._site = site
@@ -106,8 +106,8 @@ class Flood:
                 answer = await bus.request(subject, body, timeout=5.0)
                 code = json.loads(answer.body).get("error", {}).get("err_code", 0)
                 self.answers[code] += 1
-                # A refusal costs the server next to nothing, but the thief shares a processor with all the others here.
-                await asyncio.sleep(0.05 if code else 0)
+                # As fast on any machine: some 24 MB a second, and refusals leave the others here their processor.
+                await asyncio.sleep(0.05 if code else 0.01)
 
 
 async def test_a_flood_from_a_stolen_credential_stops_nobody_else(

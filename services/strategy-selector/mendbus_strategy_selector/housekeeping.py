@@ -15,7 +15,7 @@ from mendbus_strategy_selector.sharing import Sharing
 log = logging.getLogger("mendbus")
 
 _EVERY_SECONDS = 10.0
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 0.5
 _PRESSED_SECONDS = 0.25
 _NANO = 1_000_000_000
 

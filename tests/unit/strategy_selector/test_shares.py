@@ -11,11 +11,14 @@ from tests.support import memory_runtime
 import mendbus_strategy_selector
 from mendbus import instruments, streams
 from mendbus.contracts.errors import StoreRefused
+from mendbus.contracts.messages import SettledQuery
 from mendbus.contracts.subjects import partition_of
 from mendbus.runtime import Runtime
 from mendbus_strategy_selector import shares
+from mendbus_strategy_selector.settled import answer_settled
 from mendbus_strategy_selector.shares import Held
 from mendbus_strategy_selector.sharing import Sharing
+from mendbus_strategy_selector.state import PartitionState
 
 LIMIT = 64 << 20
 BODY = b"x" * 60_000
@@ -148,6 +151,16 @@ async def test_a_refused_agent_may_go_on_once_it_is_counted(runtime: Runtime) ->
     await after.look()
     assert refused(runtime) == []
     assert await fill(runtime, "flood", b"x", 2000) == 2000
+
+
+async def test_what_was_removed_counts_as_settled_by_its_sequence(runtime: Runtime) -> None:
+    """An agent that knows under which sequence an error was stored is not told to send it again; others are."""
+    state = PartitionState()
+    state.sequences["normal"].add(7)
+    state.floors.update(urgent=3, normal=5)
+    query = SettledQuery(event_ids=["a", "b", "c", "d"], sequences={"a": 7, "b": 3, "c": 4})
+    reply = await answer_settled(runtime.bus, runtime.subjects, state, "runtime", "r1", query)
+    assert (reply.settled, reply.unknown) == (["a", "b"], ["c", "d"])
 
 
 async def test_an_oversize_error_is_refused_by_the_server(runtime: Runtime) -> None:
