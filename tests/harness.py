@@ -35,7 +35,11 @@ from mendbus.contracts.messages import (
 )
 from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects
 from mendbus.contracts.vocabulary import SERVICES, Strategy
+from mendbus.security.access import Access, access
+from mendbus.security.installation import Installation as Users
+from mendbus.security.installation import settings_of
 from mendbus.server import NatsServer
+from mendbus.settings import Settings
 from mendbus.testing import eventually
 
 READY_SECONDS = 20.0
@@ -86,6 +90,8 @@ class Installation:
     environment: dict[str, str]
     subjects: Subjects = field(default_factory=Subjects)
     services: list[ServiceProcess] = field(default_factory=list[ServiceProcess])
+    files: dict[str, Path] = field(default_factory=dict[str, Path])
+    """Settings that name credentials and keys, where there are users."""
 
     async def run(self, *names: str, program: str = "mendbus.service") -> list[ServiceProcess]:
         """Starts services and waits until they are ready; `program`: the module that runs one."""
@@ -127,8 +133,12 @@ class Installation:
         return [s for s in self.services if s.name == name and s.process.returncode is None]
 
     async def connect(self, name: str = "test") -> Bus:
-        """A connection of the test's own."""
-        return await connect(self.server.url, name=name)
+        """A connection of the test's own; where there are users, `name` is one."""
+        return await connect(self.server.url, name=name, access=self.access(name))
+
+    def access(self, user: str) -> Access | None:
+        """What a user shows; None where there are no users."""
+        return access(Settings().model_copy(update=self.files), user)
 
     def described(self) -> str:
         """Of each service whether it runs, and the end of its log."""
@@ -151,9 +161,14 @@ async def installation(
     policy: str = "",
     environment: dict[str, str] | None = None,
     program: str = "mendbus.service",
+    agents: Sequence[str] = (),
 ) -> AsyncIterator[Installation]:
-    """A server with the named services (all five when none is named); `program`: the module that runs one."""
-    server = NatsServer.start(folder / "nats")
+    """A server with the named services (all five when none is named); `program`: the module that runs one.
+
+    With `agents` (`kind/id`) the server has users: these, the services and `operator/admin`.
+    """
+    files = _make_users(folder / "secure", agents) if agents else {}
+    server = NatsServer.start(folder / "nats", extra='include "../secure/nats-secure.conf"' if agents else "")
     policy_file = folder / "policy.toml"
     policy_file.write_text(policy or f"settle_seconds = {SETTLE_SECONDS}\n")
     found = Installation(
@@ -166,8 +181,10 @@ async def installation(
             "MENDBUS_POLICY_FILE": str(policy_file),
             "MENDBUS_TRACE": "false",
             "MENDBUS_CANARY_SECONDS": "0",
+            **{f"MENDBUS_{name.upper()}": str(file) for name, file in files.items()},
             **(environment or {}),
         },
+        files=files,
     )
     try:
         await found.run(*(names or SERVICES), program=program)
@@ -177,6 +194,14 @@ async def installation(
         raise
     finally:
         await found.stop()
+
+
+def _make_users(folder: Path, agents: Sequence[str]) -> dict[str, Path]:
+    users = Users.create(folder, Subjects())
+    for agent in agents:
+        _ = users.add(f"agent/{agent}")
+    users.render()
+    return settings_of(folder)
 
 
 @dataclass

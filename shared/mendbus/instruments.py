@@ -156,6 +156,15 @@ QUEUE_LAG: Final = Instrument(
     "were behind the last one when it came",
     services=SELECTOR,
 )
+AGENTS_REFUSED: Final = Instrument(
+    "mendbus.agents.refused",
+    "gauge",
+    "1",
+    "1 for each agent whose errors the server refuses, since it holds more than its share of ERRORS; told by the owner "
+    "of partition 0",
+    (Attribute("mendbus.agent"),),
+    SELECTOR,
+)
 DEAD_LETTERS: Final = Instrument(
     "mendbus.dead_letters",
     "counter",
@@ -300,6 +309,7 @@ TABLE: Final[tuple[Instrument, ...]] = (
     CHOICES,
     OPEN_INCIDENTS,
     QUEUE_LAG,
+    AGENTS_REFUSED,
     DEAD_LETTERS,
     LOOP_DELAY,
     RECONNECTS,

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from mendbus.bus import Bus, ConsumerSpec, StreamSpec
-from mendbus.contracts.subjects import LANES, PARTITIONS, Subjects
+from mendbus.contracts.subjects import LANES, MAX_BODY, PARTITIONS, Subjects
 from mendbus.contracts.vocabulary import SEVERITIES
 
 _HOUR = 3600.0
@@ -12,6 +12,8 @@ _MIB = 1 << 20
 
 ERRORS_SECONDS = 24 * 3600
 """How long an error is kept."""
+MAX_ERROR_BYTES = MAX_BODY + 4096
+"""Most bytes that the server takes of one error: the largest body, and its headers."""
 DUPLICATE_WINDOW = 600.0
 """Seconds for which a repeated event id is recognised by the server."""
 ACK_WAIT = 1.0
@@ -40,6 +42,9 @@ def _streams(subjects: Subjects, max_bytes: int) -> list[StreamSpec]:
             subjects=tuple(f"{root}.error.{severity}.*.*" for severity in ("unknown", *SEVERITIES)),
             max_age=float(ERRORS_SECONDS),
             max_bytes=max_bytes,
+            max_msg_size=MAX_ERROR_BYTES,
+            # Set while an agent fills it (`errors_stream`): whoever starts meanwhile leaves it as it is.
+            max_msgs_per_subject=None,
             discard="new",
             duplicate_window=DUPLICATE_WINDOW,
             allow_atomic=True,
@@ -85,6 +90,14 @@ def _streams(subjects: Subjects, max_bytes: int) -> list[StreamSpec]:
         objects(subjects, "snapshots"),
         objects(subjects, "models", max_bytes=256 * _MIB),
     ]
+
+
+def errors_stream(subjects: Subjects, max_bytes: int, replicas: int, most_of_a_subject: int) -> StreamSpec:
+    """ERRORS while no subject of it (one agent's errors of one severity) may hold more than that many; 0: no limit."""
+    name = subjects.stream("ERRORS")
+    spec = next(spec for spec in streams(subjects, max_bytes, replicas) if spec.name == name)
+    full = "new" if most_of_a_subject else "old"
+    return replace(spec, max_msgs_per_subject=most_of_a_subject or -1, full_subject=full)
 
 
 def key_value(subjects: Subjects, bucket: str, *, memory: bool = False, history: int = 1) -> StreamSpec:

@@ -108,6 +108,31 @@ async def test_full_stream_refuses(bus: Bus, root: str) -> None:
     assert caught.value.code == 10077
 
 
+async def test_full_subject_refuses_and_others_do_not(bus: Bus, root: str) -> None:
+    """Where a subject may hold so many messages, one more is refused on it alone; lifted in place, nothing is lost."""
+    stream = await stored_stream(bus, root, discard="new")
+    await fill(bus, f"{root}.x", 5)
+    limited = stream_of(root, discard="new", max_msgs_per_subject=5, full_subject="new")
+    assert await bus.ensure([limited], []) == []
+    with pytest.raises(StoreRefused, match="per subject") as caught:
+        await bus.store(f"{root}.x", b"")
+    assert caught.value.code == 10077
+    await fill(bus, f"{root}.y", 5)
+    assert await bus.ensure([stream_of(root, discard="new")], []) == []
+    await fill(bus, f"{root}.x", 1)
+    assert await bus.subjects(stream, f"{root}.>") == {f"{root}.x": 6, f"{root}.y": 5}
+
+
+async def test_too_large_a_message_is_refused(bus: Bus, root: str) -> None:
+    """A stream that bounds its messages counts their headers, too."""
+    await stored_stream(bus, root, max_msg_size=1000)
+    await bus.store(f"{root}.x", bytes(1000))
+    for body, headers in ((bytes(1001), None), (bytes(1000), {"a": "b"})):
+        with pytest.raises(StoreRefused, match="size exceeds") as caught:
+            await bus.store(f"{root}.x", body, headers)
+        assert caught.value.code == 10054
+
+
 async def test_stream_forgets_the_oldest(bus: Bus, root: str) -> None:
     """A stream that may forget drops the oldest message for the newest."""
     stream = await stored_stream(bus, root, max_bytes=4000)
@@ -266,3 +291,15 @@ async def test_partition_transform(bus: Bus, root: str) -> None:
     assert partitions == {
         f"{severity}.runtime.{agent}": expected[agent] for severity in severities for agent in expected
     }
+
+
+async def test_purge_of_a_subject_leaves_the_others(bus: Bus, root: str) -> None:
+    """Of the subject that is named what is below the sequence goes; the first that is left is found from any place."""
+    stream = await stored_stream(bus, root)
+    for _ in range(3):
+        await fill(bus, f"{root}.x", 1)
+        await fill(bus, f"{root}.y", 1)
+    assert await bus.purge(stream, 4, f"{root}.x") == 2
+    assert await bus.subjects(stream, f"{root}.>") == {f"{root}.x": 1, f"{root}.y": 3}
+    found = [await bus.first(stream, f"{root}.*", start) for start in (0, 1, 5, 6, 7)]
+    assert [None if one is None else one.sequence for one in found] == [2, 2, 5, 6, None]

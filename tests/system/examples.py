@@ -3,16 +3,19 @@
 import asyncio
 import json
 import os
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tests.harness import Installation, installation
 
 from mendbus import codec
+from mendbus.bus import Bus
 from mendbus.conformance import conform
-from mendbus.contracts.messages import RecoveryOutcome
+from mendbus.contracts.ids import new_id
+from mendbus.contracts.messages import AgentRef, CommandResult, RecoveryCommand, RecoveryOutcome
 from mendbus.contracts.subjects import MAX_SERVICE_BODY
 from mendbus.testing import eventually
 
@@ -53,7 +56,13 @@ async def example_agent(
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=folder,
-        env={**os.environ, "NATS_URL": place.server.url, "AGENT": f"{KIND}/{agent_id}", "FILE": str(settings)},
+        env={
+            **os.environ,
+            **{f"MENDBUS_{name.upper()}": str(file) for name, file in place.files.items()},
+            "NATS_URL": place.server.url,
+            "AGENT": f"{KIND}/{agent_id}",
+            "FILE": str(settings),
+        },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -71,16 +80,52 @@ async def example_agent(
         await listening
 
 
-async def conforms_and_is_recovered(tmp_path: Path, command: Sequence[str], folder: Path, agent_id: str) -> None:
-    """It passes every check, is healed of an error within its own trace by the real services, and hears of it."""
+async def _obeys_the_executor_alone(place: Installation, admin: Bus, agent_id: str) -> None:
+    """A command is refused that nobody has signed, and one that an operator has; the reason is said."""
+    subject = place.subjects.command(KIND, agent_id)
+    signer = cast("Any", admin)._signer
+    for who, code in ((signer, "not_allowed"), (None, "unsigned")):
+        cast("Any", admin)._signer = who
+        command = RecoveryCommand(
+            command_id=new_id(),
+            incident_id=new_id(),
+            attempt=1,
+            agent=AgentRef(kind=KIND, id=agent_id),
+            action="apply",
+            strategy="retry",
+            operation="load",
+            parameters={},
+            timeout_ms=2000,
+            deadline_unix_nano=time.time_ns() + 5_000_000_000,
+            fence=1,
+        )
+        reply = await admin.request(subject, codec.encode(command), codec.headers(), timeout=5.0)
+        result = codec.decode(CommandResult, reply.body)
+        assert (result.status, result.code) == ("unauthorized", code)
+
+
+async def conforms_and_is_recovered(
+    tmp_path: Path, command: Sequence[str], folder: Path, agent_id: str, *, secure: bool = False
+) -> None:
+    """It passes every check, is healed of an error within its own trace by the real services, and hears of it.
+
+    `secure`: on a server with users, where it does what the executor has signed, and nothing else.
+    """
     traced = {"MENDBUS_TRACE": "true"}
     async with (
-        installation(tmp_path, environment=traced) as place,
+        installation(tmp_path, environment=traced, agents=[f"{KIND}/{agent_id}"] if secure else ()) as place,
         example_agent(place, command, folder, agent_id) as agent,
     ):
-        bus = await place.connect()
+        bus = await place.connect("operator/admin")
+        if secure:
+            await _obeys_the_executor_alone(place, bus, agent_id)
+            # Conformance is seen by commands, which only the executor may sign.
+            executor = place.access("service/executor")
+            assert executor is not None
+            cast("Any", bus)._signer = executor.signer
         checks = await conform(bus, place.subjects, KIND, agent_id)
-        assert [check for check in checks if check.verdict != "pass" and check.name != "error"] == []
+        wrong = [check for check in checks if check.verdict != "pass" and check.name != "error"]
+        assert wrong == [], wrong
 
         agent.spoil()
         await eventually(lambda: agent.heard("outcome", outcome="recovered"), 20.0)

@@ -39,3 +39,8 @@ def test_go_agent_is_short() -> None:
 async def test_go_agent_conforms_and_is_recovered(program: Path, tmp_path: Path) -> None:
     """An agent in Go passes every check, is healed of an error within its own trace, and hears of it."""
     await conforms_and_is_recovered(tmp_path, (str(program),), program.parent, "go-1")
+
+
+async def test_go_agent_keeps_to_its_rights(program: Path, tmp_path: Path) -> None:
+    """With credentials, over TLS, it passes every check and is healed; commands count with the executor's signature."""
+    await conforms_and_is_recovered(tmp_path, (str(program),), program.parent, "go-1", secure=True)

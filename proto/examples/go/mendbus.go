@@ -33,8 +33,12 @@ func Connect(url, root, name string, again func(*Bus)) (bus *Bus, err error) {
 	kind, id, _ := strings.Cut(name, "/")
 	agent := object{"kind": kind, "id": id, "version": "1.0.0", "instance": nuid.Next()}
 	bus = &Bus{Root: root, Agent: agent, outbox: map[string]chan struct{}{}}
-	bus.nc, err = nats.Connect(url, nats.Name(name), nats.MaxReconnects(-1),
-		nats.ReconnectHandler(func(*nats.Conn) { go again(bus) }))
+	options, err := access(kind, id)
+	if err != nil {
+		return nil, err
+	}
+	bus.nc, err = nats.Connect(url, append(options, nats.Name(name), nats.MaxReconnects(-1),
+		nats.ReconnectHandler(func(*nats.Conn) { go again(bus) }))...)
 	if err == nil {
 		bus.js, err = jetstream.New(bus.nc)
 	}
@@ -62,8 +66,12 @@ func (bus *Bus) Ask(family string, body object) object {
 // Hear has messages handled one after the other. What is no valid message changes nothing.
 func (bus *Bus) Hear(family string, handle func(object) object) error {
 	_, err := bus.nc.Subscribe(bus.subject(family), func(message *nats.Msg) {
-		if body, err := unpack(message.Data); err != nil {
+		if value(message, "Nats-Stream") != "" {
+			return // a word of the server's
+		} else if body, err := unpack(message.Data); err != nil {
 			say("refused", "family", family, "detail", err.Error())
+		} else if code := refusal(family, message, body); code != "" {
+			_ = message.Respond(pack(object{"command_id": body["command_id"], "status": "unauthorized", "code": code}))
 		} else if answer := handle(body); answer != nil {
 			_ = message.Respond(pack(answer))
 		}

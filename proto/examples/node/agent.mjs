@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { decode, encode } from "@msgpack/msgpack";
 import { jetstream } from "@nats-io/jetstream";
 import { connect, headers } from "@nats-io/transport-node";
+import { access, refused } from "./access.mjs";
 
 const { NATS_URL = "nats://127.0.0.1:4222", MENDBUS_ROOT = "mendbus.v1", FILE = "settings.json" } = process.env;
 const [kind, id] = (process.env.AGENT ?? "developer_tools/node-1").split("/");
@@ -82,16 +83,14 @@ async function ask(event_ids) { // what became of these?
 }
 
 // --- Commands: each done at most once.
-const memory = new Map(); // command id -> { result, ended }
-let fence = -1n;
+let [fence, memory] = [-1n, new Map()]; // command id -> { result, ended }
 async function take({ command_id, agent: to, instance = agent.instance, strategy, action, ...command }, arrived) {
   if (to.kind !== kind || to.id !== id || instance !== agent.instance) return { command_id, status: "misaddressed" };
   for (const [one, { ended }] of memory) if (memory.size > 1000 || Date.now() - ended > 600_000) memory.delete(one);
   if (memory.has(command_id)) return memory.get(command_id).result;
   if (command.fence < fence) return { command_id, status: "stale" };
   const act = Object.hasOwn(strategies, strategy) && strategies[strategy][action];
-  const began = Date.now();
-  const result = { command_id, status: "done" };
+  const [began, result] = [Date.now(), { command_id, status: "done" }];
   if (now() > command.deadline_unix_nano && began - arrived >= command.timeout_ms) result.status = "expired";
   else if (!act) result.status = "unsupported";
   else {
@@ -106,7 +105,7 @@ async function take({ command_id, agent: to, instance = agent.instance, strategy
 }
 
 // --- Life: listen, say hello, then work.
-const nc = await connect({ servers: NATS_URL, name: `${kind}/${id}`, maxReconnectAttempts: -1 });
+const nc = await connect({ servers: NATS_URL, name: `${kind}/${id}`, maxReconnectAttempts: -1, ...access(kind, id) });
 let turn = Promise.resolve(); // commands wait for one another, probes do not
 const hear = {
   command: (command, arrived) => (turn = turn.catch(() => {}).then(() => take(command, arrived))),
@@ -122,7 +121,8 @@ const hear = {
 };
 for (const [family, handle] of Object.entries(hear)) nc.subscribe(subject(family), { callback: async (_, message) => {
   try {
-    const answer = await handle(unpack(message.data), Date.now());
+    const body = unpack(message.data);
+    const answer = refused(family, message, body) ?? await handle(body, Date.now());
     if (answer) message.respond(pack(answer));
   } catch ({ message: detail }) { say("refused", { family, detail }); } // what is no valid message changes nothing
 } });

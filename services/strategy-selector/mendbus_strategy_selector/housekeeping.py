@@ -1,4 +1,7 @@
-"""Room for errors: when ERRORS is half full, what nobody needs any more is removed, before it has to refuse one."""
+"""Room for errors: when ERRORS is half full, what nobody needs any more is removed, before it has to refuse one.
+
+And no agent may take the room of all the others.
+"""
 
 import asyncio
 import logging
@@ -7,10 +10,13 @@ from mendbus import streams
 from mendbus.contracts.errors import BusError
 from mendbus.contracts.subjects import LANES, PARTITIONS
 from mendbus.runtime import Runtime
+from mendbus_strategy_selector.sharing import Sharing
 
 log = logging.getLogger("mendbus")
 
 _EVERY_SECONDS = 10.0
+_LOOK_SECONDS = 0.5
+_PRESSED_SECONDS = 0.25
 _NANO = 1_000_000_000
 
 
@@ -25,6 +31,20 @@ async def keep_room(runtime: Runtime) -> None:
         else:
             if removed:
                 log.info("%d errors that have been counted made room for new ones", removed)
+
+
+async def keep_shares(runtime: Runtime) -> None:
+    """Looks for ever after what each agent holds of ERRORS; for the owner of partition 0."""
+    sharing = Sharing(runtime)
+    try:
+        while True:
+            try:
+                await sharing.look()
+            except BusError as error:
+                log.warning("who fills ERRORS was not looked after this time: %s", error)
+            await asyncio.sleep(_PRESSED_SECONDS if sharing.pressed else _LOOK_SECONDS)
+    finally:
+        sharing.end()
 
 
 async def make_room(runtime: Runtime) -> int:

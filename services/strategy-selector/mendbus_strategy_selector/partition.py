@@ -18,7 +18,7 @@ from mendbus.telemetry import Span
 from mendbus_strategy_selector.aftercare import Aftercare
 from mendbus_strategy_selector.control_journal import keep_latch
 from mendbus_strategy_selector.heads import Heads
-from mendbus_strategy_selector.housekeeping import keep_room
+from mendbus_strategy_selector.housekeeping import keep_room, keep_shares
 from mendbus_strategy_selector.incident import Incident
 from mendbus_strategy_selector.incidents import is_grave
 from mendbus_strategy_selector.intake import Intake, Taken
@@ -122,6 +122,7 @@ class Partition:
                 group.create_task(self._journal.watch(), name=f"watch {self.number}")
                 if self.number == 0:
                     group.create_task(keep_room(runtime), name="keep room")
+                    group.create_task(keep_shares(runtime), name="keep shares")
                     lessons = context.overview.lessons
                     group.create_task(keep(runtime.bus, runtime.subjects, lessons), name="keep lessons")
                     group.create_task(keep_latch(runtime, context.overview), name="keep latch")

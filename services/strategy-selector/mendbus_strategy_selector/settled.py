@@ -1,4 +1,4 @@
-"""What became of events: exact for as long as the stream ERRORS holds them, because counting is by stream sequence."""
+"""What became of events: exact while ERRORS holds them, or the agent knows their sequences, by which it is counted."""
 
 from typing import get_args
 
@@ -29,7 +29,8 @@ async def answer_settled(
         if event_id in waiting:
             reply.open.append(event_id)
         elif event_id not in stored:
-            reply.unknown.append(event_id)
+            known = state.counted_in_a_lane(query.sequences.get(event_id, 0))
+            (reply.settled if known else reply.unknown).append(event_id)
         else:
             lane, sequence = stored[event_id]
             (reply.settled if state.counted(lane, sequence) else reply.open).append(event_id)

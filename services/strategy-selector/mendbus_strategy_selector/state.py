@@ -81,6 +81,11 @@ class PartitionState:
         """Whether a stored error has been counted."""
         return sequence <= self.floors[lane] or sequence in self.sequences[lane]
 
+    def counted_in_a_lane(self, sequence: int) -> bool:
+        """Whether an error has been counted of which nothing is known but its sequence; 0: not even that."""
+        below = 0 < sequence <= min(self.floors.values())
+        return below or any(sequence in counted for counted in self.sequences.values())
+
     def current(self, agent: str, fingerprint: str) -> Incident | None:
         """The newest incident of an agent and fingerprint that is remembered."""
         incident_id = self.latest.get((agent, fingerprint))

@@ -104,7 +104,12 @@ class StreamSpec:
     subjects: tuple[str, ...]
     max_age: float = 0.0
     max_bytes: int = -1
-    max_msgs_per_subject: int = -1
+    max_msg_size: int = -1
+    """Of one message, its headers included; what is larger is refused."""
+    max_msgs_per_subject: int | None = -1
+    """None: whatever it is on the server."""
+    full_subject: Literal["old", "new"] = "old"
+    """What goes when a subject holds that many: its oldest, or (with `discard` new) the new one, which is refused."""
     discard: Literal["old", "new"] = "old"
     storage: Literal["file", "memory"] = "file"
     duplicate_window: float = 120.0
@@ -199,6 +204,10 @@ class Bus(Protocol):
         """The last message stored on a subject, or None."""
         ...
 
+    async def first(self, stream: str, subject: str, start: int = 1, *, timeout: float = 2.0) -> StoredMessage | None:
+        """The first message on the matching subjects from a sequence on, or None."""
+        ...
+
     async def subjects(self, stream: str, subject: str, *, timeout: float = 2.0) -> dict[str, int]:
         """Subjects that match the filter and hold messages, each with its number of messages."""
         ...
@@ -245,8 +254,8 @@ class Bus(Protocol):
         """How full a stream is now."""
         ...
 
-    async def purge(self, stream: str, before: int, *, timeout: float = 5.0) -> int:
-        """Removes every message below a sequence from a stream; returns how many those were."""
+    async def purge(self, stream: str, before: int, subject: str = ">", *, timeout: float = 5.0) -> int:
+        """Removes every message below a sequence on the matching subjects; returns how many those were."""
         ...
 
     async def put_object(

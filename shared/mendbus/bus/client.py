@@ -171,6 +171,10 @@ class BusClient:
         """See `Bus`."""
         return await jetstream.last(self._link, stream, subject, timeout)
 
+    async def first(self, stream: str, subject: str, start: int = 1, *, timeout: float = 2.0) -> StoredMessage | None:
+        """See `Bus`."""
+        return await reading.first(self._link, stream, subject, start, timeout)
+
     async def subjects(self, stream: str, subject: str, *, timeout: float = 2.0) -> dict[str, int]:
         """See `Bus`."""
         return await jetstream.subjects(self._link, stream, subject, timeout)
@@ -225,9 +229,9 @@ class BusClient:
         """See `Bus`."""
         return await jetstream.usage(self._link, stream, timeout)
 
-    async def purge(self, stream: str, before: int, *, timeout: float = 5.0) -> int:
+    async def purge(self, stream: str, before: int, subject: str = ">", *, timeout: float = 5.0) -> int:
         """See `Bus`."""
-        return await jetstream.purge(self._link, stream, before, timeout)
+        return await jetstream.purge(self._link, stream, before, subject, timeout)
 
     async def put_object(
         self, bucket: str, name: str, content: bytes, metadata: Mapping[str, str] | None = None

@@ -158,9 +158,10 @@ async def usage(wire: Wire, stream: str, timeout: float) -> Usage:
     return Usage(state["bytes"], info["config"].get("max_bytes", -1), state["first_seq"], state["last_seq"])
 
 
-async def purge(wire: Wire, stream: str, before: int, timeout: float) -> int:
+async def purge(wire: Wire, stream: str, before: int, subject: str, timeout: float) -> int:
     """See `Bus.purge`."""
-    answer = await ask_api(wire, f"STREAM.PURGE.{stream}", {"seq": before}, timeout=timeout)
+    question: Json = {"seq": before} if subject == ">" else {"seq": before, "filter": subject}
+    answer = await ask_api(wire, f"STREAM.PURGE.{stream}", question, timeout=timeout)
     return int(answer["purged"])
 
 

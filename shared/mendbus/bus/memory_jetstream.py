@@ -62,7 +62,7 @@ class MemoryJetStream:
     def _store_one(self, stream: MemoryStream, packet: Arrival) -> Json:
         headers = packet.headers or {}
         # As the real server does: the expected sequence is looked at before the id.
-        stream.check(packet.subject, headers)
+        stream.check(packet.subject, packet.data, headers)
         known = stream.known(headers.get(HEADER_ID, ""))
         if known:
             return {"stream": stream.name, "seq": known, "duplicate": True}
@@ -81,7 +81,7 @@ class MemoryJetStream:
         if len(set(named)) < len(named) or any(stream.known(message_id) for message_id in named):
             raise Refusal(10201, "atomic publish batch contains duplicate message id")
         for packet in packets:
-            stream.check(packet.subject, packet.headers or {})
+            stream.check(packet.subject, packet.data, packet.headers or {})
         sequence = 0
         for packet in packets:
             sequence = stream.store(packet.subject, packet.data, packet.headers or {})
@@ -140,7 +140,7 @@ class MemoryJetStream:
         stream = self._stream(name)
         if stream.config["storage"] != config["storage"]:
             raise Refusal(10052, "stream configuration update can not change storage type")
-        stream.config = config
+        stream.update(config)
         return self._stream_info(name, {})
 
     def _stream_info(self, name: str, question: Json) -> Json:

@@ -61,9 +61,11 @@ class MemoryStream:
         sequence, stored = self._ids.get(message_id, (0, 0.0))
         return sequence if sequence and now - stored < window else 0
 
-    def check(self, subject: str, headers: Mapping[str, str]) -> None:
+    def check(self, subject: str, data: bytes, headers: Mapping[str, str]) -> None:
         """Raises `Refusal` when a message must not be stored."""
         self._expire()
+        if 0 < self.config.get("max_msg_size", -1) < len(data) + _length(headers):
+            raise Refusal(10054, "message size exceeds maximum allowed")
         expected = headers.get("Nats-Expected-Last-Subject-Sequence")
         if expected is not None:
             last = self.last(self._renamed(subject))
@@ -129,6 +131,14 @@ class MemoryStream:
         self._expire()
         return {subject: len(kept) for subject, kept in self._by_subject.items() if covers(pattern, subject)}
 
+    def update(self, config: Mapping[str, Any]) -> None:
+        """Has other settings from now on. As on the real server, fewer messages of a subject means its oldest go."""
+        self.config = dict(config)
+        most = self.config.get("max_msgs_per_subject", -1)
+        for kept in list(self._by_subject.values()) if most > 0 else ():
+            for sequence in list(kept)[: max(0, len(kept) - most)]:
+                self._remove(sequence)
+
     def state(self) -> dict[str, Any]:
         """As the API tells it."""
         self._expire()
@@ -145,6 +155,8 @@ class MemoryStream:
         kept = list(self._by_subject.get(subject, ()))
         most = self.config.get("max_msgs_per_subject", -1)
         replaced = kept if rollup else kept[: max(0, len(kept) + 1 - most)] if most > 0 else []
+        if replaced and not rollup and self.config.get("discard_new_per_subject"):
+            raise Refusal(10077, "maximum messages per subject exceeded")
         limit = self.config.get("max_bytes", -1)
         freed = sum(self._records[sequence].size for sequence in replaced)
         if limit > 0 and self._bytes + size - freed > limit and self.config.get("discard") == "new":
@@ -190,6 +202,11 @@ def rename(source: str, destination: str, subject: str) -> str:
 
     pattern = r"\$(?P<short>\d+)|\{\{(?P<function>wildcard|partition)\((?P<arguments>[\d, ]+)\)\}\}"
     return re.sub(pattern, replace, destination)
+
+
+def _length(headers: Mapping[str, str]) -> int:
+    """Bytes that headers take on the wire: a first line, a line each, an empty one."""
+    return sum(len(key) + len(value) + 4 for key, value in headers.items()) + 14 if headers else 0
 
 
 def _hash(text: str) -> int:

@@ -82,6 +82,13 @@ async def direct_batch(wire: Wire, stream: str, question: Json, timeout: float) 
     raise BusError(f"stream {stream!r} refused to be read: {description_of(end)} ({status})")
 
 
+async def first(wire: Wire, stream: str, subject: str, start: int, timeout: float) -> StoredMessage | None:
+    """See `Bus.first`."""
+    question: Json = {"seq": max(1, start), "next_by_subj": subject, "batch": 1}
+    found, _ = await direct_batch(wire, stream, question, timeout)
+    return found[0] if found else None
+
+
 async def read(
     wire: Wire, stream: str, subject: str, start: int, since_unix_nano: int | None, timeout: float
 ) -> AsyncIterator[StoredMessage]:

@@ -154,13 +154,18 @@ def _stream_config(spec: StreamSpec) -> Json:
         "discard": spec.discard,
         "max_age": round(spec.max_age * _NANO),
         "max_bytes": spec.max_bytes,
-        "max_msgs_per_subject": spec.max_msgs_per_subject,
+        "max_msg_size": spec.max_msg_size,
         "duplicate_window": round(_window(spec) * _NANO),
         "allow_direct": True,
         "allow_atomic": spec.allow_atomic,
         "allow_rollup_hdrs": spec.allow_rollup,
         "allow_msg_ttl": spec.allow_ttl,
     }
+    if spec.max_msgs_per_subject is not None:
+        config |= {
+            "max_msgs_per_subject": spec.max_msgs_per_subject,
+            "discard_new_per_subject": spec.full_subject == "new",
+        }
     if spec.persist_async:
         config["persist_mode"] = "async"
     if spec.replicas > 1:

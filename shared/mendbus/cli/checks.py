@@ -214,6 +214,12 @@ async def room(bus: "Bus", settings: Settings) -> Check:
         answer = await _ask(bus, f"STREAM.INFO.{settings.subjects.stream(name)}")
         used = cast("dict[str, Any]", answer.get("state") or {}).get("bytes", 0)
         most = cast("dict[str, Any]", answer.get("config") or {}).get("max_bytes", -1)
+        refuses = cast("dict[str, Any]", answer.get("config") or {}).get("max_msgs_per_subject", -1)
+        if refuses > 0:
+            full.append(
+                f"{name} refuses an agent that fills it (more than {refuses} errors of one severity); the log of the "
+                "strategy-selector and the metric mendbus.agents.refused name it"
+            )
         if most > 0 and used > most * _NEARLY_FULL:
             full.append(f"{name} holds {used / (1 << 20):.0f} of {most / (1 << 20):.0f} MiB")
     account = await _ask(bus, "INFO")
@@ -286,6 +292,7 @@ async def _stream(bus: "Bus", spec: StreamSpec) -> list[str]:
         ("discard", there.get("discard"), spec.discard),
         ("max_age", (there.get("max_age") or 0) / _NANO, spec.max_age),
         ("max_bytes", there.get("max_bytes"), spec.max_bytes),
+        ("max_msg_size", there.get("max_msg_size", -1), spec.max_msg_size),
         ("allow_atomic", there.get("allow_atomic") or False, spec.allow_atomic),
         ("replicas", there.get("num_replicas", 1) if spec.replicas > 1 else 1, spec.replicas),
         ("transform", (transform.get("src"), transform.get("dest")), spec.transform or (None, None)),

@@ -25,6 +25,7 @@ _TICK_SECONDS: Final = 1.0
 _IDLE_SECONDS: Final = 0.1
 _ENCODED_AT_ONCE: Final = 8
 _BACK_OFF: Final = (0.05, 5.0)
+_OVER_SHARE: Final = ", since this agent fills ERRORS: what it has stored must be counted first"
 
 
 class Sender:
@@ -178,7 +179,8 @@ class Sender:
                 message.subject, message.body, message.headers, id=message.id, timeout=_STORE_SECONDS
             )
         except StoreRefused as refused:
-            self._complaints.say("refused", f"NATS refused error {entry.id}, which is sent again: {refused}")
+            why = _OVER_SHARE if "messages per subject" in refused.description else ""
+            self._complaints.say("refused", f"NATS refused error {entry.id}, which is sent again{why}: {refused}")
             return False
         self._acknowledged(entry, stored.sequence)
         return True

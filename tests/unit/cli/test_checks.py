@@ -164,6 +164,17 @@ async def test_streams_that_are_nearly_full_are_a_problem(stored: int, account: 
     assert ("outboxes" in found.remedy) == (state != "ok")
 
 
+async def test_a_refused_agent_is_a_problem() -> None:
+    """While the server limits what an agent stores it is said where the agent is named."""
+    one = {"state": {"bytes": 1}, "config": {"max_bytes": 100 << 20, "max_msgs_per_subject": 300}}
+    names = {f"$JS.API.STREAM.INFO.{SUBJECTS.stream(name)}": one for name in ("ERRORS",)}
+    names[f"$JS.API.STREAM.INFO.{SUBJECTS.stream('JOURNAL')}"] = {}
+    found = await checks.room(cast("Bus", _Bus({**names, "$JS.API.INFO": {}})), Settings())
+    assert found.state == "problem"
+    assert "more than 300 errors" in found.found
+    assert "mendbus.agents.refused" in found.found
+
+
 async def test_a_collector_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
     """Spans that nobody takes are said to be lost; kept ones, none at all and a collector that answers are fine."""
     assert (await checks.tracing(Settings(trace=False))).state == "ok"

@@ -197,6 +197,18 @@ async def test_one_refused_event_does_not_keep_the_others() -> None:
     assert setup.bus.attempts == [ids, [ids[0]], [ids[1]], [ids[2]], [ids[0]]]
 
 
+async def test_an_agent_over_its_share_says_so_and_sends_again(caplog: pytest.LogCaptureFixture) -> None:
+    """What the server refuses for filling ERRORS stays in the outbox, is told in words, and goes out later."""
+    setup = Setup()
+    setup.bus.errors = [StoreRefused("errors", 10077, "maximum messages per subject exceeded")] * 3
+    event = setup.report()
+    async with setup.running():
+        await eventually(lambda: setup.outbox.unsettled == 1)
+    assert setup.bus.attempts == [[event]] * 4
+    assert "since this agent fills ERRORS" in caplog.text
+    assert setup.counts() == {"boom": 1}
+
+
 async def test_nothing_is_sent_while_disconnected_and_all_of_it_later() -> None:
     """Without a connection failures gather and are counted; they go out when it is back."""
     setup = Setup()
