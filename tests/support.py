@@ -5,8 +5,10 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TypeVar
 
+import pytest
 from pydantic import BaseModel
 
 from mendbus import codec, streams
@@ -23,6 +25,17 @@ A = TypeVar("A", bound=BaseModel)
 
 SECOND = 1_000_000_000
 DRAIN_SECONDS = 5.0
+
+
+def talk_to(monkeypatch: pytest.MonkeyPatch, bus: Bus, *modules: ModuleType) -> None:
+    """Has the commands of these modules talk to a bus that stays open."""
+
+    @asynccontextmanager
+    async def connected(_: Settings) -> AsyncGenerator[Bus]:
+        yield bus
+
+    for module in modules:
+        monkeypatch.setattr(module, "connected", connected)
 
 
 @dataclass

@@ -5,10 +5,10 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-from tests.bench.bed import Bed, bed, of_services, outcomes_of, per_unit, warm_up
-from tests.bench.figures import REPLICAS, Book, Mode, quantile
+from tests.bench.bed import Bed, bed, per_unit, warm_up
+from tests.bench.figures import REPLICAS, Book, Mode
 from tests.bench.plan import Plan
-from tests.bench.together import closed_loop
+from tests.bench.together import closed_loop, note_recoveries
 
 from mendbus import codec
 from mendbus.contracts.errors import BusError
@@ -36,17 +36,10 @@ async def measure_replicas(plan: Plan, book: Book, mode: Mode, folder: Path) -> 
                 finally:
                     watching.cancel()
                 cpu = per_unit(before, made.cpu(), len(heard))
-                recovered = [found.milliseconds for found in heard if found.outcome == "recovered"]
                 key = f"replicas.{number}"
-                book.note(f"{key}.rate", mode, len(recovered) / plan.distinct_seconds)
-                book.note(f"{key}.p50", mode, quantile(recovered, 50))
-                book.note(f"{key}.p99", mode, quantile(recovered, 99))
-                book.note(f"{key}.cpu", mode, of_services(cpu))
-                book.note(f"{key}.server", mode, cpu["nats-server"])
-                book.note(f"{key}.failed", mode, len(heard) - len(recovered))
+                note_recoveries(book, key, mode, heard, cpu, plan.distinct_seconds)
                 book.note(f"{key}.waiting", mode, max(most, default=0))
                 book.note(f"{key}.owners", mode, len(await _owners(made)))
-                book.describe(key, mode, cpu_ms_each=cpu, outcomes=outcomes_of(heard))
 
 
 async def _watch(made: Bed, most: list[int]) -> None:

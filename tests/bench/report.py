@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+from tests import results
 from tests.bench.bed import DEFAULT_POLICY
 from tests.bench.figures import FIGURES, Book, Figure, Mode
 from tests.bench.judge import judged
-from tests.bench.plan import ROOT, Plan
+from tests.bench.plan import Plan
 
 from mendbus.contracts.subjects import PARTITIONS
 from mendbus.server import NatsServer
@@ -101,10 +102,7 @@ def content(book: Book, rows: Sequence[str], found: dict[str, Any], missed: Sequ
 
 def write(everything: dict[str, Any]) -> Path:
     """Writes it to `results/bench-<date>.json`; returns the file."""
-    file = ROOT / "results" / f"bench-{time.strftime('%Y-%m-%dT%H-%M-%S')}.json"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
-    return file
+    return results.write("bench", everything)
 
 
 def _as_values(book: Book, figure: Figure) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.bench.bed import Bed, Heard, bed, of_services, outcomes_of, per_unit, warm_up
@@ -45,14 +46,21 @@ async def _measure_distinct(plan: Plan, book: Book, mode: Mode, folder: Path, na
             before = made.cpu()
             heard = await closed_loop(made, plan.under_way, plan.distinct_seconds)
             cpu = per_unit(before, made.cpu(), len(heard))
-            recovered = [found.milliseconds for found in heard if found.outcome == "recovered"]
-            book.note(f"{name}.rate", mode, len(recovered) / plan.distinct_seconds)
-            book.note(f"{name}.p50", mode, quantile(recovered, 50))
-            book.note(f"{name}.p99", mode, quantile(recovered, 99))
-            book.note(f"{name}.cpu", mode, of_services(cpu))
-            book.note(f"{name}.server", mode, cpu["nats-server"])
-            book.note(f"{name}.failed", mode, len(heard) - len(recovered))
-            book.describe(name, mode, cpu_ms_each=cpu, outcomes=outcomes_of(heard))
+            note_recoveries(book, name, mode, heard, cpu, plan.distinct_seconds)
+
+
+def note_recoveries(
+    book: Book, key: str, mode: Mode, heard: Sequence[Heard], cpu: Mapping[str, float], seconds: float
+) -> None:
+    """What a closed loop of so many seconds came to: rate, times, and what each took (`cpu`, ms)."""
+    recovered = [found.milliseconds for found in heard if found.outcome == "recovered"]
+    book.note(f"{key}.rate", mode, len(recovered) / seconds)
+    book.note(f"{key}.p50", mode, quantile(recovered, 50))
+    book.note(f"{key}.p99", mode, quantile(recovered, 99))
+    book.note(f"{key}.cpu", mode, of_services(cpu))
+    book.note(f"{key}.server", mode, cpu["nats-server"])
+    book.note(f"{key}.failed", mode, len(heard) - len(recovered))
+    book.describe(key, mode, cpu_ms_each=cpu, outcomes=outcomes_of(heard))
 
 
 async def closed_loop(made: Bed, under_way: int, seconds: float) -> list[Heard]:

@@ -1,9 +1,7 @@
 """Long runs under faults drawn from a seed (`make chaos`, CHAOS_SEED, CHAOS_SECONDS)."""
 
 import asyncio
-import json
 import os
-import platform
 import random
 import signal
 import time
@@ -11,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from tests import results
 from tests.harness import (
     Installation,
     Ledger,
@@ -38,7 +37,6 @@ SEED = int(os.environ.get("CHAOS_SEED", "1"))
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "60"))
 RATE = 500.0
 MILLION = 1_000_000
-RESULTS = Path(__file__).parents[2] / "results"
 
 
 async def _kill(system: Installation, name: str) -> None:
@@ -73,18 +71,8 @@ def write_results(ledger: Ledger, faults: int) -> None:
         "chaos.errors": sum(ledger.errors.values()),
         "chaos.faults": faults,
     }
-    conditions = {
-        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": "make chaos",
-        "seed": SEED,
-        "seconds": SECONDS,
-        "cores": os.cpu_count(),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-    }
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / time.strftime("chaos-%Y-%m-%dT%H-%M-%S.json")
-    _ = file.write_text(json.dumps({"figures": figures, "conditions": conditions}, indent=1) + "\n", encoding="utf-8")
+    conditions = results.conditions("make chaos", seed=SEED, seconds=SECONDS)
+    _ = results.write("chaos", {"figures": figures, "conditions": conditions})
 
 
 async def test_faults_from_a_seed_lose_and_double_nothing(tmp_path: Path) -> None:

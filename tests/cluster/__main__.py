@@ -2,9 +2,7 @@
 
 import argparse
 import asyncio
-import json
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -13,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests import results
 from tests.cluster.books import (
     AIM,
     DEADLINE_SECONDS,
@@ -31,7 +30,6 @@ from tests.harness import assert_exact, settled_ledger
 
 from mendbus.service import run_loop
 
-RESULTS = Path(__file__).parents[2] / "results"
 JUDGED = 10_000
 """Recoveries that a run must have for its figures to be kept."""
 
@@ -119,19 +117,13 @@ def main() -> int:
 
 def _write(figures: dict[str, Any], options: argparse.Namespace) -> None:
     """For the report; what a short run comes to is no figure."""
-    conditions = {
-        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": " ".join(["python -m tests.cluster", *sys.argv[1:]]),
-        "seed": options.seed,
-        "rate": options.rate,
-        "deadline_seconds": DEADLINE_SECONDS,
-        "cores": os.cpu_count(),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-    }
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / time.strftime("chaos-%Y-%m-%dT%H-%M-%S.json")
-    _ = file.write_text(json.dumps({"figures": figures, "conditions": conditions}, indent=1) + "\n", encoding="utf-8")
+    conditions = results.conditions(
+        " ".join(["python -m tests.cluster", *sys.argv[1:]]),
+        seed=options.seed,
+        rate=options.rate,
+        deadline_seconds=DEADLINE_SECONDS,
+    )
+    file = results.write("chaos", {"figures": figures, "conditions": conditions})
     print(f"written to {file.name}")
 
 

@@ -8,17 +8,15 @@ from typing import Any
 
 import pytest
 from tests.integration.test_pipeline import QUICK, Pipeline, pipeline
-from tests.support import memory_runtime
+from tests.support import memory_runtime, talk_to
 
 import mendbus_health_monitor
 from mendbus import codec
 from mendbus.asking import alerts
-from mendbus.bus import Bus
 from mendbus.cli import alerts_ordering, alerts_showing
 from mendbus.contracts.errors import MendbusError
 from mendbus.contracts.journal import JournalRecord, Operated
 from mendbus.contracts.subjects import MAX_SERVICE_BODY
-from mendbus.settings import Settings
 from mendbus.testing import eventually
 
 POLICY = QUICK + 'enable_automatic_recovery = false\n[alerts]\ndisabled = ["service"]\n'
@@ -32,13 +30,7 @@ async def alerted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerat
         pipeline(folder, POLICY) as run,
         memory_runtime(mendbus_health_monitor.build(), run.server, settings=run.settings),
     ):
-
-        @asynccontextmanager
-        async def connected(_: Settings) -> AsyncGenerator[Bus]:
-            yield run.bus
-
-        for module in (alerts_showing, alerts_ordering):
-            monkeypatch.setattr(module, "connected", connected)
+        talk_to(monkeypatch, run.bus, alerts_showing, alerts_ordering)
         yield run
 
 
@@ -128,12 +120,7 @@ async def test_without_a_health_monitor_nobody_answers(
 ) -> None:
     """The error says which service is missing; what may not be noted is refused by the selector."""
     async with pipeline(tmp_path) as run:
-
-        @asynccontextmanager
-        async def connected(_: Settings) -> AsyncGenerator[Bus]:
-            yield run.bus
-
-        monkeypatch.setattr(alerts_showing, "connected", connected)
+        talk_to(monkeypatch, run.bus, alerts_showing)
         with pytest.raises(MendbusError, match="is a health-monitor running"):
             await alerts_showing.open_ones(run.settings, as_json=False)
         for arguments in ({}, {"verb": "pause", "key": "x"}, {"verb": "ack"}):

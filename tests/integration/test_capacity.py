@@ -1,17 +1,14 @@
 """`mendbus capacity`: on a real server what Mendbus itself can take, and in memory what is printed of agents."""
 
 import json
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.harness import installation
-from tests.support import Clock, ask, memory_runtime
+from tests.support import Clock, ask, memory_runtime, talk_to
 from tests.unit.health_monitor.test_signals import Held, leak
 
-from mendbus.bus import Bus
 from mendbus.bus.memory import MemoryServer
 from mendbus.cli import capacity
 from mendbus.contracts.errors import MendbusError
@@ -42,14 +39,6 @@ async def test_a_running_monitor_tells_how_full_every_stream_is(tmp_path: Path) 
         await bus.close()
 
 
-def talk_to(monkeypatch: pytest.MonkeyPatch, bus: Bus) -> None:
-    @asynccontextmanager
-    async def connected(_: Settings) -> AsyncGenerator[Bus]:
-        yield bus
-
-    monkeypatch.setattr(capacity, "connected", connected)
-
-
 async def test_what_runs_out_is_a_row_with_when_and_what_to_scale(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,7 +47,7 @@ async def test_what_runs_out_is_a_row_with_when_and_what_to_scale(
     async with memory_runtime(held.service, server, now=clock):
         leak(held, clock, 130)
         bus = server.connect("asker")
-        talk_to(monkeypatch, bus)
+        talk_to(monkeypatch, bus, capacity)
         await capacity.show(SETTINGS, None, None, every=False, as_json=False)
         shown = capsys.readouterr().out
         assert "runtime/a1  memory_bytes" in shown
@@ -80,7 +69,7 @@ async def test_that_nothing_runs_out_is_said_too(
     held, clock, server = Held(), Clock(), MemoryServer()
     async with memory_runtime(held.service, server, now=clock):
         bus = server.connect("asker")
-        talk_to(monkeypatch, bus)
+        talk_to(monkeypatch, bus, capacity)
         await capacity.show(SETTINGS, None, None, every=False, as_json=False)
         assert capsys.readouterr().out.startswith("no agent has told a limit yet")
         leak(held, clock, 50)
@@ -92,7 +81,7 @@ async def test_that_nothing_runs_out_is_said_too(
 async def test_without_a_monitor_the_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody answers: the error names the service that would."""
     bus = MemoryServer().connect("asker")
-    talk_to(monkeypatch, bus)
+    talk_to(monkeypatch, bus, capacity)
     with pytest.raises(MendbusError, match="is a health-monitor running"):
         await capacity.show(SETTINGS, None, None, every=False, as_json=False)
     await bus.close()

@@ -2,25 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.integration.operating import order
 from tests.integration.test_pipeline import QUICK, Pipeline, pipeline
-from tests.support import memory_models
+from tests.support import memory_models, talk_to
 from tests.unit.strategy_selector.learning import attempt, concluded
 
 from mendbus import codec, models, streams
-from mendbus.bus import Bus
 from mendbus.bus.memory import MemoryServer
 from mendbus.bus.nats import connect
 from mendbus.cli import train
 from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects
 from mendbus.server import NatsServer
-from mendbus.settings import Settings
 from mendbus_strategy_selector import choice_model, keeping
 from mendbus_strategy_selector.experience import Experience, Lesson, Seen
 from mendbus_strategy_selector.lessons import Lessons
@@ -80,12 +76,7 @@ async def test_a_promoted_model_decides_and_its_decisions_are_replayed_exactly(t
 async def test_a_model_is_trained_on_what_was_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`mendbus train selector` reads the outcomes of an installation, and learns each attempt once."""
     async with pipeline(tmp_path, QUICK + "retries_per_second = 100\n") as run:
-
-        @asynccontextmanager
-        async def connected(_: Settings) -> AsyncGenerator[Bus]:
-            yield run.bus
-
-        monkeypatch.setattr(train, "connected", connected)
+        talk_to(monkeypatch, run.bus, train)
         agent = await run.agent()
         agent.works = False
         for number in range(INCIDENTS):

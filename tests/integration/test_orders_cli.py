@@ -1,26 +1,18 @@
 """The command line's orders, against a selector on the in-memory bus."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from tests.integration.test_pipeline import QUICK, Pipeline, pipeline
+from tests.support import talk_to
 
-from mendbus.bus import Bus
 from mendbus.cli import ordering
 from mendbus.contracts.errors import MendbusError
-from mendbus.settings import Settings
 
 
 def use(monkeypatch: pytest.MonkeyPatch, run: Pipeline) -> None:
     """Has commands talk to the pipeline's bus."""
-
-    @asynccontextmanager
-    async def connected(_: Settings) -> AsyncGenerator[Bus]:
-        yield run.bus
-
-    monkeypatch.setattr(ordering, "connected", connected)
+    talk_to(monkeypatch, run.bus, ordering)
 
 
 async def test_a_pause_and_its_end(

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.support import Clock, ask, memory_runtime, tell
+from tests.support import Clock, ask, memory_runtime, talk_to, tell
 
 from mendbus import codec, instruments
 from mendbus.bus import Bus
@@ -151,20 +151,12 @@ async def watched() -> AsyncGenerator[Watched]:
         await bus.close()
 
 
-def talk_to(monkeypatch: pytest.MonkeyPatch, bus: Bus) -> None:
-    @asynccontextmanager
-    async def connected(_: Settings) -> AsyncGenerator[Bus]:
-        yield bus
-
-    monkeypatch.setattr(predictions, "connected", connected)
-
-
 async def test_a_prediction_that_comes_true_is_precision_1_of_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An agent dies within the horizon: one of one came true and was foretold, as JSON, as text and as metrics."""
     async with watched() as one:
-        talk_to(monkeypatch, one.bus)
+        talk_to(monkeypatch, one.bus, predictions)
         await predictions.show(SETTINGS, as_json=False)
         assert "precision       - of predictions" in capsys.readouterr().out
         for _ in range(2):
@@ -225,7 +217,7 @@ async def test_time_in_which_the_monitor_was_away_is_nobody_s_failure_and_no_fal
 async def test_without_a_monitor_the_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody answers: the error names the service that would."""
     bus = MemoryServer().connect("asker")
-    talk_to(monkeypatch, bus)
+    talk_to(monkeypatch, bus, predictions)
     with pytest.raises(MendbusError, match="is a health-monitor running"):
         await predictions.show(SETTINGS, as_json=False)
     await bus.close()

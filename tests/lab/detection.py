@@ -10,9 +10,7 @@ must is missed.
 
 import argparse
 import asyncio
-import json
 import os
-import platform
 import shutil
 import sys
 import tempfile
@@ -22,6 +20,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests import results
 from tests.bench.processes import Child, spawn
 from tests.harness import Installation, installation
 from tests.lab.detecting import AT_ONCE, RESOURCES, Case, Heard, content, plan, sums, table
@@ -206,17 +205,13 @@ def main() -> int:
         played = list[Case]()
         run_loop(play_all(rounds, options.quiet, options.calm, Path(folder), played))
     found = sums(played)
-    conditions = {
-        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": " ".join(["python -m tests.lab.detection", *sys.argv[1:]]),
-        "seed": options.seed,
-        "seconds": round(time.monotonic() - begun, 1),
-        "not_played": sum(map(len, rounds)) + options.agents - len(played),
-        "cores": len(os.sched_getaffinity(0)),
-        "load_average": [round(load, 2) for load in os.getloadavg()],
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-    }
+    conditions = results.conditions(
+        " ".join(["python -m tests.lab.detection", *sys.argv[1:]]),
+        seed=options.seed,
+        seconds=round(time.monotonic() - begun, 1),
+        not_played=sum(map(len, rounds)) + options.agents - len(played),
+        load_average=[round(load, 2) for load in os.getloadavg()],
+    )
     print(table(found))
     if found.disturbed.hits:
         print(
@@ -224,9 +219,7 @@ def main() -> int:
         )
     for sentence in found.missed:
         print(f"MISSED {sentence}")
-    file = ROOT / "results" / time.strftime("detection-%Y-%m-%dT%H-%M-%S.json")
-    file.parent.mkdir(exist_ok=True)
-    _ = file.write_text(json.dumps(content(played, found, conditions), indent=1) + "\n", encoding="utf-8")
+    file = results.write("detection", content(played, found, conditions))
     print(f"written to {file.relative_to(ROOT)}")
     return 1 if found.missed else 0
 

@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -22,12 +21,13 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests import results
 from tests.harness import installation
 from tests.lab.faults.drift import DRIFTS
 from tests.lab.kinds import ORDER
 from tests.lab.prevented import ARMS, Acted, Tale, arm, content, table
 from tests.lab.processes import end_in_order
-from tests.lab.record import LINES, live, plan
+from tests.lab.record import LINES, live_all, plan
 from tests.lab.recording import Run
 from tests.lab.rounds import WARM_SECONDS
 from tests.lab.users import AgentRefused
@@ -99,14 +99,8 @@ async def play(arm_name: str, policy: str, runs: Sequence[Run], folder: Path) ->
         bus = await system.connect("ear")
         _ = await bus.subscribe(system.subjects.everyone("outcome"), ear.outcome)
         await bus.barrier()
-        begun = time.monotonic()
-        end = begun + max(run.seconds for run in runs)
-        async with asyncio.TaskGroup() as group:
-            for run in runs:
-                _ = group.create_task(live(run, toolchain, begun, end))
+        await live_all(runs, toolchain, time.monotonic(), load)
         await bus.close()
-    for run in runs:
-        run.conditions = {"load_average": [round(load, 2), round(os.getloadavg()[0], 2)], "lines": LINES}
     with_fault = frozenset(run.agent for run in runs)
     heard = sorted(ear.heard.values(), key=lambda one: one.at)
     # Of agents with no fault of their own the first tale tells.
@@ -179,25 +173,19 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mendbus-preventing-", ignore_cleanup_errors=True) as folder:
         run_loop(play_all(worlds, policies, Path(folder), tales, broken))
     arms = {name: arm([tale for tale in tales if tale.arm == name]) for name in ARMS}
-    conditions = {
-        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": " ".join(["python -m tests.lab.preventing", *sys.argv[1:]]),
-        "seed": options.seed,
-        "alone": options.alone,
-        "strategies": strategies,
-        "least_probability": options.least,
-        "seconds": round(time.monotonic() - begun, 1),
-        "toolchains": len(worlds),
-        "not_played": broken,
-        "cores": len(os.sched_getaffinity(0)),
-        "load_average": [round(load, 2) for load in os.getloadavg()],
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-    }
+    conditions = results.conditions(
+        " ".join(["python -m tests.lab.preventing", *sys.argv[1:]]),
+        seed=options.seed,
+        alone=options.alone,
+        strategies=strategies,
+        least_probability=options.least,
+        seconds=round(time.monotonic() - begun, 1),
+        toolchains=len(worlds),
+        not_played=broken,
+        load_average=[round(load, 2) for load in os.getloadavg()],
+    )
     print(table(arms))
-    file = ROOT / "results" / time.strftime("preventing-%Y-%m-%dT%H-%M-%S.json")
-    file.parent.mkdir(exist_ok=True)
-    _ = file.write_text(json.dumps(content(tales, arms, conditions), indent=1) + "\n", encoding="utf-8")
+    file = results.write("preventing", content(tales, arms, conditions))
     print(f"written to {file.relative_to(ROOT)}")
     return 1 if broken else 0
 

@@ -6,11 +6,11 @@ import json
 import random
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests import results
 from tests.lab.dealing import SEED
 from tests.lab.faults.catalogue import FAULTS
 from tests.lab.folding import PERSON
@@ -85,10 +85,8 @@ def main(given: Sequence[str] | None = None) -> int:
     held = agreed.value is not None and agreed.value >= AGREES_AT_LEAST and not run.failed
     if not held:
         print(f"MISSED at least {AGREES_AT_LEAST:.0%} must, and {len(run.failed)} trials did not come about")
-    file = ROOT / "results" / time.strftime("recheck-%Y-%m-%dT%H-%M-%S.json")
     told = {"agreed": agreed.values(), "differing": differing, "left_out": run.failed, "seed": options.seed}
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    _ = results.write("recheck", told)
     return 0 if held else 1
 
 

@@ -178,14 +178,19 @@ async def record(runs: Sequence[Run], folder: Path) -> Told:
         for family, hear in (("health", ear.sample), ("error", ear.error)):
             await bus.subscribe(system.subjects.everyone(family), hear)
         await bus.barrier()
-        end = begun + max(run.seconds for run in runs)
-        async with asyncio.TaskGroup() as group:
-            for run in runs:
-                _ = group.create_task(live(run, toolchain, begun, end))
+        await live_all(runs, toolchain, begun, load)
         await bus.close()
+    return ear.told
+
+
+async def live_all(runs: Sequence[Run], toolchain: World, begun: float, load: float) -> None:
+    """The runs of a world at once, from `begun` on (monotonic); `load`: the machine's load average before it."""
+    end = begun + max(run.seconds for run in runs)
+    async with asyncio.TaskGroup() as group:
+        for run in runs:
+            _ = group.create_task(live(run, toolchain, begun, end))
     for run in runs:
         run.conditions = {"load_average": [round(load, 2), round(os.getloadavg()[0], 2)], "lines": LINES}
-    return ear.told
 
 
 async def live(run: Run, toolchain: World, begun: float, end: float) -> None:

@@ -10,7 +10,6 @@ import argparse
 import gc
 import json
 import os
-import platform
 import shutil
 import socket
 import sys
@@ -23,6 +22,7 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 from statistics import median
 from typing import Any
 
+from tests import results
 from tests.lab import site as sites
 from tests.lab.sample import Project, changed, factor_of, make_project
 from tests.lab.site import CONFIG, Site
@@ -31,7 +31,6 @@ from tests.lab.work.versioning import Store
 
 LINES = (1_000, 10_000, 100_000, 1_000_000)
 _REPEATS = 5
-_RESULTS = Path(__file__).parents[2] / "results"
 _SECONDS = 60.0
 
 
@@ -204,18 +203,12 @@ def main() -> None:
         finally:
             shutil.rmtree(folder)
     print(table(found))
-    conditions = {
-        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": "python -m tests.lab.scale",
-        "how": "work called directly, both agents in one process; the builder asks the store over loopback TCP",
-        "cores": len(os.sched_getaffinity(0)),
-        "load_average": [round(load, 2) for load in os.getloadavg()],
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-    }
-    _RESULTS.mkdir(exist_ok=True)
-    file = _RESULTS / f"scale-{time.strftime('%Y-%m-%dT%H-%M-%S')}.json"
-    file.write_text(json.dumps({"conditions": conditions, "sizes": found}, indent=1) + "\n")
+    conditions = results.conditions(
+        "python -m tests.lab.scale",
+        how="work called directly, both agents in one process; the builder asks the store over loopback TCP",
+        load_average=[round(load, 2) for load in os.getloadavg()],
+    )
+    file = results.write("scale", {"conditions": conditions, "sizes": found})
     print(f"\n{file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}", file=sys.stderr)
 
 

@@ -12,13 +12,11 @@ from mendbus.contracts.foreseen import PREDICTED
 from mendbus.contracts.messages import HealthStatus, RecoveryOutcome
 from mendbus.contracts.subjects import MAX_SERVICE_BODY
 from mendbus.foretold import acted
+from mendbus.modellife import LOOK_SECONDS
 from mendbus.runtime import Runtime
 from mendbus_predictor.rivals import Rivals
 
 log = logging.getLogger("mendbus")
-
-LOOK_SECONDS: Final = 2.0
-"""How often it is looked whether a model is in trial."""
 
 _MARK: Final = PREDICTED.encode()
 """Of all outcomes only those are unpacked that have it."""

@@ -25,11 +25,13 @@ FEATURE: Final = "mendbus.prediction.feature."
 
 def is_predicted(error: ErrorReported) -> bool:
     """Whether an error tells of a prediction, and not of a failure."""
-    said = error.severity, error.exception.type
-    return error.attributes.get(PREDICTED) is True and said == (SEVERITY, EXCEPTION)
+    return _tells(error.severity, error.exception.type, error.attributes)
 
 
 def was_predicted(error: Mapping[str, Any]) -> bool:
     """The same of an error as plain values, as it stands in the journal."""
-    said = error.get("severity"), error["exception"]["type"]
-    return error.get("attributes", {}).get(PREDICTED) is True and said == (SEVERITY, EXCEPTION)
+    return _tells(error.get("severity"), error["exception"]["type"], error.get("attributes", {}))
+
+
+def _tells(severity: str | None, exception: str, attributes: Mapping[str, Any]) -> bool:
+    return attributes.get(PREDICTED) is True and (severity, exception) == (SEVERITY, EXCEPTION)

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support import SECOND, Clock, memory_runtime, tell
+from tests.support import SECOND, Clock, memory_runtime, talk_to, tell
 
 from mendbus import codec
 from mendbus.bus import Bus
@@ -38,12 +38,7 @@ async def bus(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Bus]:
     server = MemoryServer(clock)
     made = server.connect("command")
 
-    @asynccontextmanager
-    async def connected(_: Settings) -> AsyncGenerator[Bus]:
-        yield made
-
-    for module in (health_list, health_agent):
-        monkeypatch.setattr(module, "connected", connected)
+    talk_to(monkeypatch, made, health_list, health_agent)
     monkeypatch.setattr("time.time_ns", clock)
     monkeypatch.setenv("COLUMNS", "200")
     async with memory_runtime(build(), server, now=clock):

@@ -1,13 +1,13 @@
 """The live view on the in-memory bus: what it reads, what it hears, and what it says when it cannot."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from io import StringIO
 from typing import Any
 
 import pytest
 from rich.console import Console
+from tests.support import talk_to
 from tests.unit.cli.samples import INCIDENT, opened, outcome
 from tests.unit.cli.test_board import alert, status
 
@@ -108,12 +108,7 @@ async def test_what_does_not_answer_is_named(bus: Bus, monkeypatch: pytest.Monke
 
 async def test_a_connection_that_is_gone_ends_it(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     """It draws until then, gives the terminal back, and says what happened."""
-
-    @asynccontextmanager
-    async def connected(_: Settings) -> AsyncGenerator[Bus]:
-        yield bus
-
-    monkeypatch.setattr(live, "connected", connected)
+    talk_to(monkeypatch, bus, live)
     out = StringIO()
     console = Console(file=out, force_terminal=True, width=80, height=20)
     showing = asyncio.create_task(live.show(Settings(trace=False), console))

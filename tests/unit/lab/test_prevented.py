@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.lab import preventing
+from tests.lab import preventing, record
 from tests.lab.faults.drift import DRIFTS
 from tests.lab.prevented import ARMS, Acted, Tale, arm, content, table
 from tests.lab.preventing import planned, policy_of
@@ -172,7 +172,7 @@ async def test_each_toolchain_is_played_in_both_arms_and_told_of_once(
     stage = Stage()
     monkeypatch.setattr(preventing, "installation", stage.installed)
     monkeypatch.setattr(preventing, "world", stage.toolchain)
-    monkeypatch.setattr(preventing, "live", stage.live)
+    monkeypatch.setattr(record, "live", stage.live)
     monkeypatch.setattr(preventing, "WARM_SECONDS", 0.0)
     runs = [
         Run(1, 1, "fault", "drift_memory_leak", "runtime", seconds=60.0, began=0.0),
