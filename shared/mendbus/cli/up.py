@@ -48,8 +48,8 @@ def up(
     """Run everything on this machine, supervised.
 
     A NATS server and the five services: what dies is started again. Prints the addresses and the state of each service
-    once all are ready, then the address of the dashboard (behind # the token with which it may act), and every change
-    after that. Ctrl-C ends it; a second one does not wait for work under way.
+    once all are ready, then the address of the dashboard (behind # the token with which it may act; with --json the
+    file that holds it), and every change after that. Ctrl-C ends it; a second one does not wait for work under way.
     """
     settings = settings_of(data_dir=data_dir)
     options = {
