@@ -25,10 +25,12 @@ from mendbus.contracts.errors import CredentialsError, MendbusError, SettingsErr
 from mendbus.contracts.vocabulary import SERVICES
 from mendbus.logs import configure_logging
 from mendbus.security.access import access
+from mendbus.security.credentials import ADMIN, DASHBOARD
 from mendbus.server import NatsServer
 from mendbus.service import exit_status, find_service, run_loop, run_services
 from mendbus.settings import LEAST_TOKEN, Settings, from_environment
 from mendbus.supervisor import Backoff, Board, Children, Part, first, keep_server
+from mendbus.whereabouts import DASHBOARD_PORT, STATE_FILE
 
 log = logging.getLogger("mendbus")
 
@@ -36,11 +38,6 @@ NATS: Final = "nats-server"
 """Name of the server among the parts."""
 SECURE: Final = "secure"
 """Folder below the data folder with users, keys and certificates."""
-STATE_FILE: Final = "up.json"
-"""Below the data folder: where a running `mendbus up` says how it is reached."""
-
-DASHBOARD_PORT: Final = 7701
-"""Where the dashboard is, unless that is taken and no other port was asked for: then on any free one."""
 DASHBOARD_FILE: Final = "dashboard.token"
 """Below the data folder: the token for actions in the dashboard, kept so that an open page goes on working."""
 
@@ -334,7 +331,6 @@ def _secured(folder: Path, settings: Settings, *, dashboard: bool) -> tuple[dict
     Raises `CredentialsError`.
     """
     from mendbus.security import installation  # only who asks for it loads it
-    from mendbus.security.credentials import DASHBOARD
 
     users = installation.ensure(folder / SECURE, settings.subjects)
     if dashboard and DASHBOARD not in users.users:
@@ -402,7 +398,7 @@ def _kept_token(file: Path) -> str:
 
 async def _ensure_streams(settings: Settings) -> None:
     """Once before all services do it at the same time."""
-    user = access(settings, "operator/admin")
+    user = access(settings, ADMIN)
     bus = await nats_bus.connect(settings.nats_url, name="up", connect_timeout=_CONNECT_SECONDS, access=user)
     try:
         for drift in await streams.ensure(bus, settings.subjects, settings.stream_max_bytes, settings.stream_replicas):

@@ -10,10 +10,10 @@ from mendbus.cli.connect import settings_of
 from mendbus.cli.handover import become
 from mendbus.cli.options import AsJson, DataDir
 from mendbus.contracts.vocabulary import ServiceName
+from mendbus.whereabouts import DASHBOARD_PORT
 
 NATS_PORT = 4222
 HTTP_PORT = 7700
-DASHBOARD_PORT = 7701
 
 
 def up(
