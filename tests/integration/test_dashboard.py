@@ -25,6 +25,7 @@ from mendbus.http import Request, Response
 from mendbus.runtime import store_dead_letter
 from mendbus.settings import Settings
 from mendbus.testing import eventually
+from mendbus_health_monitor.dashboard import hub as hubs
 from mendbus_health_monitor.dashboard import live as lives
 from mendbus_health_monitor.dashboard import server as servers
 from mendbus_health_monitor.dashboard.live import Live
@@ -356,7 +357,7 @@ async def test_nothing_is_held_for_pages_that_are_not_open(tmp_path: Path, monke
 
 async def test_only_so_many_pages_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One more is told so, and comes in when another has gone."""
-    monkeypatch.setattr(lives, "MAX_CLIENTS", 1)
+    monkeypatch.setattr(hubs, "MAX_CLIENTS", 1)
     async with board(tmp_path) as made:
         page = await made.events()
         assert await anext(page.stream) == b"retry: 1000\n\n"

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from mendbus import codec
 from mendbus.asking.errors import Declined, NotFound
-from mendbus.asking.orders import Order, ask, control_of, done
+from mendbus.asking.orders import Order, answer_to
 from mendbus.bus import Bus, StoredMessage
 from mendbus.contracts.errors import MendbusError, NoResponders, NoStream, Refused
 from mendbus.contracts.journal import AUDIT, REDRIVE
@@ -94,11 +94,10 @@ async def send(bus: Bus, subjects: Subjects, letter: Letter, by: str | None = No
         # A plain message too, and whoever listens has answered it.
         stored = None
     order = Order(AUDIT, (None, None), f"sent again to {letter.subject}", by)
-    control = control_of(order)
     noted = {"verb": REDRIVE, "key": f"dead:{letter.sequence}"}
     facts: dict[str, Any] = {"subject": letter.subject, "bytes": len(letter.body), "sequence": stored}
     try:
-        _ = done(order, await ask(bus, subjects, control.model_copy(update={"arguments": noted}), _NOTE_SECONDS))
+        _ = await answer_to(bus, subjects, order, noted, _NOTE_SECONDS)
     except MendbusError as error:
         # It is sent all the same: that nobody notes it may be why there are dead letters.
         facts["unnoted"] = str(error)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from mendbus import streams
 from mendbus.bus import ConsumerSpec, StreamSpec
 from mendbus.cli import permissions
-from mendbus.cli.connect import OPERATOR, connected, running
+from mendbus.cli.connect import connected, running
 from mendbus.contracts.errors import BusError, CredentialsError
 from mendbus.contracts.subjects import LANES, PARTITIONS, Subjects
 from mendbus.contracts.vocabulary import SERVICES
@@ -121,7 +121,7 @@ def rights(settings: Settings) -> Check:
 
     init = "make users with `mendbus nats-config init`, and see SECURITY.md"
     try:
-        found = credentials.of(settings, OPERATOR)
+        found = credentials.of(settings, credentials.ADMIN)
     except CredentialsError as error:
         return Check("users", "problem", str(error), init)
     if found is None:

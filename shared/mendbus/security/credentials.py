@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from mendbus.bus.jetstream import API
 from mendbus.contracts.errors import CredentialsError
 from mendbus.security.keys import KeyPair, from_seed, to_public, to_seed
 from mendbus.settings import Settings
 
 AGENTS_API: Final = "$MENDBUS.API."
+ADMIN: Final = "operator/admin"
+"""As whom commands come where nothing else is said: of a folder with credentials of all, his are taken."""
 DASHBOARD: Final = "operator/dashboard"
 """As whom the dashboard reads and orders."""
 _USER_LINE: Final = "user:"
@@ -42,7 +45,7 @@ class Credentials:
     @property
     def api(self) -> str:
         """Where this user asks JetStream: agents in the account of the services, see `accounts`."""
-        return AGENTS_API if self.user.startswith("agent/") else "$JS.API."
+        return AGENTS_API if self.user.startswith("agent/") else API
 
     def identity(self) -> Identity:
         """The key as it stands in the file now. Raises `CredentialsError`."""

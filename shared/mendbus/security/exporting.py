@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mendbus.contracts.vocabulary import SERVICES
+from mendbus.security.credentials import ADMIN
 from mendbus.security.installation import CA, TRUST, Installation
 
 INSIDE: Final = Path("/etc/mendbus")
@@ -74,7 +75,7 @@ def compose(installation: Installation, target: Path) -> dict[str, Any]:
         ],
     }
     clients = {service: client(f"service/{service}") for service in SERVICES}
-    return {"services": {"nats": nats, **clients, "cli": client("operator/admin")}}
+    return {"services": {"nats": nats, **clients, "cli": client(ADMIN)}}
 
 
 def kubernetes(installation: Installation) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from mendbus.contracts.vocabulary import SERVICES
 from mendbus.security import credentials, keys
 from mendbus.security.accounts import configuration
 from mendbus.security.authority import make_authority, make_certificate
-from mendbus.security.credentials import DASHBOARD, Identity, file_of
+from mendbus.security.credentials import ADMIN, DASHBOARD, Identity, file_of
 from mendbus.security.rights import rights_of
 from mendbus.security.roles import LEVELS, Level
 
@@ -90,7 +90,7 @@ class Installation:
         made = cls(folder, subjects.root)
         for service in SERVICES:
             made.add(f"service/{service}")
-        made.add("operator/admin", "admin")
+        made.add(ADMIN, "admin")
         made.add(DASHBOARD, "operator")
         made.render()
         return made

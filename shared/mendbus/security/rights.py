@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from mendbus import streams
+from mendbus.bus.jetstream import API
 from mendbus.contracts import canary
 from mendbus.contracts.catalogue import FAMILIES, Family, Role
 from mendbus.contracts.subjects import LANES, PARTITIONS, Subjects
@@ -117,8 +118,8 @@ def as_agents_ask(subject: str) -> str:
     Under its own name the server answers at once that their account has no JetStream. Direct gets are not asked of the
     API but of the stream.
     """
-    asked = subject.startswith("$JS.API.") and ".DIRECT.GET." not in subject
-    return subject.replace("$JS.API.", AGENTS_API, 1) if asked else subject
+    asked = subject.startswith(API) and ".DIRECT.GET." not in subject
+    return subject.replace(API, AGENTS_API, 1) if asked else subject
 
 
 def used_by_agents(subjects: Subjects, *, standby: bool) -> tuple[str, ...]:

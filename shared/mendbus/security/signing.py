@@ -219,6 +219,9 @@ class Guard:
         age = (self._now() - made) / _NANO
         if abs(age) > LATE_SECONDS:
             raise Unauthorized("late", f"it was made {age:.0f} s ago by this clock, {LATE_SECONDS:g} s are allowed")
+        if made < self._born:
+            # Whether it came before is forgotten.
+            raise Unauthorized("late", "it was made before this process began, which cannot know it: give it again")
         # An id alone is not enough: what ends a rehearsal has the id of what began it.
         one = f"{id_}/{made}"
         if one in seen:

@@ -23,7 +23,6 @@ log = logging.getLogger("mendbus")
 BATCH_SECONDS: Final = 0.1
 LINGER_SECONDS: Final = 60.0
 """How long what is known is kept when the last page has closed: it may only be loaded again."""
-MAX_CLIENTS: Final = 64
 _READY_SECONDS: Final = 15.0
 _RETRY_SECONDS: Final = 1.0
 _RATES_TICKS: Final = 10
@@ -77,8 +76,8 @@ class Live:
     async def follow(self, after: str, watch: str) -> AsyncGenerator[bytes]:
         """What a page is sent that follows. Raises `Unanswered` when there is nothing to follow, or too many do."""
         hub, _ = await self._opened()
-        if len(hub.clients) >= MAX_CLIENTS:
-            raise Unanswered(f"{MAX_CLIENTS} pages are open, as many as are served: close one")
+        if hub.full:
+            raise Unanswered(f"{hub.full}: close one")
         return _stream(hub, after, watch)
 
     async def _opened(self) -> tuple[Hub, View]:
