@@ -196,7 +196,7 @@ async def up(options: Options, folder: Path, settings: Settings) -> None:
         server = await _launch(folder, options.nats_port, secure=options.secure)
         reach = {"nats_url": server.url, "monitor_url": server.monitor_url, "data_dir": folder}
         settings = settings.model_copy(update=reach | {"http_port": options.http_port})
-        settings, voice.dashboard = _with_dashboard(settings, options.dashboard_port, folder / DASHBOARD_FILE)
+        settings = _with_dashboard(settings, options.dashboard_port, folder, voice)
         try:
             await _ensure_streams(settings)
             async with _kept(server, board):
@@ -360,14 +360,17 @@ def _url(host: str, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _with_dashboard(settings: Settings, wanted: int, token_file: Path) -> tuple[Settings, str]:
-    """Settings with the dashboard's port and token, and its address; without one where the port `wanted` is -1."""
+def _with_dashboard(settings: Settings, wanted: int, folder: Path, voice: Voice) -> Settings:
+    """Settings with the dashboard's port and token, which `voice` is to tell; with none where the port `wanted` is -1.
+
+    Raises `MendbusError`.
+    """
     if wanted < 0:
-        return settings.model_copy(update={"dashboard_port": -1}), ""
+        return settings.model_copy(update={"dashboard_port": -1})
     port = _free_port(settings.dashboard_host, wanted)
-    token = settings.dashboard_token or _kept_token(token_file)
-    address = f"{_url(settings.dashboard_host, port)}/#token={quote(token, safe='')}"
-    return settings.model_copy(update={"dashboard_port": port, "dashboard_token": token}), address
+    token = settings.dashboard_token or _kept_token(folder / DASHBOARD_FILE)
+    voice.dashboard = f"{_url(settings.dashboard_host, port)}/#token={quote(token, safe='')}"
+    return settings.model_copy(update={"dashboard_port": port, "dashboard_token": token})
 
 
 def _free_port(host: str, port: int) -> int:
