@@ -13,7 +13,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -174,7 +174,7 @@ async def up(options: Options, folder: Path, settings: Settings) -> None:
 
     Raises `MendbusError` when the server cannot start, a port is taken, or this data folder is in use already.
     """
-    stop, hurry, services_gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    stop, hurry = asyncio.Event(), asyncio.Event()
     voice = Voice(folder, as_json=options.json)
 
     def asked_to_stop() -> None:
@@ -199,29 +199,29 @@ async def up(options: Options, folder: Path, settings: Settings) -> None:
         server = await _launch(folder, options.nats_port, secure=options.secure)
         reach = {"nats_url": server.url, "monitor_url": server.monitor_url, "data_dir": folder}
         settings = settings.model_copy(update=reach | {"http_port": options.http_port})
-        if options.dashboard_port >= 0:
-            port = _free_port(settings.dashboard_host, options.dashboard_port)
-            if not settings.dashboard_token:
-                voice.token_file = folder / DASHBOARD_FILE
-            voice.token = settings.dashboard_token or _kept_token(folder / DASHBOARD_FILE)
-            settings = settings.model_copy(update={"dashboard_port": port, "dashboard_token": voice.token})
-            voice.dashboard = f"{_url(settings.dashboard_host, port)}/"
-        else:
-            settings = settings.model_copy(update={"dashboard_port": -1})
+        settings = _with_dashboard(settings, options.dashboard_port, folder, voice)
         try:
             await _ensure_streams(settings)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(keep_server(server, NATS, board, services_gone), name="keep nats-server")
-                try:
-                    if options.single_process:
-                        await _in_this_process(settings, server, board, voice, stop)
-                    else:
-                        await _as_children(settings, server, board, voice, stop, hurry)
-                finally:
-                    services_gone.set()
+            async with _kept(server, board):
+                if options.single_process:
+                    await _in_this_process(settings, server, board, voice, stop)
+                else:
+                    await _as_children(settings, server, board, voice, stop, hurry)
         finally:
             voice.gone()
             await server.stop_async()
+
+
+@contextlib.asynccontextmanager
+async def _kept(server: NatsServer, board: Board) -> AsyncGenerator[None]:
+    """Starts the server again whenever it ends, until nobody needs it any more."""
+    services_gone = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(keep_server(server, NATS, board, services_gone), name="keep nats-server")
+        try:
+            yield
+        finally:
+            services_gone.set()
 
 
 async def _as_children(
@@ -360,6 +360,21 @@ def _port_taken(settings: Settings) -> Generator[None]:
 
 def _url(host: str, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _with_dashboard(settings: Settings, wanted: int, folder: Path, voice: Voice) -> Settings:
+    """Settings with the dashboard's port and token, which `voice` is to tell; with none where the port `wanted` is -1.
+
+    Raises `MendbusError`.
+    """
+    if wanted < 0:
+        return settings.model_copy(update={"dashboard_port": -1})
+    port = _free_port(settings.dashboard_host, wanted)
+    if not settings.dashboard_token:
+        voice.token_file = folder / DASHBOARD_FILE
+    voice.token = settings.dashboard_token or _kept_token(folder / DASHBOARD_FILE)
+    voice.dashboard = f"{_url(settings.dashboard_host, port)}/"
+    return settings.model_copy(update={"dashboard_port": port, "dashboard_token": voice.token})
 
 
 def _free_port(host: str, port: int) -> int:

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from mendbus.contracts.fields import Count, Ratio, ShortText, WireModel
-from mendbus.contracts.messages import LearnedChoice
+from mendbus.contracts.summaries import LearnedChoice
 from mendbus.contracts.vocabulary import SEVERITIES, Category, Severity, Strategy
 from mendbus_strategy_selector.policy import Policy
 

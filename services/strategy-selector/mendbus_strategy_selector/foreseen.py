@@ -12,8 +12,9 @@ from mendbus.bus import Message
 from mendbus.contracts import foreseen
 from mendbus.contracts.canary import is_canary
 from mendbus.contracts.errors import BusError
-from mendbus.contracts.messages import Cause, ErrorReported, ExceptionInfo, FailurePredicted, PredictionSummary
+from mendbus.contracts.messages import Cause, ErrorReported, ExceptionInfo, FailurePredicted
 from mendbus.contracts.subjects import partition_of
+from mendbus.contracts.summaries import PredictionSummary
 from mendbus.runtime import Runtime
 from mendbus_strategy_selector.lots import LOTS, lot_of
 from mendbus_strategy_selector.policies import Policies

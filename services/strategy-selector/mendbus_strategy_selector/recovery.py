@@ -11,7 +11,8 @@ from mendbus import instruments
 from mendbus.contracts.asks import Assess, Assessment, AttemptResult, Classification
 from mendbus.contracts.canary import is_canary
 from mendbus.contracts.journal import Attempted, Commanded, Decided, Held
-from mendbus.contracts.messages import DecisionSummary, PredictionSummary, RecoveryCommand
+from mendbus.contracts.messages import RecoveryCommand
+from mendbus.contracts.summaries import DecisionSummary, PredictionSummary
 from mendbus.contracts.vocabulary import LIMITING, UNDOABLE, Strategy
 from mendbus.telemetry import AttributeValue, Span
 from mendbus_strategy_selector.asks import NO_EXECUTOR

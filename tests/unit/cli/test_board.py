@@ -15,7 +15,8 @@ from mendbus.asking.board import Board
 from mendbus.cli.drawing import draw
 from mendbus.contracts.canary import KEY
 from mendbus.contracts.journal import Commanded, Concluded, Counted, Decided, Entry, Operated
-from mendbus.contracts.messages import AgentRef, Alert, DecisionSummary, HealthStatus, RecoveryOutcome, Times
+from mendbus.contracts.messages import AgentRef, Alert, HealthStatus, RecoveryOutcome
+from mendbus.contracts.summaries import DecisionSummary, Times
 from mendbus.contracts.vocabulary import AlertState, Health
 
 CANARY = AgentRef(kind=KEY.partition("/")[0], id=KEY.partition("/")[2])
