@@ -1,12 +1,14 @@
 """The rights of every user, from the table of subjects."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from mendbus.contracts.catalogue import FAMILIES
-from mendbus.contracts.errors import CredentialsError
+from mendbus.contracts.errors import CredentialsError, SettingsError
+from mendbus.contracts.fields import MAX_TIMEOUT_MS
 from mendbus.contracts.subjects import Subjects
 from mendbus.contracts.vocabulary import SERVICES, SEVERITIES
 from mendbus.security import exporting
@@ -15,6 +17,7 @@ from mendbus.security.installation import Installation, check_user
 from mendbus.security.rights import Rights, rights_of, subject_of
 from mendbus.security.roles import LEVELS
 from mendbus.security.table import document
+from mendbus_strategy_selector.policy import read_policy
 
 SUBJECTS = Subjects("site.v1")
 GUIDE = Path(__file__).parents[3] / "shared" / "SECURITY.md"
@@ -134,6 +137,18 @@ def test_between_the_accounts_goes_what_the_catalogue_sends() -> None:
     crossed = str(crossing)
     for name in ("journal", "control", "classifier", "predictor.assess", "executor", "dead", "alert", "history"):
         assert f"{SUBJECTS.root}.{name}" not in crossed
+
+
+def test_an_agent_may_answer_as_long_as_an_attempt_may_last() -> None:
+    """Neither its right to answer nor the way between the accounts ends before the longest that a policy allows."""
+    longest = timedelta(milliseconds=MAX_TIMEOUT_MS)
+    with pytest.raises(SettingsError, match="recovery_timeout_ms"):
+        _ = read_policy(f"recovery_timeout_ms = {MAX_TIMEOUT_MS + 1}\n", "policy.toml")
+    allowed = rights_of("agent/runtime/r1", SUBJECTS).permissions()["allow_responses"]
+    ways = [one["response_threshold"] for one in crossings(SUBJECTS)[AGENTS]["exports"] if "service" in one]
+    assert len(ways) == len(["command", "probe", "rehearse"])
+    for told in (allowed["expires"], *ways):
+        assert timedelta(seconds=int(told.removesuffix("s"))) > longest
 
 
 @pytest.mark.parametrize(
