@@ -44,4 +44,7 @@ def _keep(fresh: Path, before: os.stat_result) -> None:
         os.chown(fresh, before.st_uid, before.st_gid)
     except PermissionError:
         # Only root gives files away; who is of the group may give them to that.
-        os.chown(fresh, -1, before.st_gid)
+        try:
+            os.chown(fresh, -1, before.st_gid)
+        except PermissionError:
+            raise PermissionError(f"only root and members of group {before.st_gid} may keep it there") from None

@@ -152,11 +152,9 @@ def test_a_file_that_is_replaced_stays_with_those_who_may_read_it(
     files._keep(file, before)  # pyright: ignore[reportPrivateUsage]
     assert given == [(4711, 10001), (-1, 10001)]
 
-    def keep(fresh: Path, _: os.stat_result) -> None:
-        chown(fresh, -1, 10002)
-
-    monkeypatch.setattr(files, "_keep", keep)
-    with pytest.raises(CredentialsError, match="is as it was"):
+    keep, strange = files._keep, os.stat_result((0o100640, 1, 1, 1, 0, 10002, 3, 0, 0, 0))  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(files, "_keep", lambda fresh, _: keep(fresh, strange))
+    with pytest.raises(CredentialsError, match=r"is as it was.*members of group 10002"):
         place(file, "three")
     assert [one.name for one in tmp_path.iterdir()] == ["secret"]
     assert file.read_text() == "two"
