@@ -98,6 +98,34 @@ def test_a_running_container_sees_each_step_of_a_rotation(made: Installation, tm
     assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o640}
 
 
+def test_a_running_pod_sees_a_changed_secret(made: Installation, tmp_path: Path) -> None:
+    """A kubelet writes a whole new folder and turns one link: the next key and the next trusted keys are read."""
+    pod = tmp_path / "pod"
+    pod.mkdir()
+
+    def bring(number: int) -> None:
+        content = pod / f"..{number}"
+        content.mkdir()
+        for name, source in (("credentials.nk", made.file(EXECUTOR)), ("keys.json", made.folder / "keys.json")):
+            (content / name).write_bytes(source.read_bytes())
+            (content / name).chmod(0o440)
+            if number == 1:
+                (pod / name).symlink_to(f"..data/{name}")
+        (pod / "..new").symlink_to(content.name)
+        _ = (pod / "..new").replace(pod / "..data")
+
+    bring(1)
+    signer, trust = Signer(Credentials(pod / "credentials.nk", EXECUTOR), SUBJECTS), Trust(pod / "keys.json")
+    first = kid(signer)
+    made.rotate(EXECUTOR)
+    made.switch(EXECUTOR)
+    made.render()
+    bring(2)
+    assert kid(signer) != first
+    assert trust.key(first)
+    assert trust.key(kid(signer))
+
+
 def test_who_was_removed_has_nothing_left(made: Installation, tmp_path: Path) -> None:
     """The credentials of a user that there is no more go with the next export."""
     out = tmp_path / "out"
