@@ -244,11 +244,16 @@ async def test_every_order_is_noted_by_whom(tmp_path: Path) -> None:
         assert (await made.post("unsilence", id=silence["id"]))[0] == 200
         assert (await made.post("resume", target="runtime/a1"))[0] == 200
 
-        refused = Refused("bad_json", "no JSON")
+        refused = Refused("bad_json", "no JSON: 'password=hunter22'")
         subject = run.subjects.error("error", "runtime", "a1")
-        await store_dead_letter(run.bus, run.subjects.dead("classifier"), subject, b"\xc1", {}, refused)
-        assert (await page.until("dead", service="classifier"))["code"] == "bad_json"
+        await store_dead_letter(run.bus, run.subjects.dead("classifier"), subject, b"\xc1 password=4711;", {}, refused)
+        told_at_once = await page.until("dead", service="classifier")
+        assert (told_at_once["code"], told_at_once["reason"]) == ("bad_json", "no JSON: 'password=***'")
         [letter] = await made.get("/api/dead")
+        assert letter["reason"] == told_at_once["reason"]
+        shown = await made.get(f"/api/dead/{letter['sequence']}")
+        assert shown["reason"] == told_at_once["reason"]
+        assert bytes.fromhex(shown["body_hex"]) == b"\xc1 password=***;"
         status, sent = await made.post("replay", sequence=letter["sequence"])
         assert (status, sent.get("subject")) == (200, subject), sent
 

@@ -178,6 +178,8 @@ def permitted(rights: permissions.Rights, subjects: Subjects) -> Check:
     name = rights.user or "(without a name)"
     if not lacking:
         limits = "without limits" if rights.publish is None and rights.subscribe is None else "with rights of its own"
+        if permissions.only_looks(rights, subjects):
+            limits = "who may look and order nothing, as a viewer"
         return Check("permissions", "ok", f"user {name}, {limits}")
     more = f"; and {len(lacking) - 4} more" if len(lacking) > 4 else ""
     remedy = "connect as an operator, or give this user these subjects in the server's configuration"

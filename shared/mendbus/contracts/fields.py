@@ -12,6 +12,8 @@ INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
 MAX_NAMED: Final = 64
 """Most entries of a map of attributes or numbers."""
+MAX_TIMEOUT_MS: Final = 3_600_000
+"""Longest that a policy may let an attempt last."""
 
 
 class WireModel(BaseModel):

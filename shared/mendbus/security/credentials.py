@@ -9,6 +9,7 @@ from typing import Final
 
 from mendbus.bus.jetstream import API
 from mendbus.contracts.errors import CredentialsError
+from mendbus.security.files import place
 from mendbus.security.keys import KeyPair, from_seed, to_public, to_seed
 from mendbus.settings import Settings
 
@@ -124,11 +125,9 @@ def read(file: Path) -> Identity:
 
 
 def write(file: Path, identity: Identity) -> None:
-    """Writes a credentials file that only its owner can read; NATS tools take it for an nkey too."""
+    """Writes a credentials file, a new one for its owner alone; NATS tools take it for an nkey too.
+
+    Raises `CredentialsError`.
+    """
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    text = f"# Mendbus credentials: secret.\n# {_USER_LINE} {identity.user}\n{to_seed(identity.pair)}\n"
-    fresh = file.with_name(f".{file.name}.new")
-    fresh.unlink(missing_ok=True)
-    fresh.touch(mode=0o600)
-    _ = fresh.write_text(text, encoding="utf-8")
-    _ = fresh.replace(file)
+    place(file, f"# Mendbus credentials: secret.\n# {_USER_LINE} {identity.user}\n{to_seed(identity.pair)}\n")

@@ -13,6 +13,7 @@ from mendbus.contracts.errors import BusError
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.messages import HealthSample
 from mendbus.contracts.subjects import HEADER_CODE, HEADER_REASON, HEADER_SUBJECT
+from mendbus.redaction import DEFAULT, Redaction, redact
 from mendbus.runtime import Runtime
 from mendbus_health_monitor.dashboard.breathing import breathing
 from mendbus_health_monitor.dashboard.hub import Hub, agent_of, incident_of
@@ -30,11 +31,17 @@ _TEXT: Final = 400
 
 
 class Live:
-    """The live picture. `own` tells Mendbus's own capacity."""
+    """The live picture. `own` tells Mendbus's own capacity; `redaction`: what is taken out of reasons."""
 
-    def __init__(self, runtime: Runtime, own: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        own: Callable[[], dict[str, Any]],
+        redaction: Callable[[], Redaction] = lambda: DEFAULT,
+    ) -> None:
         self._runtime = runtime
         self._own = own
+        self._redaction = redaction
         self._wanted = asyncio.Event()
         self._ready = asyncio.Event()
         self._hub = Hub("", runtime.now)
@@ -170,7 +177,7 @@ class Live:
         facts = {
             "service": message.subject.rsplit(".", 1)[-1],
             "code": said.get(HEADER_CODE, ""),
-            "reason": said.get(HEADER_REASON, "")[:_TEXT],
+            "reason": redact(said.get(HEADER_REASON, ""), self._redaction())[:_TEXT],
             "subject": said.get(HEADER_SUBJECT, "")[:_TEXT],
             "time_unix_nano": self._runtime.now(),
         }
