@@ -15,6 +15,7 @@ import time
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
+from urllib.request import urlopen
 
 ROOT: Final = Path(__file__).parents[1]
 PROJECT: Final = "mendbus-try"
@@ -124,6 +125,15 @@ def dashboard(token: str) -> int:
         connection.close()
 
 
+def traced() -> bool:
+    """Whether the published Jaeger has spans of all five services."""
+    try:
+        with urlopen("http://127.0.0.1:16686/api/v3/services", timeout=5) as answer:
+            return set(SERVICES) <= set(json.load(answer)["services"])
+    except OSError:
+        return False
+
+
 def recovered(agent: subprocess.Popen[str], what: str) -> None:
     """Waits for an agent to end. Raises `SystemExit` unless its operation was run once more and settled."""
     told = agent.communicate(timeout=90)[0].strip()
@@ -145,6 +155,7 @@ def main() -> int:
         wait_until("all ready", lambda: stack.healthy("nats", "jaeger", *SERVICES))
         say(f"all ready after {time.monotonic() - started:.1f} s")
         recovered(stack.agent("plain"), "an agent in a container")
+        wait_until("spans of all five services in Jaeger", traced)
         told = dashboard(token), dashboard("wrong")
         say(f"the dashboard with its token and with another: {told}")
         if told != (200, 401):
