@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from tests.lab import choosing, folding, oracle
+from tests.lab import choosing, folding, trials
 from tests.lab.choosing import SUPPORTED, Judged, Situation, chosen_by, expected, judge, mean
 from tests.lab.faults.catalogue import FAULTS
 from tests.lab.tables import grid
@@ -176,15 +176,9 @@ def _classifier() -> choosing.Classify:
     return classify
 
 
-def _latest(pattern: str) -> Path | None:
-    found = sorted(oracle.RESULTS.parent.glob(pattern), key=lambda file: file.stat().st_size)
-    return found[-1] if found else None
-
-
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.lab.choice", description="judges learned strategy choice")
-    parser.add_argument("--results", type=Path, default=oracle.RESULTS, help="folder of the oracle's trials")
-    parser.add_argument("--seen", type=Path, help="result of tests.lab.faultlab with the errors of a run")
+    parser.add_argument("--trials", type=Path, default=trials.FILE, help="the oracle's trials, by tests.lab.trials")
     parser.add_argument("--runs", type=int, default=RUNS, help="runs that the curve is the mean of")
     parser.add_argument("--fit", metavar="NAME", help="also write the model of the package, under this name")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
@@ -194,21 +188,18 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
 def main(given: Sequence[str] | None = None) -> int:
     """Judges, prints and, if asked, writes the model; the exit status."""
     options = _arguments(given)
-    trials = [r for r in oracle.recorded(options.results).values() if r["fault"] in FAULTS]
-    if not trials:
-        print(f"there are no trials in {options.results}; measure them with python -m tests.lab.oracle")
-        return 2
+    measured = trials.read(options.trials)
     records: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for record in sorted(trials, key=lambda r: str(r["key"])):
+    for record in measured.records:
         records[record["case"]].append(record)
-    cases = folding.fold(trials, FAULTS, oracle.REPETITIONS)["cases"]
+    cases = folding.fold_cases(measured.records, FAULTS)
     folded = {str(case["case"]): case for case in cases}
-    seen = options.seen or _latest("fault-lab-*.json")
-    known = choosing.known_errors(json.loads(seen.read_text())) if seen else {}
-    chosen = choosing.situations(cases, records, known, _classifier())
+    chosen = choosing.situations(cases, records, measured.known, _classifier())
     told = len({one.case for one in chosen})
     counted = sum(bool(case["counts"]) for case in cases)
-    print(f"{len(trials)} trials of {len(cases)} cases; {len(cases) - counted} not noticed often enough to count,")
+    print(
+        f"{len(measured.records)} trials of {len(cases)} cases; {len(cases) - counted} not noticed often enough to count,"
+    )
     print(f"{counted - told} without a reported error (nothing is decided), {told} judged, {len(chosen)} errors")
     figures = judged_all(chosen, records, folded)
     shares = curve(chosen, records, folded, options.runs, from_nothing=False)
@@ -227,9 +218,8 @@ def main(given: Sequence[str] | None = None) -> int:
     if where is None or where > CONVERGED_WITHIN:
         missed.append(f"converged after {where} outcomes, must be {CONVERGED_WITHIN} at most")
     if options.fit:
-        lines = "\n".join(sorted(json.dumps(r, sort_keys=True) for r in trials))
         note = "optimal and regret: first choices on cases of the fault lab, kinds of fault left out one at a time"
-        fitted(whole, options.fit, models.digest(lines.encode()), len(trials), figures, note)
+        fitted(whole, options.fit, measured.digest, len(measured.records), figures, note)
         print(f"{options.fit} is written to {choice_model.included()}")
     if options.json:
         options.json.write_text(json.dumps(figures | {"curve": shares, "microseconds": cost}, indent=1) + "\n")

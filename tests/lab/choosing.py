@@ -21,8 +21,10 @@ from mendbus_strategy_selector.policy import Policy
 
 NOTHING = "none"
 SUPPORTED: tuple[Strategy, ...] = tuple(strategy for strategy in STRATEGIES if strategy != "escalate")
-_SHOWN = re.compile(r"^AgentRefused: (\w+): (.*)$")
-_RETRIED = re.compile(r"failed again in \d+ tries: (.*)$")
+SHOWN = re.compile(r"^AgentRefused: (\w+): (.*)$")
+"""How an agent's error was shown to its users."""
+RETRIED = re.compile(r"failed again in \d+ tries: (.*)$")
+"""How a retry in vain tells of it."""
 
 Record = Mapping[str, Any]
 Classify = Callable[[str, str], tuple[str, float]]
@@ -113,10 +115,10 @@ def _message(records: Iterable[Record], kind: str, type_: str, known: Mapping[tu
     shown: Counter[str] = Counter()
     for record in records:
         shown.update(error["message"] for error in record.get("errors", ()) if error["type"] == type_)
-        if record["code"] == type_ and (retried := _RETRIED.search(record["detail"])):
+        if record["code"] == type_ and (retried := RETRIED.search(record["detail"])):
             shown[retried[1]] += 1
         for felt in record["felt"]:
-            told = _SHOWN.match(felt["first"])
+            told = SHOWN.match(felt["first"])
             if told and told[1] == type_.rpartition(".")[2]:
                 shown[told[2]] += 1
     if shown:
