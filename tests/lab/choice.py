@@ -241,12 +241,19 @@ def judged_all(
     """Judges every way of choosing and prints them beside each other; the figures for a card."""
     others = choosing.without_each(chosen, records, lambda one: one.fault)
     whole = choosing.fit(chosen, records)
+    strange = {
+        (fault, kind): choosing.fit((o for o in chosen if o.fault != fault and o.seen.kind != kind), records)
+        for fault, kind in sorted({(one.fault, one.seen.kind) for one in chosen})
+    }
     free = SURE.model_copy(update={"learned_leaves": []})
     ways: dict[str, Callable[[Situation], str]] = {
         "default policy": lambda one: chosen_by(SURE, one, None),
         "learned, as it decides": lambda one: chosen_by(SURE, one, expected(others[one.fault], one)),
         "and isolate not left alone": lambda one: chosen_by(free, one, expected(others[one.fault], one)),
         "and sure or not": lambda one: best_of(others[one.fault], one),
+        "as it decides, kind of agent unseen too": lambda one: chosen_by(
+            SURE, one, expected(strange[one.fault, one.seen.kind], one)
+        ),
         "always failover": lambda _: "failover",
         "the same, isolate left alone": lambda one: _unless_isolated(one, "failover"),
         "always rollback": lambda _: "rollback",
