@@ -100,6 +100,7 @@ class Lessons:
             found["category"] if found else "unknown",
             error["exception"]["type"],
             outcome["fingerprint"],
+            found["severity"] if found else "",
         )
         helped = _helped(outcome)
         return [

@@ -246,7 +246,8 @@ class Recoveries:
         if summary_of(incident.error) is not None:
             return None, None
         error = incident.error.exception.type
-        seen = Seen(incident.agent.kind, classification.category, error, incident.fingerprint)
+        kind, category, severity = incident.agent.kind, classification.category, classification.severity
+        seen = Seen(kind, category, error, incident.fingerprint, severity)
         untried: list[Strategy] = [strategy for strategy in supported if strategy not in incident.tried]
         return self._context.choices.expect(incident.id, len(incident.attempts) + 1, seen, untried)
 

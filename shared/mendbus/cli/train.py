@@ -64,7 +64,7 @@ def errors(
 @with_settings
 def selector(
     settings: "Settings",
-    name: Annotated[str, typer.Option(metavar="NAME", help="Name and version of the model, such as choice-2.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name and version of the model, such as choice-3.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder that gets the model.")],
     since: Since = "30d",
     as_json: AsJson = False,
