@@ -85,7 +85,7 @@ class LabAgent:
                 feature, on=lambda f=feature: self._feature(f, True), off=lambda f=feature: self._feature(f, False)
             )
         agent.level("workers", self._get_level, self._set_level)
-        agent.state(snapshot=lambda: self._saved, restore=self._restore)
+        agent.state(snapshot=self._snapshot, restore=self._restore)
         _ = agent.handler("restart")(self._restart)
         _ = agent.handler("failover")(self._failover)
         _ = agent.probe()(self._probe_all)
@@ -292,6 +292,11 @@ class LabAgent:
             self.checkpoints += 1
             if self.site == "a":
                 await asyncio.to_thread(site.replicate, self.folder / "a", self.folder / "b")
+
+    def _snapshot(self) -> bytes:
+        if not self._saved:
+            raise RuntimeError("nothing has proved good yet")
+        return self._saved
 
     async def _restore(self, content: bytes, _version: str | None) -> None:
         # A worker that has come upon what was bad may hold on to it: what is restored is for a fresh one.

@@ -135,7 +135,9 @@ async def test_hello_and_goodbye_reach_whoever_looks_at_metrics_and_makes_alerts
         said = hello(limits={"queue_depth": 9.0}, depends_on=["runtime/db"])
         await ask(bus, SUBJECTS.hello("runtime", "a1"), said, HelloReply)
         signals, dependencies = made[0]._signals, made[0]._alerting._dependencies
-        await eventually(lambda: signals._limits == {"runtime/a1": {"queue_depth": 9.0}})
+        await eventually(
+            lambda: {key: one.limits for key, one in signals._greeted.items()} == {"runtime/a1": {"queue_depth": 9.0}}
+        )
         assert dependencies.upstream("runtime/a1")
         await tell(bus, SUBJECTS.health("runtime", "a1"), sample(1))
         await eventually(lambda: "runtime/a1" in signals._agents)
