@@ -97,12 +97,13 @@ score-signals: $(STAMP) ## false findings on the quiet part of public health dat
 
 oracle: $(STAMP) ## what each strategy is worth on each case, measured by hand for hours; resumable (WORLDS=2 CASES=200)
 	$(BIN)/python -m tests.lab.oracle --worlds $(or $(WORLDS),2) --cases $(or $(CASES),200)
+	$(BIN)/python -m tests.lab.trials
 
 fault-lab: $(STAMP) ## every fault of the lab through the whole pipeline, and a tenth of the oracle anew; fails when a must is missed
 	@status=0; $(BIN)/python -m tests.lab.faultlab || status=1; $(BIN)/python -m tests.lab.recheck || status=1; exit $$status
 
-choice: $(STAMP) ## learned strategy choice against the oracle, fault kinds unseen (FIT=NAME writes the model)
-	$(BIN)/python -m tests.lab.choice $(if $(FIT),--fit $(FIT))
+choice: $(STAMP) ## learned strategy choice against the oracle, fault kinds unseen (FIT=NAME writes the model; NESTED=1 sets its constants without the kind judged)
+	$(BIN)/python -m tests.lab.choice $(if $(NESTED),--nested) $(if $(FIT),--fit $(FIT))
 
 detection: $(STAMP) ## growing faults beside the real health-monitor: how many it foretells, how often for nothing
 	$(BIN)/python -m tests.lab.detection
