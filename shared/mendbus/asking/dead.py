@@ -49,14 +49,12 @@ class Letter(NamedTuple):
         return {name: value for name, value in self._asdict().items() if name not in ("headers", "body")}
 
     def whole(self) -> dict[str, Any]:
-        """For programs."""
-        return self.facts() | {"headers": self.headers, "body_hex": self.body.hex(), "body": self.readable}
+        """For programs. `kept`: how many bytes of the body the service kept."""
+        told = {"headers": self.headers, "body": self.readable}
+        return self.facts() | told | {"kept": len(self.body), "body_hex": self.body.hex()}
 
     def shown(self, rules: Redaction) -> dict[str, Any]:
-        """As `whole`, for who need not know secrets: all of it redacted, and bytes where nothing can be read.
-
-        `kept`: how many bytes of the body the service kept.
-        """
+        """As `whole`, for who need not know secrets: all of it redacted, and bytes where nothing can be read."""
         body = self.readable
         raw = redact_bytes(self.body, rules).hex() if body is None else ""
         told = redact_plain({"headers": self.headers, "body": body}, rules)
