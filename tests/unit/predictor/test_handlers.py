@@ -11,7 +11,7 @@ from mendbus.bus.memory import MemoryServer
 from mendbus.contracts.asks import Assess, Assessment
 from mendbus.contracts.errors import ModelRefused
 from mendbus.contracts.messages import FailurePredicted, HealthSample
-from mendbus.features.vectors import Vector
+from mendbus.features.vectors import Health, Vector
 from mendbus.features.window import Window
 from mendbus.modellife import Pair
 from mendbus.runtime import Runtime, Service
@@ -67,8 +67,8 @@ class Plain:
     def __init__(self) -> None:
         self._baseline = baseline.load()
 
-    def predict(self, errors: Vector | None, health: Vector, _: Reference) -> Prediction:
-        return self._baseline.predict(errors, health)
+    def predict(self, errors: Vector | None, health: Health, _: Reference) -> Prediction:
+        return self._baseline.predict(errors, health.features)
 
     def close(self) -> None:
         pass
@@ -176,7 +176,7 @@ def test_an_agent_is_evaluated_at_most_once_a_second(monkeypatch: pytest.MonkeyP
     fed = Fed()
     seen: list[int] = []
 
-    def counted(window: Window) -> Vector:
+    def counted(window: Window) -> Health:
         seen.append(1)
         return _features(window)
 
