@@ -30,8 +30,10 @@ _STATISTICS_END: Final = len(METRICS) * len(STATISTICS)
 _GIB: Final = float(1 << 30)
 _FLAT: Final = 1e-9
 """A standard deviation below this share of the mean is rounding: the metric did not move."""
-_FEW: Final = 5
-"""Values below which nothing is told of the last seconds."""
+_MOMENT: Final = 1e-9
+"""Sum of squared distances in time (s2) up to which all values are of one moment."""
+_FEWEST: Final = np.array([[2], [5]])
+"""Values below which nothing is told of how a window's values vary, and of how those of its last seconds do."""
 
 
 def error_features(ask: Assess, window: Window | None) -> Vector:
@@ -91,47 +93,51 @@ def health_features(window: Window) -> Health:
     rows = window.rows
     if rows == 0:
         return Health(features, columns)
-    values = window.values[:rows].astype(np.float64)
+    values = window.values[:rows]
     present = np.equal(values, values)
     weights = present.astype(np.float64)
-    np.copyto(values, 0.0, where=~present)
-    seconds = (window.times[:rows] - window.newest_unix_nano).astype(np.float64) * 1e-9
-
+    # Seen from the newest value: sums of squares of what is far from 0 and hardly moves would be rounded away.
+    pivot = np.where(window.last == window.last, window.last, np.float32(0.0))
+    off = np.subtract(values, pivot, dtype=np.float64)
+    np.copyto(off, 0.0, where=~present)
+    seconds: Vector = (window.times[:rows] - window.newest_unix_nano).astype(np.float64) * 1e-9
+    # Of the whole window, and of its last seconds: how many, their times, their squares.
     powers = np.empty((6, rows))
     powers[0] = 1.0
     powers[1] = seconds
-    powers[2] = seconds * seconds
+    np.multiply(seconds, seconds, out=powers[2])
     np.multiply(powers[:3], seconds >= -TREND_SECONDS, out=powers[3:])
-    counts, times_sum, squares, lately, times_lately, squares_lately = powers @ weights
+    counted, summed = powers @ weights, powers @ off
+    known, times, total = counted[0], counted[1::3], summed[::3]
     # No value at all makes 0 / 0, and the NaN that comes of it is what is wanted.
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean: Vector = (powers[0] @ values) / counts
-        off = (values - mean) * weights
-        _, along, _, off_lately, along_lately, _ = powers @ off
-        varied, varied_lately = powers[::3] @ (off * off)
-        few = counts < 2
-        std = np.sqrt(varied / counts)
-        std[few] = nan
-        spread: Vector = squares - times_sum * times_sum / counts
-        slope: Vector = along / spread
-        slope[few | (spread <= 0.0)] = nan
-        last = np.where(counts > 0, window.last, nan)
+        mean: Vector = pivot + total[0] / known
+        counts = counted[::3]
+        counts[counts < _FEWEST] = nan
+        shares = times / counts
+        spread = counted[2::3] - times * shares
+        spread[spread <= _MOMENT] = nan
+        along = summed[1::3] - shares * total
+        slopes = along / spread
+        varied = np.maximum(powers[::3] @ (off * off) - total * total / counts, 0.0)
+        std = np.sqrt(varied[0] / counts[0])
         flat = _FLAT * np.abs(mean)
-        z = np.where((std > flat) | few, (last - mean) / std, 0.0)
-        spread = squares_lately - times_lately * times_lately / lately
-        along = along_lately - times_lately * off_lately / lately
-        varied = varied_lately - off_lately * off_lately / lately
-        recent = along / spread
-        steady = np.where(varied > lately * flat * flat, np.minimum(along * recent / varied, 1.0), 0.0)
-        few = (lately < _FEW) | (spread <= 0.0)
-        recent[few] = nan
-        steady[few] = nan
-    columns[:] = last, mean, slope, recent, z, np.copysign(steady, recent)
+        z = (window.last - mean) / std
+        z[std <= flat] = 0.0
+        varied[1, varied[1] <= counts[1] * flat * flat] = np.inf
+        steady = np.copysign(np.minimum(along[1] * slopes[1] / varied[1], 1.0), slopes[1])
+    columns[0] = window.last
+    columns[0, mean != mean] = nan
+    columns[1] = mean
+    columns[2:4] = slopes
+    columns[4] = z
+    columns[5] = steady
     table = features[:_STATISTICS_END].reshape(len(METRICS), len(STATISTICS))
-    for place, statistic in enumerate((last, mean, std, slope, z)):
+    for place, statistic in enumerate((columns[0], mean, std, slopes[0], z)):
         table[:, place] = statistic[: len(METRICS)]
-    if counts[_ERRORS] > 0:
-        features[_STATISTICS_END:] = _error_history(values[:, _ERRORS], present[:, _ERRORS], seconds)
+    if mean[_ERRORS] == mean[_ERRORS]:
+        rates = np.where(present[:, _ERRORS], values[:, _ERRORS].astype(np.float64), 0.0)
+        features[_STATISTICS_END:] = _error_history(rates, present[:, _ERRORS], seconds)
     return Health(features, columns)
 
 
@@ -143,7 +149,7 @@ def _error_history(rates: Vector, present: npt.NDArray[np.bool_], seconds: Vecto
     with_errors = rates > 0.0
     return (
         float(rates.max()),
-        float(with_errors.sum() / present.sum()),
-        float(rates[seconds >= -RECENT_SECONDS].sum()) / total,
+        np.count_nonzero(with_errors) / np.count_nonzero(present),
+        float(rates @ (seconds >= -RECENT_SECONDS)) / total,
         0.0 - float(seconds[with_errors].max()),
     )

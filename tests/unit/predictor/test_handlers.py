@@ -20,7 +20,7 @@ from mendbus_predictor import baseline, build, handlers
 from mendbus_predictor.baseline import Prediction
 from mendbus_predictor.handlers import Predictor
 from mendbus_predictor.model import Model
-from mendbus_predictor.reference import Reference
+from mendbus_predictor.reference import NAMES, Reference
 
 SICK = {"disk_percent": 99.5, "availability_ratio": 0.5, "errors_per_s": 3.0}
 WELL = {"disk_percent": 40.0, "availability_ratio": 1.0, "errors_per_s": 0.0}
@@ -238,4 +238,4 @@ async def test_it_does_not_start_with_a_model_that_does_not_fit(monkeypatch: pyt
     with pytest.raises(ExceptionGroup) as failed:
         async with memory_runtime(build()):
             pass
-    assert failed.group_contains(ModelRefused, match="16 features, here are 1")
+    assert failed.group_contains(ModelRefused, match=f"{len(NAMES)} features, here are 1")

@@ -182,6 +182,16 @@ def test_the_trend_of_the_last_seconds_forgets_those_before() -> None:
     assert found["steady"] < -0.9
 
 
+def test_what_only_came_late_has_a_mean_but_no_last_value() -> None:
+    """A late sample tells of the past: it fills the window, and is the newest of nothing."""
+    window = Window()
+    for n, metrics in ((0, {}), (3, {}), (1, {"cpu_percent": 4.0}), (2, {"cpu_percent": 8.0})):
+        window.add(sample(n, metrics), START)
+    found = columns(window, METRICS.index("cpu_percent"))
+    assert (found["mean"], found["slope"]) == (6.0, pytest.approx(8.0))
+    assert math.isnan(found["last"])
+
+
 def test_gauges_of_the_machine_and_without_bounds_are_not_the_agents() -> None:
     """No more than sixteen of an agent are kept, none of the machine's, and no number that is no level."""
     window = Window()
