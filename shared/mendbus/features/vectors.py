@@ -143,13 +143,13 @@ def health_features(window: Window) -> Health:
 
 def _error_history(rates: Vector, present: npt.NDArray[np.bool_], seconds: Vector) -> tuple[float, float, float, float]:
     """What `errors_per_s` did over time. `rates`: 0 where missing; `seconds`: 0 for the newest, before it less."""
-    total = float(rates.sum())
-    if total <= 0.0:
-        return 0.0, 0.0, 0.0, 0.0 - float(seconds.min())
     with_errors = rates > 0.0
+    errors = np.count_nonzero(with_errors)
+    if not errors:
+        return 0.0, 0.0, 0.0, 0.0 - float(seconds.min())
     return (
         float(rates.max()),
-        np.count_nonzero(with_errors) / np.count_nonzero(present),
-        float(rates @ (seconds >= -RECENT_SECONDS)) / total,
+        errors / np.count_nonzero(present),
+        float(rates @ (seconds >= -RECENT_SECONDS)) / float(rates.sum()),
         0.0 - float(seconds[with_errors].max()),
     )
