@@ -27,8 +27,6 @@ _LATELY_SECONDS: Final = 5.0
 _MOST_COLUMNS: Final = 3
 _EVERY: Final = 5
 """One in so many moments of an agent in which nothing was done is looked at."""
-_NOT_ASKED: Final = ("worker_threads",)
-"""Faults that grow are made to grow by a thread of their own: one more from the first moment on says nothing."""
 _FLOOR: Final = 0.01
 """The least spread, as a share of the mean."""
 
@@ -111,7 +109,7 @@ def look(folder: Path) -> dict[str, Any]:
     began = [run.began for run in runs.values() if run.began is not None]
     quiet = np.concatenate(list(untouched(found, began)))
     names = [*found.index["metrics"], *found.index["gauges"]]
-    asked = [column for column, name in enumerate(names) if name not in _NOT_ASKED]
+    asked = [column for column, name in enumerate(names) if name not in found.index.get("injected", ())]
     kinds: dict[str, Any] = {}
     for kind, parts in sorted(ahead.items()):
         count, columns = best(np.concatenate(parts)[:, asked], quiet[:, asked])

@@ -171,6 +171,19 @@ def test_a_gauge_is_learned_from_like_a_metric(tmp_path: Path) -> None:
     assert not track(tracks, "versioning").rows[:, [rise, steady]].any()
 
 
+def test_what_shows_the_injection_is_not_learned_from(tmp_path: Path) -> None:
+    """A gauge that the recording names as such might as well not have been told."""
+    names = Names(METRICS, ("threads",), NAMES.agents, NAMES.severities)
+    out = Told()
+    for at in np.arange(0.0, 60.0, 0.5).tolist():
+        out.samples.append(("runtime", 0, at, {"cpu_percent": 5.0}, {"threads": 10.0 + 4.0 * max(0.0, at - 30.0)}))
+    recording.write_arrays(tmp_path / "batch-0000.npz", recording.pack(0, out, names, []))
+    index = recording.new_index(names, [Run(0, 1, "nothing", seconds=60.0)], needs={}, injected=["threads"])
+    recording.write_index(tmp_path, index | {"batches": {"batch-0000.npz": [0]}})
+    shown = track(history.read(tmp_path)).rows[:, : len(MODEL_NAMES) - 4]
+    assert not shown.any()
+
+
 def test_alarms_are_counted_by_failure(tmp_path: Path) -> None:
     """An alarm before users noticed is a warning with its lead; one of an agent that never fails is false."""
     write(tmp_path, [fault(0)])

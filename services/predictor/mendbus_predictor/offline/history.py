@@ -97,11 +97,15 @@ def _run(
     if run["disturbed"]:
         return
     of_run = arrays["run"] == run["number"]
+    # What shows that a fault was injected, and not what it does, would be learned instead of it.
+    kept = [place for place, gauge in enumerate(index["gauges"]) if gauge not in index.get("injected", ())]
+    gauges = [index["gauges"][place] for place in kept]
     for place, agent in enumerate(index["agents"]):
         chosen = np.flatnonzero(of_run & (arrays["agent"] == place) & (arrays["time"] <= run["seconds"]))
         if len(chosen) >= MIN_SAMPLES:
             told = {key: arrays[key][chosen] for key in ("samples", "gauges", "time", "process")}
-            yield _track(run, agent, needs[agent], before, told, index["gauges"])
+            told["gauges"] = told["gauges"][:, kept]
+            yield _track(run, agent, needs[agent], before, told, gauges)
 
 
 def _track(
