@@ -60,10 +60,11 @@ validate-recovery-time: $(STAMP) ## must / aim / measured of recovery and select
 stress-test: $(STAMP) ## the same for 1000 errors/s over 10 s and over 60 s, counted one by one
 	$(BIN)/python -m tests.bench --validate stress
 
-chaos: $(STAMP) ## kills services and servers under load, from a seed
-	$(BIN)/python -m pytest -q -s -m chaos --timeout=900 tests/chaos
+chaos: $(STAMP) ## kills services and servers under load, then three servers under fire, from a seed, about half an hour (SEED=1 RECOVERIES=10000)
+	@status=0; $(BIN)/python -m pytest -q -s -m chaos --timeout=900 tests/chaos || status=1; \
+		$(MAKE) --no-print-directory cluster || status=1; exit $$status
 
-cluster: $(STAMP) ## three servers under fire: availability with its interval, from a seed, about half an hour (SEED=1 RECOVERIES=10000)
+cluster: $(STAMP) ## the second half of chaos: availability with its interval
 	$(BIN)/python -m tests.cluster --seed $(or $(SEED),1) --recoveries $(or $(RECOVERIES),10000)
 
 simulate: $(STAMP) ## schedules of faults in simulated time, each from a seed (SEEDS=200)
@@ -81,6 +82,10 @@ corpus: $(STAMP) ## makes real software fail and keeps what it says: texts to tr
 model: $(STAMP) ## trains the classifier's model on those texts (NAME=errors-3 [LABELLED=FILE])
 	$(BIN)/python -m tests.corpus.train $(NAME) $(if $(LABELLED),--labelled $(LABELLED)) --write
 
+inference: $(STAMP) ## what the packaged models take for an answer, beside LightGBM's own call; wants a quiet machine
+	$(BIN)/python -m tests.corpus.speed
+	$(BIN)/python -m tests.bench.predicting
+
 curve: $(STAMP) ## how many harvested texts the classifier needs to learn
 	$(BIN)/python -m tests.corpus.curve
 
@@ -92,12 +97,13 @@ score-signals: $(STAMP) ## false findings on the quiet part of public health dat
 
 oracle: $(STAMP) ## what each strategy is worth on each case, measured by hand for hours; resumable (WORLDS=2 CASES=200)
 	$(BIN)/python -m tests.lab.oracle --worlds $(or $(WORLDS),2) --cases $(or $(CASES),200)
+	$(BIN)/python -m tests.lab.trials
 
 fault-lab: $(STAMP) ## every fault of the lab through the whole pipeline, and a tenth of the oracle anew; fails when a must is missed
 	@status=0; $(BIN)/python -m tests.lab.faultlab || status=1; $(BIN)/python -m tests.lab.recheck || status=1; exit $$status
 
-choice: $(STAMP) ## learned strategy choice against the oracle, fault kinds unseen (FIT=NAME writes the model)
-	$(BIN)/python -m tests.lab.choice $(if $(FIT),--fit $(FIT))
+choice: $(STAMP) ## learned strategy choice against the oracle, fault kinds unseen (FIT=NAME writes the model; NESTED=1 sets its constants without the kind judged)
+	$(BIN)/python -m tests.lab.choice $(if $(NESTED),--nested) $(if $(FIT),--fit $(FIT))
 
 detection: $(STAMP) ## growing faults beside the real health-monitor: how many it foretells, how often for nothing
 	$(BIN)/python -m tests.lab.detection
@@ -133,7 +139,7 @@ test-go: $(STAMP) ## an agent in Go, written from proto/ alone, is recovered (ne
 
 test-jaeger: $(STAMP) ## one recovery is one trace in a real Jaeger (installed with Go, or named in JAEGER)
 	@JAEGER="$$($(BIN)/python -m tests.system.jaeger .mendbus/jaeger)" && export JAEGER && \
-		$(BIN)/python -m pytest -q -rs -m jaeger tests/system/test_whole_traces.py
+		$(BIN)/python -m pytest -q -rs -m "jaeger and node or jaeger and go or jaeger" tests/system/test_whole_traces.py
 
 sbom: $(STAMP) ## results/sbom.json, and the licence of every package in every image
 	$(PYTHON) -m venv .venv-sbom
@@ -156,4 +162,4 @@ test-compose: $(STAMP) ## brings docker-compose.yml up for real and kills servic
 test-debug: $(STAMP) ## tests with asyncio's debug mode, first failure stops
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -X dev -m pytest -x -vv --timeout=300
 
-.PHONY: help setup all demo test check format coverage bench validate-recovery-time stress-test chaos cluster simulate fuzz test-upgrade corpus model curve score score-signals oracle fault-lab choice detection preventing record soak lab-scale benchmark-report proto test-browser test-node test-go test-jaeger sbom locks check-k8s test-compose test-debug
+.PHONY: help setup all demo test check format coverage bench inference validate-recovery-time stress-test chaos cluster simulate fuzz test-upgrade corpus model curve score score-signals oracle fault-lab choice detection preventing record soak lab-scale benchmark-report proto test-browser test-node test-go test-jaeger sbom locks check-k8s test-compose test-debug

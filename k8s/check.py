@@ -118,10 +118,26 @@ def untargeted(manifests: Sequence[Manifest]) -> Iterator[str]:
                 yield f"ScaledObject {manifest['metadata']['name']}: {target} is not there, or sets its own replicas"
 
 
+def unknown_to_the_server(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """What looks for streams, or reads and orders, as nobody where the server has users: tls did not come last."""
+    users = any("MENDBUS_NATS_CREDENTIALS" in m.get("data", {}) for m in manifests if m["kind"] == "ConfigMap")
+    for manifest in manifests:
+        if manifest["kind"] == "ScaledObject":
+            accounts = {trigger["metadata"]["account"] for trigger in manifest["spec"]["triggers"]}
+            if accounts != {"MENDBUS" if users else "$G"}:
+                yield f"ScaledObject {manifest['metadata']['name']} looks into the accounts {sorted(accounts)}"
+    for name, workload in workloads(manifests).items():
+        (container, *_) = workload["spec"]["template"]["spec"]["containers"]
+        given = {variable["name"] for variable in container.get("env", ())}
+        if users and "MENDBUS_DASHBOARD_PORT" in given and "MENDBUS_DASHBOARD_CREDENTIALS" not in given:
+            yield f"{name}: its dashboard is no user of its own"
+
+
 def problems(manifests: Sequence[Manifest]) -> list[str]:
     """All that is wrong with the manifests of one overlay."""
     found = [problem for workload in workloads(manifests).values() for problem in unrestricted(workload)]
-    return [*found, *unselected(manifests), *misshapen(manifests), *untargeted(manifests)]
+    found += [*unselected(manifests), *misshapen(manifests), *untargeted(manifests)]
+    return [*found, *unknown_to_the_server(manifests)]
 
 
 def main() -> int:

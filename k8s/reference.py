@@ -1,7 +1,7 @@
 """Writes what of `k8s/` follows from elsewhere.
 
 The tables of `k8s/README.md`, the executor's ClusterRole, the admission policies that hold it to less, what KEDA scales
-by, and the Prometheus operator's form of the rules.
+by and in which account, and the Prometheus operator's form of the rules.
 
 `.venv/bin/python k8s/reference.py` rewrites them in place.
 """
@@ -23,7 +23,9 @@ if __package__ in (None, ""):
 from k8s import admission
 
 from mendbus import streams
+from mendbus.bus import ConsumerSpec
 from mendbus.contracts.subjects import DEFAULT_ROOT, LANES, PARTITIONS, Subjects
+from mendbus.security.accounts import CORE
 from mendbus.settings import Settings
 from mendbus_executor.kubernetes_api import RULES
 
@@ -34,6 +36,8 @@ ROLE: Final = Path(__file__).parent / "components/kubernetes-actuator/role.yaml"
 ADMISSION: Final = ROLE.with_name("admission.yaml")
 
 SCALING: Final = ROLE.parents[1] / "keda/scaled-objects.yaml"
+
+ACCOUNT: Final = ROLE.parents[1] / "tls/account.yaml"
 
 RULES_FILE: Final = Path(__file__).with_name("monitoring") / "rules.yaml"
 
@@ -105,7 +109,6 @@ def admission_policies() -> str:
 def scaling() -> str:
     """What KEDA scales, and by which consumers of ERRORS."""
     subjects = Subjects(DEFAULT_ROOT)
-    consumers = [streams.lane_consumer(subjects, p, lane) for p in range(PARTITIONS) for lane in LANES]
     triggers = [
         {
             "type": "nats-jetstream",
@@ -117,7 +120,7 @@ def scaling() -> str:
                 "lagThreshold": str(_LAG),
             },
         }
-        for consumer in consumers
+        for consumer in _waiting(subjects)
     ]
     scaled = [
         {
@@ -137,6 +140,20 @@ def scaling() -> str:
     ]
     head = "# Written by k8s/reference.py: the consumers are the code's. Set the address of NATS's monitoring port.\n"
     return head + _documents(scaled)
+
+
+def account() -> str:
+    """What makes KEDA look into the account in which the streams are where the server has users."""
+    changes = [
+        {"op": "replace", "path": f"/spec/triggers/{number}/metadata/account", "value": CORE}
+        for number in range(len(_waiting(Subjects(DEFAULT_ROOT))))
+    ]
+    return "# Written by k8s/reference.py.\n" + yaml.dump(changes, Dumper=_Plain, sort_keys=False, width=1000)
+
+
+def _waiting(subjects: Subjects) -> list[ConsumerSpec]:
+    """Consumers in which errors wait."""
+    return [streams.lane_consumer(subjects, p, lane) for p in range(PARTITIONS) for lane in LANES]
 
 
 def operator_rules() -> str:
@@ -222,6 +239,7 @@ def files() -> dict[Path, str]:
         ROLE: role(),
         ADMISSION: admission_policies(),
         SCALING: scaling(),
+        ACCOUNT: account(),
         OPERATOR_RULES: operator_rules(),
     }
 

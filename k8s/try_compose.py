@@ -1,17 +1,21 @@
 """Tries `docker-compose.yml` for real: starts it, has an agent in a container recovered, kills, stops, takes it down.
 
-`python k8s/try_compose.py` needs Docker with compose, and ports 4222, 8222, 4318 and 16686 of loopback; about a minute.
-With `--no-build` it takes the images that are there. Its containers, network and volume belong to a project of their
-own and are gone afterwards.
+`python k8s/try_compose.py` needs Docker with compose, and ports 4222, 7701, 8222, 4318 and 16686 of loopback; about
+a minute. With `--no-build` it takes the images that are there. Its containers, network and volume belong to a project
+of their own and are gone afterwards.
 """
 
 import json
+import os
+import secrets
 import shutil
 import subprocess
 import sys
 import time
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
+from urllib.request import urlopen
 
 ROOT: Final = Path(__file__).parents[1]
 PROJECT: Final = "mendbus-try"
@@ -111,6 +115,25 @@ class Stack:
         )
 
 
+def dashboard(token: str) -> int:
+    """The status with which the published dashboard answers who shows this token."""
+    connection = HTTPConnection("127.0.0.1", 7701, timeout=10)
+    try:
+        connection.request("GET", "/api/agents", headers={"Authorization": f"Bearer {token}"})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def traced() -> bool:
+    """Whether the published Jaeger has spans of all five services."""
+    try:
+        with urlopen("http://127.0.0.1:16686/api/v3/services", timeout=5) as answer:
+            return set(SERVICES) <= set(json.load(answer)["services"])
+    except OSError:
+        return False
+
+
 def recovered(agent: subprocess.Popen[str], what: str) -> None:
     """Waits for an agent to end. Raises `SystemExit` unless its operation was run once more and settled."""
     told = agent.communicate(timeout=90)[0].strip()
@@ -122,7 +145,8 @@ def recovered(agent: subprocess.Popen[str], what: str) -> None:
 
 def main() -> int:
     """Goes through it; returns the exit status."""
-    stack = Stack()
+    stack, token = Stack(), secrets.token_hex(16)
+    os.environ["MENDBUS_DASHBOARD_TOKEN"] = token
     try:
         if "--no-build" not in sys.argv[1:]:
             stack.compose("--profile", "cli", "build")
@@ -131,6 +155,11 @@ def main() -> int:
         wait_until("all ready", lambda: stack.healthy("nats", "jaeger", *SERVICES))
         say(f"all ready after {time.monotonic() - started:.1f} s")
         recovered(stack.agent("plain"), "an agent in a container")
+        wait_until("spans of all five services in Jaeger", traced)
+        told = dashboard(token), dashboard("wrong")
+        say(f"the dashboard with its token and with another: {told}")
+        if told != (200, 401):
+            raise SystemExit("the dashboard: not shown to those with the token alone")
 
         run("docker", "kill", stack.container("executor"))
         waiting = stack.agent("without-executor")

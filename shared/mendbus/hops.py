@@ -17,6 +17,8 @@ from mendbus.bus import Message
 from mendbus.bus.nats import connect
 from mendbus.contracts.errors import MendbusError, SettingsError
 from mendbus.logs import configure_logging
+from mendbus.security.access import access
+from mendbus.security.credentials import ADMIN
 from mendbus.service import exit_status, run_loop
 from mendbus.settings import Settings, from_environment
 from mendbus.telemetry import AttributeValue, Tracer, open_tracer, parent_of
@@ -90,9 +92,10 @@ def _nanoseconds(text: str) -> int:
 
 
 async def bridge(settings: Settings, subject: str, stop: asyncio.Event) -> None:
-    """Turns reports into spans until `stop`. Raises `BusError` when the server is not there."""
+    """Turns reports into spans until `stop`. Raises `BusError` when the server is not there, `CredentialsError`."""
     tracer = open_tracer("nats", settings)
-    bus = await connect(settings.nats_url, name="hops", on_dead=lambda why: _ended(why, stop))
+    user = access(settings, ADMIN)
+    bus = await connect(settings.nats_url, name="hops", on_dead=lambda why: _ended(why, stop), access=user)
 
     async def take(message: Message) -> None:
         try:

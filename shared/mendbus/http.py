@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 log = logging.getLogger("mendbus")
+
+T = TypeVar("T")
 
 
 class Page(NamedTuple):
@@ -141,7 +143,8 @@ async def _answer(
         async with asyncio.timeout(_REQUEST_SECONDS):
             request = await _read(reader, methods, max_body)
         method = request.method
-        response = await handle(request)
+        # What was ordered is done, whether somebody waits for the answer or not.
+        response = await (handle(request) if method == "POST" else _unless_gone(reader, handle(request)))
     except Unfit as unfit:
         headers = {"Allow": ", ".join(methods)} if unfit.status == HTTPStatus.METHOD_NOT_ALLOWED else {}
         response = as_json({"error": unfit.reason}, unfit.status, headers)
@@ -230,26 +233,33 @@ async def _close(writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()
 
 
+async def _unless_gone(reader: asyncio.StreamReader, work: Awaitable[T]) -> T:
+    """What comes of some work, which is given up when its client goes. Raises `ConnectionResetError` then."""
+    working, gone = asyncio.ensure_future(work), asyncio.ensure_future(_end_of(reader))
+    try:
+        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ConnectionResetError("the client has gone")
+        return working.result()
+    finally:
+        for one in (working, gone):
+            one.cancel()
+        await asyncio.gather(working, gone, return_exceptions=True)
+
+
+async def _end_of(reader: asyncio.StreamReader) -> None:
+    if await reader.read(_HEAD_BYTES):
+        # Behind a request there may stand a little more; who goes on sending is no client that waits.
+        _ = await reader.read(1)
+
+
 async def _stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chunks: AsyncIterator[bytes]) -> None:
     """Sends what comes until there is no more, or the client has gone, or takes nothing for a while."""
-    gone = asyncio.ensure_future(reader.read(1))
-    coming: asyncio.Future[bytes] | None = None
     try:
-        while True:
-            coming = asyncio.ensure_future(anext(chunks, b""))
-            await asyncio.wait((gone, coming), return_when=asyncio.FIRST_COMPLETED)
-            if gone.done() or not (chunk := await coming):
-                return
+        while chunk := await _unless_gone(reader, anext(chunks, b"")):
             writer.write(chunk)
             await _drain(writer)
     finally:
-        for waiting in (gone, coming):
-            if waiting is not None and not waiting.done():
-                waiting.cancel()
-                with suppress(asyncio.CancelledError):
-                    await waiting
-        if gone.done() and not gone.cancelled():
-            _ = gone.exception()
         close = getattr(chunks, "aclose", None)
         if close is not None:
             await close()

@@ -1,15 +1,20 @@
 """An error without what is secret in it: what an agent sends, and what the first service that keeps it writes down."""
 
+import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from mendbus.contracts.messages import ErrorReported
-from mendbus.redaction import DEFAULT, Redaction, redact, redact_values
+from mendbus.redaction import DEFAULT, MARK, Redaction, names_secret, redact, redact_values
 
 # Bytes of UTF-8 that the contract allows for each.
 _MESSAGE: Final = 8 * 1024
 _STACK: Final = 16 * 1024
 _DETAIL: Final = 1024
+# A name, and the first byte of the text or the bytes that follow it in msgpack.
+_PACKED: Final = re.compile(rb"(?<![A-Za-z0-9_.-]) ([A-Za-z0-9_.-]{3,}+) ([\xa1-\xbf\xc4-\xc6\xd9-\xdb])", re.VERBOSE)
+_LENGTHS: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
+"""How many bytes of length follow the first byte of longer ones."""
 
 
 def redact_error(error: ErrorReported, rules: Redaction = DEFAULT) -> ErrorReported:
@@ -45,6 +50,47 @@ def redact_exception(exception: Mapping[str, Any], rules: Redaction) -> dict[str
 def redact_detail(detail: str | None, rules: Redaction = DEFAULT) -> str | None:
     """The same for what is said of a command, a probe or an attempt."""
     return None if detail is None else redact_text(detail, _DETAIL, rules)
+
+
+def redact_plain(value: object, rules: Redaction = DEFAULT) -> Any:
+    """A message as plain values, however deep, redacted: what goes by the name of a secret is hidden whole."""
+    if isinstance(value, str):
+        return redact(value, rules)
+    if isinstance(value, bytes):
+        return redact_bytes(value, rules)
+    if isinstance(value, list):
+        return [redact_plain(one, rules) for one in cast("list[object]", value)]
+    if isinstance(value, dict):
+        named = cast("dict[str, object]", value)
+        return {redact(name, rules): _named(name, one, rules) for name, one in named.items()}
+    return value
+
+
+def _named(name: str, value: object, rules: Redaction) -> Any:
+    if isinstance(value, bytes | list | dict):
+        return MARK if names_secret(name, rules) else redact_plain(cast("object", value), rules)
+    return redact_values({name: value}, rules)[name]
+
+
+def redact_bytes(data: bytes, rules: Redaction = DEFAULT) -> bytes:
+    """The same for bytes that cannot be read as a message: plain text in them, and what maps of msgpack name."""
+    return redact(_without_named(data, rules).decode("latin-1"), rules).encode("latin-1")
+
+
+def _without_named(data: bytes, rules: Redaction) -> bytes:
+    kept: list[bytes] = []
+    end = 0
+    for match in _PACKED.finditer(data):
+        if match.start() < end or not names_secret(match[1].decode("ascii"), rules):
+            continue
+        first, begin = match[2][0], match.end()
+        size = first & 0x1F
+        if first in _LENGTHS:
+            begin += _LENGTHS[first]
+            size = int.from_bytes(data[match.end() : begin], "big")
+        kept += [data[end:begin], MARK.encode()]
+        end = begin + size
+    return b"".join((*kept, data[end:]))
 
 
 def redact_text(text: str, limit: int, rules: Redaction = DEFAULT) -> str:

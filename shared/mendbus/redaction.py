@@ -39,7 +39,9 @@ DEFAULT: Final = Redaction()
 # What begins a secret is looked for by plain search, in lower case, and the expression is tried there alone: run over
 # the whole text it would take a hundred times as long. What is unbounded in it is possessive, so the time is linear.
 _QUOTE = r"""\\{0,2}["']"""
-_VALUE = r"""(?: \\"[^"\\\n]*+\\?"? | "(?:[^"\\\n]|\\.)*+"? | '(?:[^'\\\n]|\\.)*+'? | [^\s,;&)}\]"'<>\\]++ )"""
+_PLAIN = r"""[^\s,;&)}\]"'<>\\]"""
+# What follows a closing quote at once belongs to the value, as it does in a shell.
+_VALUE = rf"""(?: (?: \\"[^"\\\n]*+\\?"? | "(?:[^"\\\n]|\\.)*+"? | '(?:[^'\\\n]|\\.)*+'? ) {_PLAIN}*+ | {_PLAIN}++ )"""
 _IS = rf"""{_QUOTE}? \s{{0,4}} (?: => | [:=] ) \s{{0,4}}"""
 # Words that follow such a name where no value does: `(using password: NO)`, `API_KEY: must be set`.
 _PROSE = r"""

@@ -25,11 +25,11 @@ from mendbus.contracts.vocabulary import SERVICES
 from mendbus.logs import configure_logging
 from mendbus.metrics import Meter
 from mendbus.profiling import serving as profiling
-from mendbus.runtime import Readiness, Runtime, Service
+from mendbus.runtime import Drain, Readiness, Runtime, Service
 from mendbus.security.access import access
 from mendbus.server import syncs_always
 from mendbus.settings import Settings, from_environment
-from mendbus.telemetry import Tracer, open_tracer
+from mendbus.telemetry import open_tracer
 
 log = logging.getLogger("mendbus")
 
@@ -116,7 +116,20 @@ async def _run_one(
             return
         readiness.set("bus", True)
         if await _prepare(bus, settings, readiness, stop):
-            await _live(service, settings, readiness, meter, stop, ready, bus, tracer, instance, died)
+            async with asyncio.TaskGroup() as tasks:
+                runtime = Runtime(
+                    service=service.name,
+                    instance=instance,
+                    settings=settings,
+                    subjects=settings.subjects,
+                    bus=bus,
+                    tracer=tracer,
+                    tasks=tasks,
+                    readiness=readiness,
+                    micro=micro.Micro(service.name, instance, _version(), service.description, {"protocol": "1"}),
+                    meter=meter,
+                )
+                await _live(service, runtime, stop, ready, died)
     finally:
         if bus is not None:
             with suppress(TimeoutError, BusError):
@@ -126,69 +139,60 @@ async def _run_one(
 
 
 async def _live(
-    service: Service,
-    settings: Settings,
-    readiness: Readiness,
-    meter: Meter,
-    stop: asyncio.Event,
-    ready: asyncio.Event,
-    bus: Bus,
-    tracer: Tracer,
-    instance: str,
-    died: asyncio.Future[str],
+    service: Service, runtime: Runtime, stop: asyncio.Event, ready: asyncio.Event, died: asyncio.Future[str]
 ) -> None:
-    async with asyncio.TaskGroup() as tasks:
-        identity = micro.Micro(service.name, instance, _version(), service.description, {"protocol": "1"})
-        runtime = Runtime(
-            service=service.name,
-            instance=instance,
-            settings=settings,
-            subjects=settings.subjects,
-            bus=bus,
-            tracer=tracer,
-            tasks=tasks,
-            readiness=readiness,
-            micro=identity,
-            meter=meter,
-        )
-        meter.observe(instruments.READY, lambda: int(readiness.ready))
-        meter.observe(instruments.RECONNECTS, lambda: bus.reconnects)
-        meter.observe(instruments.DROPPED_SPANS, lambda: tracer.dropped)
-        if settings.otlp_endpoint and settings.metrics_seconds:
-            # Only who sends needs the HTTP client.
-            from mendbus.otlp_metrics import send_for_ever
+    """From the start to the end in order. Raises `Died` when the connection dies first."""
+    readiness = runtime.readiness
+    _measure(runtime)
+    readiness.set("started", False, "starting")
+    drain = await service.start(runtime)
+    await profiling.offer(runtime)
+    runtime.subscriptions += await micro.announce(runtime.bus, runtime.micro)
+    await runtime.bus.barrier()
+    readiness.set("started", True)
+    watching = _watch(runtime.bus, runtime.subjects, readiness, runtime.meter)
+    watch = runtime.tasks.create_task(watching, name="watch")
+    _settle_memory()
+    ready.set()
+    log.info("%s %s is ready", service.name, runtime.instance)
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((stopping, died), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+    readiness.conditions["started"] = False, "stopping"  # as asked for: nothing to log
+    watch.cancel()
+    if died.done():
+        raise Died(f"{service.name}: {died.result()}")
+    await _finish(runtime, drain)
 
-            sending = send_for_ever(meter, settings.otlp_endpoint, instance, settings.metrics_seconds)
-            runtime.spawn(sending, "send metrics")
-        readiness.set("started", False, "starting")
-        drain = await service.start(runtime)
-        await profiling.offer(runtime)
-        runtime.subscriptions += await micro.announce(bus, identity)
-        await bus.barrier()
-        readiness.set("started", True)
-        watch = tasks.create_task(_watch(bus, settings.subjects, readiness, meter), name="watch")
-        _settle_memory()
-        ready.set()
-        log.info("%s %s is ready", service.name, instance)
-        stopping = asyncio.ensure_future(stop.wait())
-        try:
-            await asyncio.wait((stopping, died), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stopping.cancel()
-        readiness.conditions["started"] = False, "stopping"  # as asked for: nothing to log
-        watch.cancel()
-        if died.done():
-            raise Died(f"{service.name}: {died.result()}")
-        for subscription in runtime.subscriptions:
-            await subscription.stop()
-        try:
-            async with asyncio.timeout(settings.drain_seconds):
-                await bus.barrier()
-                await drain()
-        except (TimeoutError, BusError) as error:
-            log.warning("%s did not finish cleanly: %r", service.name, error)
-        for task in runtime.spawned:
-            task.cancel()
+
+def _measure(runtime: Runtime) -> None:
+    """What is told of every service; sent to a collector where there is one."""
+    meter, settings = runtime.meter, runtime.settings
+    meter.observe(instruments.READY, lambda: int(runtime.readiness.ready))
+    meter.observe(instruments.RECONNECTS, lambda: runtime.bus.reconnects)
+    meter.observe(instruments.DROPPED_SPANS, lambda: runtime.tracer.dropped)
+    if settings.otlp_endpoint and settings.metrics_seconds:
+        # Only who sends needs the HTTP client.
+        from mendbus.otlp_metrics import send_for_ever
+
+        sending = send_for_ever(meter, settings.otlp_endpoint, runtime.instance, settings.metrics_seconds)
+        runtime.spawn(sending, "send metrics")
+
+
+async def _finish(runtime: Runtime, drain: Drain) -> None:
+    """Takes no more, ends what is under way, within the time there is for it."""
+    for subscription in runtime.subscriptions:
+        await subscription.stop()
+    try:
+        async with asyncio.timeout(runtime.settings.drain_seconds):
+            await runtime.bus.barrier()
+            await drain()
+    except (TimeoutError, BusError) as error:
+        log.warning("%s did not finish cleanly: %r", runtime.service, error)
+    for task in runtime.spawned:
+        task.cancel()
 
 
 def _first(group: BaseExceptionGroup[Died]) -> Died:

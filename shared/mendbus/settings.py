@@ -3,12 +3,15 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mendbus.contracts.errors import SettingsError
 from mendbus.contracts.subjects import DEFAULT_ROOT, Subjects
+
+LEAST_TOKEN: Final = 16
+"""Characters below which the dashboard's token could be guessed."""
 
 
 class Settings(BaseModel):
@@ -80,6 +83,14 @@ class Settings(BaseModel):
     jaeger_url: str = ""
     """Address of Jaeger's pages, to which the dashboard links traces; empty: no links."""
 
+    @field_validator("dashboard_token")
+    @classmethod
+    def _long_enough(cls, token: str) -> str:
+        if token and len(token) < LEAST_TOKEN:
+            msg = f"it has {len(token)} characters, and {LEAST_TOKEN} are the least"
+            raise ValueError(msg)
+        return token
+
     @property
     def subjects(self) -> Subjects:
         """The subject builder for this installation."""
@@ -117,10 +128,11 @@ def from_environment(environment: Mapping[str, str] | None = None, **overrides: 
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        problems += [
-            f"MENDBUS_{'_'.join(str(step) for step in item['loc']).upper()}: {item['msg']}, got {item['input']!r}"
-            for item in error.errors(include_url=False)
-        ]
+        for item in error.errors(include_url=False):
+            field = Settings.model_fields.get(str(item["loc"][0])) if item["loc"] else None
+            # What is shown nowhere else is not shown here either.
+            got = "" if field is not None and not field.repr else f", got {item['input']!r}"
+            problems.append(f"MENDBUS_{'_'.join(str(step) for step in item['loc']).upper()}: {item['msg']}{got}")
         raise SettingsError(problems) from None
     if problems:
         raise SettingsError(problems)

@@ -13,7 +13,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -21,14 +21,16 @@ from urllib.parse import quote
 
 import mendbus.bus.nats as nats_bus
 from mendbus import http, streams
-from mendbus.contracts.errors import MendbusError, SettingsError
+from mendbus.contracts.errors import CredentialsError, MendbusError, SettingsError
 from mendbus.contracts.vocabulary import SERVICES
 from mendbus.logs import configure_logging
 from mendbus.security.access import access
+from mendbus.security.credentials import ADMIN, DASHBOARD
 from mendbus.server import NatsServer
 from mendbus.service import exit_status, find_service, run_loop, run_services
-from mendbus.settings import Settings, from_environment
+from mendbus.settings import LEAST_TOKEN, Settings, from_environment
 from mendbus.supervisor import Backoff, Board, Children, Part, first, keep_server
+from mendbus.whereabouts import DASHBOARD_PORT, STATE_FILE
 
 log = logging.getLogger("mendbus")
 
@@ -36,17 +38,11 @@ NATS: Final = "nats-server"
 """Name of the server among the parts."""
 SECURE: Final = "secure"
 """Folder below the data folder with users, keys and certificates."""
-STATE_FILE: Final = "up.json"
-"""Below the data folder: where a running `mendbus up` says how it is reached."""
-
-DASHBOARD_PORT: Final = 7701
-"""Where the dashboard is, unless that is taken and no other port was asked for: then on any free one."""
 DASHBOARD_FILE: Final = "dashboard.token"
 """Below the data folder: the token for actions in the dashboard, kept so that an open page goes on working."""
 
 _CONNECT_SECONDS = 5.0
 _TOKEN_BYTES: Final = 24
-_TOKEN_CHARACTERS: Final = 16
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -80,7 +76,11 @@ class Voice:
         self._json = as_json
         self._addresses: dict[str, Any] = {}
         self.dashboard = ""
-        """Where the dashboard is, with the token behind `#`; empty: nowhere."""
+        """Where the dashboard is; empty: nowhere."""
+        self.token = ""
+        """With which it may act. For people alone: what programs are told ends in logs."""
+        self.token_file: Path | None = None
+        """Where the token is kept; none: whoever started this has given it."""
         self.secured: dict[str, Path] = {}
         """Settings with which a user gets in; none where everybody does."""
         self._pids: dict[str, int] = {}
@@ -97,7 +97,7 @@ class Voice:
             "pid": os.getpid(),
         }
         if self.dashboard:
-            self._addresses["dashboard_url"] = self.dashboard.partition("#")[0]
+            self._addresses["dashboard_url"] = self.dashboard
         if self.secured:
             self._addresses["secured"] = {name: str(file) for name, file in self.secured.items()}
         self._keep()
@@ -113,7 +113,10 @@ class Voice:
         for part in parts:
             self.changed(part)
         if self.dashboard:
-            self._say({"event": "dashboard", "url": self.dashboard}, f"dashboard          {self.dashboard}")
+            told = {"event": "dashboard", "url": self.dashboard}
+            if self.token_file is not None:
+                told["token_file"] = str(self.token_file)
+            self._say(told, f"dashboard          {self.dashboard}#token={quote(self.token, safe='')}")
         self._say({"event": "ready"}, "")
 
     def changed(self, part: Part) -> None:
@@ -171,7 +174,7 @@ async def up(options: Options, folder: Path, settings: Settings) -> None:
 
     Raises `MendbusError` when the server cannot start, a port is taken, or this data folder is in use already.
     """
-    stop, hurry, services_gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    stop, hurry = asyncio.Event(), asyncio.Event()
     voice = Voice(folder, as_json=options.json)
 
     def asked_to_stop() -> None:
@@ -196,27 +199,29 @@ async def up(options: Options, folder: Path, settings: Settings) -> None:
         server = await _launch(folder, options.nats_port, secure=options.secure)
         reach = {"nats_url": server.url, "monitor_url": server.monitor_url, "data_dir": folder}
         settings = settings.model_copy(update=reach | {"http_port": options.http_port})
-        if options.dashboard_port >= 0:
-            port = _free_port(settings.dashboard_host, options.dashboard_port)
-            token = settings.dashboard_token or _kept_token(folder / DASHBOARD_FILE)
-            settings = settings.model_copy(update={"dashboard_port": port, "dashboard_token": token})
-            voice.dashboard = f"{_url(settings.dashboard_host, port)}/#token={quote(token, safe='')}"
-        else:
-            settings = settings.model_copy(update={"dashboard_port": -1})
+        settings = _with_dashboard(settings, options.dashboard_port, folder, voice)
         try:
             await _ensure_streams(settings)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(keep_server(server, NATS, board, services_gone), name="keep nats-server")
-                try:
-                    if options.single_process:
-                        await _in_this_process(settings, server, board, voice, stop)
-                    else:
-                        await _as_children(settings, server, board, voice, stop, hurry)
-                finally:
-                    services_gone.set()
+            async with _kept(server, board):
+                if options.single_process:
+                    await _in_this_process(settings, server, board, voice, stop)
+                else:
+                    await _as_children(settings, server, board, voice, stop, hurry)
         finally:
             voice.gone()
             await server.stop_async()
+
+
+@contextlib.asynccontextmanager
+async def _kept(server: NatsServer, board: Board) -> AsyncGenerator[None]:
+    """Starts the server again whenever it ends, until nobody needs it any more."""
+    services_gone = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(keep_server(server, NATS, board, services_gone), name="keep nats-server")
+        try:
+            yield
+        finally:
+            services_gone.set()
 
 
 async def _as_children(
@@ -326,7 +331,6 @@ def _secured(folder: Path, settings: Settings, *, dashboard: bool) -> tuple[dict
     Raises `CredentialsError`.
     """
     from mendbus.security import installation  # only who asks for it loads it
-    from mendbus.security.credentials import DASHBOARD
 
     users = installation.ensure(folder / SECURE, settings.subjects)
     if dashboard and DASHBOARD not in users.users:
@@ -358,6 +362,21 @@ def _url(host: str, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
+def _with_dashboard(settings: Settings, wanted: int, folder: Path, voice: Voice) -> Settings:
+    """Settings with the dashboard's port and token, which `voice` is to tell; with none where the port `wanted` is -1.
+
+    Raises `MendbusError`.
+    """
+    if wanted < 0:
+        return settings.model_copy(update={"dashboard_port": -1})
+    port = _free_port(settings.dashboard_host, wanted)
+    if not settings.dashboard_token:
+        voice.token_file = folder / DASHBOARD_FILE
+    voice.token = settings.dashboard_token or _kept_token(folder / DASHBOARD_FILE)
+    voice.dashboard = f"{_url(settings.dashboard_host, port)}/"
+    return settings.model_copy(update={"dashboard_port": port, "dashboard_token": voice.token})
+
+
 def _free_port(host: str, port: int) -> int:
     """A port that is free now: this one, or any where it is 0 or the usual one is taken. Raises `MendbusError`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -375,10 +394,15 @@ def _free_port(host: str, port: int) -> int:
 
 
 def _kept_token(file: Path) -> str:
-    """The token that is kept in a file which its owner alone may read; a new one where there is none."""
-    with contextlib.suppress(FileNotFoundError):
-        token = file.read_text("ascii").strip()
-        if len(token) >= _TOKEN_CHARACTERS:
+    """The token that is kept in a file; a new one where there is none, or it is spoilt.
+
+    Raises `CredentialsError` when everybody can read it.
+    """
+    if file.exists():
+        if file.stat().st_mode & 0o007:
+            raise CredentialsError(f"{file} can be read by everybody: remove it, and a new token is made")
+        token = file.read_text("ascii", errors="replace").strip()
+        if len(token) >= LEAST_TOKEN and token.isascii():
             return token
         file.unlink()
     token = secrets.token_urlsafe(_TOKEN_BYTES)
@@ -389,7 +413,7 @@ def _kept_token(file: Path) -> str:
 
 async def _ensure_streams(settings: Settings) -> None:
     """Once before all services do it at the same time."""
-    user = access(settings, "operator/admin")
+    user = access(settings, ADMIN)
     bus = await nats_bus.connect(settings.nats_url, name="up", connect_timeout=_CONNECT_SECONDS, access=user)
     try:
         for drift in await streams.ensure(bus, settings.subjects, settings.stream_max_bytes, settings.stream_replicas):

@@ -106,7 +106,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
             if told["event"] == "nats":
                 found.nats_url = told["url"]
             elif told["event"] == "dashboard":
-                found.dashboard = told["url"].partition("#")[0]
+                found.dashboard = told["url"]
             if found.nats_url and found.dashboard:
                 break
         assert found.dashboard, f"no dashboard was told of:\n{(folder / 'log').read_text()[-3000:]}"

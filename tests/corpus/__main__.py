@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
-from tests.corpus import harvest_python, harvest_tools
+from tests.corpus import harvest_python, harvest_python_system, harvest_tools
 from tests.corpus.reading import HARVEST, pack, runs
 from tests.corpus.recording import Record
 
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help=f"replace {HARVEST.name}")
     parser.add_argument("--without", type=Path, help="labelled errors, JSON Lines")
     wanted = parser.parse_args()
-    found = distinct(chain(harvest_python.records(), harvest_tools.records()))
+    found = distinct(chain(harvest_python.records(), harvest_python_system.records(), harvest_tools.records()))
     if wanted.without:
         taken = {run for s in samples.read(wanted.without) for run in runs(f"{s.kind} {s.message} {s.stack}")}
         found = [record for record in found if not runs(f"{record.kind} {record.message} {record.stack}") & taken]

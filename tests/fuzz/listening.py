@@ -125,7 +125,7 @@ async def _case(tally: Tally, bus: Bus, number: int) -> None:
         verb = choose.choice(QUESTIONS)
         if choose.random() < 0.7:
             subject, body = Subjects().control(verb), _order(choose, verb)
-        elif _is_valid(family, body):
+        elif mutating.is_valid(family, body):
             # A valid order is carried out, such as one to pause everything.
             tally.tried["left out"] += 1
             return
@@ -158,15 +158,6 @@ def _vectors() -> list[mutating.Vector]:
 def _name(family: Family) -> str:
     assert family.body is not None
     return family.body.__name__
-
-
-def _is_valid(family: Family, body: bytes) -> bool:
-    assert family.body is not None
-    try:
-        codec.decode(family.body, body)
-    except Refused:
-        return False
-    return True
 
 
 def _subject(choose: random.Random, family: Family) -> str:

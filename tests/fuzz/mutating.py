@@ -9,6 +9,10 @@ from typing import Any, Final, cast
 import msgpack
 from tests.contract.vectors import Vector
 
+from mendbus import codec
+from mendbus.contracts.catalogue import Family
+from mendbus.contracts.errors import Refused
+
 NASTY: Final[tuple[Any, ...]] = (
     None, True, False, 0, -1, 1, 2**53, 2**63 - 1, -(2**63), 2**64 - 1, 0.0, -0.0, 1e308, math.inf, -math.inf, math.nan,
     "", " ", "a" * 70, "a" * 70_000, "\x00", "\r\n", "\udce9", "é" * 300, "../../etc/passwd", "{kind}", "%s%n", "'; --",
@@ -32,6 +36,16 @@ def body(choose: random.Random, vectors: Sequence[Vector], message: str, agent: 
         value = broken(choose, value)
     made = packed(value)
     return scratched(choose, made) if choose.random() < 0.05 else made
+
+
+def is_valid(family: Family, body: bytes) -> bool:
+    """Whether readers of the contract take it."""
+    assert family.body is not None
+    try:
+        codec.decode(family.body, body)
+    except Refused:
+        return False
+    return True
 
 
 def packed(value: Any) -> bytes:

@@ -25,6 +25,7 @@ from mendbus.http import Request, Response
 from mendbus.runtime import store_dead_letter
 from mendbus.settings import Settings
 from mendbus.testing import eventually
+from mendbus_health_monitor.dashboard import hub as hubs
 from mendbus_health_monitor.dashboard import live as lives
 from mendbus_health_monitor.dashboard import server as servers
 from mendbus_health_monitor.dashboard.live import Live
@@ -243,11 +244,16 @@ async def test_every_order_is_noted_by_whom(tmp_path: Path) -> None:
         assert (await made.post("unsilence", id=silence["id"]))[0] == 200
         assert (await made.post("resume", target="runtime/a1"))[0] == 200
 
-        refused = Refused("bad_json", "no JSON")
+        refused = Refused("bad_json", "no JSON: 'password=hunter22'")
         subject = run.subjects.error("error", "runtime", "a1")
-        await store_dead_letter(run.bus, run.subjects.dead("classifier"), subject, b"\xc1", {}, refused)
-        assert (await page.until("dead", service="classifier"))["code"] == "bad_json"
+        await store_dead_letter(run.bus, run.subjects.dead("classifier"), subject, b"\xc1 password=4711;", {}, refused)
+        told_at_once = await page.until("dead", service="classifier")
+        assert (told_at_once["code"], told_at_once["reason"]) == ("bad_json", "no JSON: 'password=***'")
         [letter] = await made.get("/api/dead")
+        assert letter["reason"] == told_at_once["reason"]
+        shown = await made.get(f"/api/dead/{letter['sequence']}")
+        assert shown["reason"] == told_at_once["reason"]
+        assert bytes.fromhex(shown["body_hex"]) == b"\xc1 password=***;"
         status, sent = await made.post("replay", sequence=letter["sequence"])
         assert (status, sent.get("subject")) == (200, subject), sent
 
@@ -356,7 +362,7 @@ async def test_nothing_is_held_for_pages_that_are_not_open(tmp_path: Path, monke
 
 async def test_only_so_many_pages_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One more is told so, and comes in when another has gone."""
-    monkeypatch.setattr(lives, "MAX_CLIENTS", 1)
+    monkeypatch.setattr(hubs, "MAX_CLIENTS", 1)
     async with board(tmp_path) as made:
         page = await made.events()
         assert await anext(page.stream) == b"retry: 1000\n\n"

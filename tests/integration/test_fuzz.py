@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.fuzz.mutating import is_valid
 from tests.harness import ProtocolAgent
 from tests.support import memory_runtime
 
@@ -20,7 +21,7 @@ import mendbus_strategy_selector
 from mendbus import codec
 from mendbus.bus import Bus, Handler, Message
 from mendbus.bus.memory import MemoryServer
-from mendbus.contracts.catalogue import FAMILIES, Family
+from mendbus.contracts.catalogue import FAMILIES
 from mendbus.contracts.errors import BusTimeout, NoResponders, Refused, ServiceFailed
 from mendbus.contracts.messages import RecoveryOutcome
 from mendbus.contracts.subjects import HEADER_CODE, MAX_SERVICE_BODY, Subjects
@@ -95,15 +96,6 @@ def _if_valid(live: Live) -> Handler:
     return hear
 
 
-def _is_valid(family: Family, body: bytes) -> bool:
-    assert family.body is not None
-    try:
-        codec.decode(family.body, body)
-    except Refused:
-        return False
-    return True
-
-
 _JUNK = st.one_of(
     st.binary(max_size=100),
     st.dictionaries(
@@ -134,7 +126,7 @@ async def test_junk_becomes_a_dead_letter_and_work_goes_on(live: Live, data: st.
     """Whatever arrives on whichever subject, it is kept with a reason, and an error after it is recovered."""
     bus = live.bus
     family = data.draw(st.sampled_from(READ))
-    body = data.draw(_JUNK.filter(lambda junk: not _is_valid(family, junk)))
+    body = data.draw(_JUNK.filter(lambda junk: not is_valid(family, junk)))
     # Of an operator's orders each service takes its own; `agents` is the health-monitor's.
     service = "health-monitor" if family.name == "control" else family.dead_letter
     assert service is not None

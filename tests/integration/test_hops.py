@@ -2,15 +2,19 @@
 
 import asyncio
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
+from tests.integration import secured
 
 from mendbus import streams
-from mendbus.bus.nats import connect
+from mendbus.bus.nats import NatsBus, connect
 from mendbus.contracts.subjects import Subjects
 from mendbus.hops import MAX_EVENTS, bridge, hops
 from mendbus.otlp_sink import OtlpSink
+from mendbus.security.installation import SERVER_CONF
 from mendbus.server import NatsServer
 from mendbus.settings import Settings
 from mendbus.testing import eventually
@@ -75,27 +79,49 @@ def test_what_is_no_report_is_refused(body: bytes) -> None:
 async def test_the_server_storing_an_error_is_a_span(tmp_path: Path) -> None:
     """An error that is stored shows in its trace as received and stored, out of the server's own mouth."""
     server = await NatsServer.launch(tmp_path / "nats", extra=ACCOUNT)
-    stop = asyncio.Event()
     try:
-        async with OtlpSink() as sink, asyncio.TaskGroup() as tasks:
-            settings = Settings(nats_url=server.url, otlp_endpoint=sink.endpoint)
-            subjects = Subjects()
-            tasks.create_task(bridge(settings, f"{settings.root}.hops", stop))
-            bus = await connect(server.url, name="agent")
-            await streams.ensure(bus, subjects, 1 << 26)
-            traced = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
-
-            async def told() -> bool:
-                await bus.store(subjects.error("error", "runtime", "a"), b"x", traced)
-                return len(sink.spans(TRACE)) >= 2
-
-            await eventually(told, 10.0, every=0.1)
-            spans = sink.spans(TRACE)
-            (received, *_) = (span for span in spans if span.name == "nats receive")
-            (stored,) = (span for span in spans if span.parent_id == received.span_id)
-            assert (received.parent_id, received.service) == (PARENT, "nats")
-            assert stored.attributes["messaging.nats.stream"] == subjects.stream("ERRORS")
-            await bus.close()
-            stop.set()
+        bus = await connect(server.url, name="agent")
+        await streams.ensure(bus, Subjects(), 1 << 26)
+        await storing_is_a_span(bus, Settings(nats_url=server.url))
+        await bus.close()
     finally:
         await server.stop_async()
+
+
+async def test_a_server_with_users_tells_an_operator(tmp_path: Path) -> None:
+    """Where rights count it listens as the user whose credentials it has, over TLS."""
+    site = await secured.start(tmp_path)
+    try:
+        file = site.users.folder / SERVER_CONF
+        text = file.read_text(encoding="utf-8")
+        asked = text.replace(
+            '"MENDBUS": {', '"MENDBUS": {"msg_trace": {"dest": "mendbus.v1.hops", "sampling": 100},', 1
+        )
+        assert asked != text
+        file.write_text(asked, encoding="utf-8")
+        os.kill(site.server.pid, signal.SIGHUP)
+        await storing_is_a_span(await site.connect("operator/admin"), site.settings)
+    finally:
+        await site.stop()
+
+
+async def storing_is_a_span(bus: NatsBus, settings: Settings) -> None:
+    """Stores errors until one of them shows."""
+    stop = asyncio.Event()
+    async with OtlpSink() as sink, asyncio.TaskGroup() as tasks:
+        subjects = settings.subjects
+        told_to = settings.model_copy(update={"otlp_endpoint": sink.endpoint, "trace": True})
+        tasks.create_task(bridge(told_to, f"{settings.root}.hops", stop))
+        traced = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+
+        async def told() -> bool:
+            await bus.store(subjects.error("error", "runtime", "a"), b"x", traced)
+            return len(sink.spans(TRACE)) >= 2
+
+        await eventually(told, 10.0, every=0.1)
+        spans = sink.spans(TRACE)
+        (received, *_) = (span for span in spans if span.name == "nats receive")
+        (stored,) = (span for span in spans if span.parent_id == received.span_id)
+        assert (received.parent_id, received.service) == (PARENT, "nats")
+        assert stored.attributes["messaging.nats.stream"] == subjects.stream("ERRORS")
+        stop.set()

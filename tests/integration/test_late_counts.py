@@ -16,16 +16,9 @@ from mendbus.bus.memory import MemoryServer
 from mendbus.contracts.asks import AttemptResult, Classification
 from mendbus.contracts.errors import BusError
 from mendbus.contracts.journal import Attempted, Concluded, Counted, Decided, Entry, JournalRecord, Opened
-from mendbus.contracts.messages import (
-    AttemptSummary,
-    ClassificationSummary,
-    DecisionSummary,
-    ErrorReported,
-    RecoveryCommand,
-    RecoveryOutcome,
-    Times,
-)
+from mendbus.contracts.messages import ErrorReported, RecoveryCommand, RecoveryOutcome
 from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects, partition_of
+from mendbus.contracts.summaries import AttemptSummary, ClassificationSummary, DecisionSummary, Times
 from mendbus.fingerprint import Fingerprints
 from mendbus.testing import eventually
 from mendbus_strategy_selector import partition

@@ -91,7 +91,7 @@ async def test_a_model_is_trained_on_what_was_recorded(tmp_path: Path, monkeypat
 async def eventually_all(run: Pipeline) -> list[dict[str, Any]]:
     """The outcomes of all incidents, once they are stored."""
     while True:
-        found = await train.recorded(run.settings, 0)
+        found = [outcome async for outcome in train.recorded(run.settings, 0)]
         if len(found) >= INCIDENTS:
             return found
         await asyncio.sleep(0)

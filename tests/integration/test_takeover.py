@@ -20,13 +20,13 @@ from mendbus.contracts.messages import (
     AgentRef,
     Control,
     ControlResult,
-    DecisionSummary,
     ErrorReported,
     ExceptionInfo,
     RecoveryCommand,
     RecoveryOutcome,
 )
 from mendbus.contracts.subjects import MAX_SERVICE_BODY, PARTITIONS, Subjects, partition_of
+from mendbus.contracts.summaries import DecisionSummary
 from mendbus.contracts.vocabulary import Action
 from mendbus.settings import Settings
 from mendbus.testing import eventually

@@ -15,17 +15,16 @@ import signal
 import ssl
 import sys
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import psutil
 from tests.lab import site
 from tests.lab.credentials import Serving, obey_permissions
 from tests.lab.kinds import KINDS
+from tests.lab.paces import Paces
 from tests.lab.workers import CallerFault, Worker, WorkerDied, WorkerHung, WorkerStuck
 
 from mendbus import Agent, Done, RecoveryCommand
@@ -43,12 +42,9 @@ CHECKPOINT_SECONDS = 3.0
 """From one checkpoint to the next, at least; every operation is exercised for each."""
 _CALM_SECONDS = 1.0
 _FIRST_SECONDS = 0.25
-_SLOW_CALLS = 8
 _LAST_SECONDS = 1.0
 _POLL_SECONDS = 0.005
 _WORKER_GAUGES = ("worker_cpu", "worker_rss", "worker_threads", "worker_fds")
-_FAR_TOO_SLOW = 2.0
-_FAR_TOO_SLOW_CALLS = 3
 _LINE_BYTES = 1 << 26
 
 
@@ -77,7 +73,7 @@ class LabAgent:
         self._saved = b""
         self._level = 4
         self._off: set[str] = set()
-        self._slow: dict[str, deque[float]] = {}
+        self._paces = Paces(self.kind.operations)
         self._numbers: dict[str, float | None] = {}
         self._used: dict[int, psutil.Process] = {}
         self._operations: dict[str, Callable[..., Awaitable[Any]]] = {}
@@ -89,7 +85,7 @@ class LabAgent:
                 feature, on=lambda f=feature: self._feature(f, True), off=lambda f=feature: self._feature(f, False)
             )
         agent.level("workers", self._get_level, self._set_level)
-        agent.state(snapshot=lambda: self._saved, restore=self._restore)
+        agent.state(snapshot=self._snapshot, restore=self._restore)
         _ = agent.handler("restart")(self._restart)
         _ = agent.handler("failover")(self._failover)
         _ = agent.probe()(self._probe_all)
@@ -145,22 +141,11 @@ class LabAgent:
 
     def _time(self, operation: str, milliseconds: float) -> None:
         """Reports an operation that has been slower than its objective for a while, once."""
-        times = self._slow.setdefault(operation, deque(maxlen=_SLOW_CALLS))
-        times.append(milliseconds)
-        objective = self.kind.operations[operation]
-        last = list(times)[-_FAR_TOO_SLOW_CALLS:]
-        if len(last) == _FAR_TOO_SLOW_CALLS and min(last) > _FAR_TOO_SLOW * objective:
-            slow = f"{operation} took {min(last):.0f} ms at least each of {len(last)} times"
-        elif len(times) == _SLOW_CALLS and median(times) > objective:
-            slow = f"{operation} takes {median(times):.0f} ms in the median"
-        else:
-            return
-        self._failed_at = time.monotonic()
-        grave = len(times) == _SLOW_CALLS and median(times) > _FAR_TOO_SLOW * objective
-        times.clear()
-        severity: Severity = "critical" if grave else "error"
-        message = f"{slow}, its objective is {objective:.0f} ms"
-        _ = self.agent.report(type="SlowOperation", message=message, severity=severity, operation=operation)
+        slow = self._paces.slow(operation, milliseconds)
+        if slow is not None:
+            self._failed_at = time.monotonic()
+            message, severity = slow
+            _ = self.agent.report(type="SlowOperation", message=message, severity=severity, operation=operation)
 
     def _present(self) -> Worker:
         if self.worker is None:
@@ -308,6 +293,11 @@ class LabAgent:
             if self.site == "a":
                 await asyncio.to_thread(site.replicate, self.folder / "a", self.folder / "b")
 
+    def _snapshot(self) -> bytes:
+        if not self._saved:
+            raise RuntimeError("nothing has proved good yet")
+        return self._saved
+
     async def _restore(self, content: bytes, _version: str | None) -> None:
         # A worker that has come upon what was bad may hold on to it: what is restored is for a fresh one.
         await asyncio.to_thread(site.restore, self.folder / self.site, content)
@@ -332,7 +322,7 @@ class LabAgent:
         finally:
             self.worker = new
             self._steady.set()
-            self._slow.clear()
+            self._paces.forget()
             _ = self._group.create_task(self._stand_by(None if warm else standby), name="standby")
         return f"{'warm' if warm else 'cold'}, process {new.pid} serves from site {self.site}"
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from tests.lab import choosing, folding, oracle
+from tests.lab import choosing, folding, nested, trials
 from tests.lab.choosing import SUPPORTED, Judged, Situation, chosen_by, expected, judge, mean
 from tests.lab.faults.catalogue import FAULTS
 from tests.lab.tables import grid
@@ -28,7 +28,7 @@ from mendbus.contracts.vocabulary import Strategy
 from mendbus_classifier import model as classifier
 from mendbus_classifier.features import Text
 from mendbus_strategy_selector import choice_model, experience
-from mendbus_strategy_selector.choosing import worth
+from mendbus_strategy_selector.choosing import drawn, worth
 from mendbus_strategy_selector.decide import decide
 from mendbus_strategy_selector.experience import Experience
 from mendbus_strategy_selector.policy import Policy
@@ -69,6 +69,12 @@ def bootstrap(
     return interval(means), interval(differences)
 
 
+def _unless_isolated(situation: Situation, strategy: str) -> str:
+    """A constant that is bound like what was learned: what contains is not traded."""
+    default = chosen_by(SURE, situation, None)
+    return default if default == "isolate" else strategy
+
+
 def best_of(found: Experience, situation: Situation) -> Strategy:
     """What is expected to be best, sure or not, whatever the policy says; nobody is cut off or called."""
     learned = expected(found, situation)
@@ -100,12 +106,7 @@ def curve(
             if number in POINTS:
                 shares[number].append(mean(judge(chosen, folded, lambda one, e=found: best_of(e, one)), _optimal))
             situation = chance.choices(chosen, [one.share for one in chosen])[0]
-            learned = expected(found, situation)
-            drawn: dict[Strategy, float] = {}
-            for name in SUPPORTED:
-                helps, weight, _ = learned.of(name)
-                drawn[name] = worth(learned, name, chance.betavariate(helps * weight, (1 - helps) * weight))
-            strategy: Strategy = max(drawn, key=drawn.__getitem__)
+            strategy = drawn(expected(found, situation), SUPPORTED, chance)
             tried = [r for r in records[situation.case] if r["strategy"] == strategy]
             if tried:
                 record = chance.choice(tried)
@@ -176,16 +177,11 @@ def _classifier() -> choosing.Classify:
     return classify
 
 
-def _latest(pattern: str) -> Path | None:
-    found = sorted(oracle.RESULTS.parent.glob(pattern), key=lambda file: file.stat().st_size)
-    return found[-1] if found else None
-
-
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.lab.choice", description="judges learned strategy choice")
-    parser.add_argument("--results", type=Path, default=oracle.RESULTS, help="folder of the oracle's trials")
-    parser.add_argument("--seen", type=Path, help="result of tests.lab.faultlab with the errors of a run")
+    parser.add_argument("--trials", type=Path, default=trials.FILE, help="the oracle's trials, by tests.lab.trials")
     parser.add_argument("--runs", type=int, default=RUNS, help="runs that the curve is the mean of")
+    parser.add_argument("--nested", action="store_true", help="also judge with constants set without what is judged")
     parser.add_argument("--fit", metavar="NAME", help="also write the model of the package, under this name")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     return parser.parse_args(given)
@@ -194,23 +190,22 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
 def main(given: Sequence[str] | None = None) -> int:
     """Judges, prints and, if asked, writes the model; the exit status."""
     options = _arguments(given)
-    trials = [r for r in oracle.recorded(options.results).values() if r["fault"] in FAULTS]
-    if not trials:
-        print(f"there are no trials in {options.results}; measure them with python -m tests.lab.oracle")
-        return 2
+    measured = trials.read(options.trials)
     records: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for record in sorted(trials, key=lambda r: str(r["key"])):
+    for record in measured.records:
         records[record["case"]].append(record)
-    cases = folding.fold(trials, FAULTS, oracle.REPETITIONS)["cases"]
+    cases = folding.fold_cases(measured.records, FAULTS)
     folded = {str(case["case"]): case for case in cases}
-    seen = options.seen or _latest("fault-lab-*.json")
-    known = choosing.known_errors(json.loads(seen.read_text())) if seen else {}
-    chosen = choosing.situations(cases, records, known, _classifier())
+    chosen = choosing.situations(cases, records, measured.known, _classifier())
     told = len({one.case for one in chosen})
     counted = sum(bool(case["counts"]) for case in cases)
-    print(f"{len(trials)} trials of {len(cases)} cases; {len(cases) - counted} not noticed often enough to count,")
-    print(f"{counted - told} without a reported error (nothing is decided), {told} judged, {len(chosen)} errors")
+    print(f"{len(measured.records)} trials of {len(cases)} cases; {len(cases) - counted} not noticed often enough")
+    print(
+        f"to count, {counted - told} without a reported error (nothing is decided), {told} judged, {len(chosen)} errors"
+    )
     figures = judged_all(chosen, records, folded)
+    if options.nested:
+        tell_nested(chosen, records, folded)
     shares = curve(chosen, records, folded, options.runs, from_nothing=False)
     bare = curve(chosen, records, folded, options.runs, from_nothing=True)
     rows = [(str(p), _per_cent(shares[p]), _per_cent(bare[p])) for p in POINTS]
@@ -227,9 +222,8 @@ def main(given: Sequence[str] | None = None) -> int:
     if where is None or where > CONVERGED_WITHIN:
         missed.append(f"converged after {where} outcomes, must be {CONVERGED_WITHIN} at most")
     if options.fit:
-        lines = "\n".join(sorted(json.dumps(r, sort_keys=True) for r in trials))
         note = "optimal and regret: first choices on cases of the fault lab, kinds of fault left out one at a time"
-        fitted(whole, options.fit, models.digest(lines.encode()), len(trials), figures, note)
+        fitted(whole, options.fit, measured.digest, len(measured.records), figures, note)
         print(f"{options.fit} is written to {choice_model.included()}")
     if options.json:
         options.json.write_text(json.dumps(figures | {"curve": shares, "microseconds": cost}, indent=1) + "\n")
@@ -247,13 +241,21 @@ def judged_all(
     """Judges every way of choosing and prints them beside each other; the figures for a card."""
     others = choosing.without_each(chosen, records, lambda one: one.fault)
     whole = choosing.fit(chosen, records)
+    strange = {
+        (fault, kind): choosing.fit((o for o in chosen if o.fault != fault and o.seen.kind != kind), records)
+        for fault, kind in sorted({(one.fault, one.seen.kind) for one in chosen})
+    }
     free = SURE.model_copy(update={"learned_leaves": []})
     ways: dict[str, Callable[[Situation], str]] = {
         "default policy": lambda one: chosen_by(SURE, one, None),
         "learned, as it decides": lambda one: chosen_by(SURE, one, expected(others[one.fault], one)),
-        "the same, isolate not left alone": lambda one: chosen_by(free, one, expected(others[one.fault], one)),
-        "the same, sure or not": lambda one: best_of(others[one.fault], one),
+        "and isolate not left alone": lambda one: chosen_by(free, one, expected(others[one.fault], one)),
+        "and sure or not": lambda one: best_of(others[one.fault], one),
+        "as it decides, kind of agent unseen too": lambda one: chosen_by(
+            SURE, one, expected(strange[one.fault, one.seen.kind], one)
+        ),
         "always failover": lambda _: "failover",
+        "the same, isolate left alone": lambda one: _unless_isolated(one, "failover"),
         "always rollback": lambda _: "rollback",
         "learned of the same faults": lambda one: best_of(whole, one),
     }
@@ -277,7 +279,7 @@ def judged_all(
         )
     print(grid(rows))
     facts: dict[str, Callable[[Situation], object]] = {
-        "kind, category and type": lambda one: one.seen,
+        "kind, category, severity and type": lambda one: one.seen,
         "and the message": lambda one: (one.seen, _NUMBER.sub("#", one.message)),
     }
     for name, of in facts.items():
@@ -287,10 +289,31 @@ def judged_all(
         "optimal": mean(mine, _optimal),
         "lift": mean(mine, _optimal) - mean(default, _optimal),
         "regret": mean(mine, _regret),
-        "sure_or_not_optimal": mean(found["the same, sure or not"], _optimal),
+        "sure_or_not_optimal": mean(found["and sure or not"], _optimal),
         "policy_optimal": mean(default, _optimal),
         "policy_regret": mean(default, _regret),
     }
+
+
+def tell_nested(
+    chosen: Sequence[Situation],
+    records: Mapping[str, Sequence[Mapping[str, Any]]],
+    folded: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Prints what is left when the constants, too, are set without the kind of fault that is judged."""
+    ways: dict[str, nested.Chosen] = {
+        "learned, as it decides": lambda found, one: chosen_by(SURE, one, expected(found, one)),
+        "and sure or not": best_of,
+    }
+    rows = [("constants set on the other kinds", "optimal", "", "regret", "settings")]
+    for name, way in ways.items():
+        judged, used = nested.nested(chosen, records, folded, way)
+        pairs = [(one, one) for one in judged.values()]
+        (low, high), _ = bootstrap(pairs, _optimal)
+        often = ", ".join(f"{number}x {setting.name}" for setting, number in used.most_common(2))
+        share, interval_ = _per_cent(mean(judged, _optimal)), f"{100 * low:.0f} to {100 * high:.0f}"
+        rows.append((name, share, interval_, f"{mean(judged, _regret):.3f}", often))
+    print(grid(rows))
 
 
 def _per_cent(share: float) -> str:

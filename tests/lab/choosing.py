@@ -21,8 +21,10 @@ from mendbus_strategy_selector.policy import Policy
 
 NOTHING = "none"
 SUPPORTED: tuple[Strategy, ...] = tuple(strategy for strategy in STRATEGIES if strategy != "escalate")
-_SHOWN = re.compile(r"^AgentRefused: (\w+): (.*)$")
-_RETRIED = re.compile(r"failed again in \d+ tries: (.*)$")
+SHOWN = re.compile(r"^AgentRefused: (\w+): (.*)$")
+"""How an agent's error was shown to its users."""
+RETRIED = re.compile(r"failed again in \d+ tries: (.*)$")
+"""How a retry in vain tells of it."""
 
 Record = Mapping[str, Any]
 Classify = Callable[[str, str], tuple[str, float]]
@@ -31,7 +33,7 @@ Classify = Callable[[str, str], tuple[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """One error that an agent reported in a case; `share` of the case's reports."""
+    """One error that an agent reported in a case; `share` of the case's reports, `of_type` of those of its type."""
 
     case: str
     fault: str
@@ -41,6 +43,7 @@ class Situation:
     confidence: float
     share: float
     control: bool
+    of_type: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ def situations(
         if not case["counts"]:
             continue
         errors = [error for record in records[case["case"]] for error in _errors(record, known)]
+        of_type = Counter(error["type"] for error in errors)
         for (type_, severity), number in Counter((e["type"], e["severity"]) for e in errors).items():
             message = _message(records[case["case"]], case["kind"], type_, known)
             category, confidence = classify(type_, message)
@@ -85,12 +89,13 @@ def situations(
                 Situation(
                     case["case"],
                     case["fault"],
-                    Seen(case["kind"], category, type_),
+                    Seen(case["kind"], category, type_, severity=severity),
                     message,
                     severity,
                     confidence,
                     number / len(errors),
                     case["success"] == "undisturbed",
+                    number / of_type[type_],
                 )
             )
     return found
@@ -113,10 +118,10 @@ def _message(records: Iterable[Record], kind: str, type_: str, known: Mapping[tu
     shown: Counter[str] = Counter()
     for record in records:
         shown.update(error["message"] for error in record.get("errors", ()) if error["type"] == type_)
-        if record["code"] == type_ and (retried := _RETRIED.search(record["detail"])):
+        if record["code"] == type_ and (retried := RETRIED.search(record["detail"])):
             shown[retried[1]] += 1
         for felt in record["felt"]:
-            told = _SHOWN.match(felt["first"])
+            told = SHOWN.match(felt["first"])
             if told and told[1] == type_.rpartition(".")[2]:
                 shown[told[2]] += 1
     if shown:
@@ -126,7 +131,8 @@ def _message(records: Iterable[Record], kind: str, type_: str, known: Mapping[tu
 
 
 def lessons(situation: Situation, records: Iterable[Record]) -> list[Lesson]:
-    """What the trials of a case teach of one of its errors. However often it was repeated, a strategy counts once."""
+    """What the trials of a case teach of one of its errors. However often it was repeated, a strategy counts once, and
+    so does an error that was reported now as grave and now as less so."""
     tried = [r for r in records if r["strategy"] != NOTHING and situation.seen.type in r["reported"]]
     times = Counter(record["strategy"] for record in tried)
     return [
@@ -135,7 +141,7 @@ def lessons(situation: Situation, records: Iterable[Record]) -> list[Lesson]:
             record["strategy"],
             record["recovered"],
             record["seconds"],
-            1.0 / times[record["strategy"]] / len(record["reported"]),
+            situation.of_type / times[record["strategy"]] / len(record["reported"]),
         )
         for record in tried
     ]

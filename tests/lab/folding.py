@@ -26,16 +26,21 @@ _MANY = 40
 
 def fold(records: Iterable[Mapping[str, Any]], faults: Mapping[str, Fault], repetitions: int) -> dict[str, Any]:
     """All of it; `records` of faults that are known."""
-    by_case: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for record in records:
-        by_case[record["case"]].append(record)
-    every = [record for found in by_case.values() for record in found]
-    cases = [_case(found, faults[found[0]["fault"]]) for found in by_case.values()]
+    every = list(records)
     return {
         "conditions": _conditions(every, repetitions),
         "columns": COLUMNS,
-        "cases": sorted(cases, key=lambda case: str(case["case"])),
+        "cases": fold_cases(every, faults),
     }
+
+
+def fold_cases(records: Iterable[Mapping[str, Any]], faults: Mapping[str, Fault]) -> list[dict[str, Any]]:
+    """Every case, by name; `records` of faults that are known."""
+    by_case: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for record in records:
+        by_case[record["case"]].append(record)
+    cases = [_case(found, faults[found[0]["fault"]]) for found in by_case.values()]
+    return sorted(cases, key=lambda case: str(case["case"]))
 
 
 def _case(records: Sequence[Mapping[str, Any]], fault: Fault) -> dict[str, Any]:

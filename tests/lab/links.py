@@ -107,7 +107,8 @@ class Link:
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, back: bool) -> None:
         passed = 0
         with suppress(ConnectionError):
-            while chunk := await source.read(_CHUNK):
+            # A connection that was cut meanwhile is closing, and takes nothing more.
+            while (chunk := await source.read(_CHUNK)) and not sink.is_closing():
                 weather = self.weather
                 if weather.silent:
                     continue
@@ -116,6 +117,8 @@ class Link:
                     break
                 if weather.delay:
                     await asyncio.sleep(weather.delay)
+                    if sink.is_closing():
+                        break
                 if back and weather.truncate:
                     sink.write(chunk[: max(0, weather.truncate - passed)])
                     passed += len(chunk)

@@ -5,7 +5,7 @@ before a failure, once the policy has the strategies named here done as soon as 
 only look like a fault and go so far that nobody is the worse for it: what users notice of those is harm. A fault counts
 as avoided when those who use the agent never noticed it. Up to three grow in one toolchain, and what fails takes along
 who needs it, in either arm; `--alone` gives each a toolchain to itself, for three times as long. The plan follows from
-the seed, as in `tests.lab.record`; intervals are of 95 % (Wilson's for shares, Newcombe's for differences).
+the seed, as in `tests.lab.planning`; intervals are of 95 % (Wilson's for shares, Newcombe's for differences).
 """
 
 import argparse
@@ -25,9 +25,10 @@ from tests import results
 from tests.harness import installation
 from tests.lab.faults.drift import DRIFTS
 from tests.lab.kinds import ORDER
+from tests.lab.planning import plan
 from tests.lab.prevented import ARMS, Acted, Tale, arm, content, table
 from tests.lab.processes import end_in_order
-from tests.lab.record import LINES, live_all, plan
+from tests.lab.record import LINES, live_all
 from tests.lab.recording import Run
 from tests.lab.rounds import WARM_SECONDS
 from tests.lab.users import AgentRefused

@@ -14,8 +14,8 @@ from mendbus.bus.nats import connect
 from mendbus.cli.app import build
 from mendbus.contracts.fields import WireModel
 from mendbus.contracts.journal import Claimed, JournalRecord
-from mendbus.contracts.messages import Times
 from mendbus.contracts.subjects import Subjects
+from mendbus.contracts.summaries import Times
 from mendbus.settings import Settings
 
 MAX_BYTES = 1 << 26

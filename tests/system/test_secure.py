@@ -27,9 +27,9 @@ READY_SECONDS = 30.0
 class Up:
     """A running `mendbus up --secure` and its folder."""
 
-    def __init__(self, folder: Path, process: asyncio.subprocess.Process, dashboard: str) -> None:
+    def __init__(self, folder: Path, process: asyncio.subprocess.Process, dashboard: dict[str, str]) -> None:
         self.folder = folder
-        self.address, _, self.token = dashboard.partition("/#token=")
+        self.address, self.token = dashboard["url"].rstrip("/"), Path(dashboard["token_file"]).read_text().strip()
         self.process = process
 
     @property
@@ -99,13 +99,13 @@ async def up(tmp_path: Path) -> AsyncIterator[Up]:
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
-    dashboard = ""
+    dashboard: dict[str, str] = {}
     try:
         async with asyncio.timeout(READY_SECONDS):
             async for line in process.stdout:
                 said = json.loads(line)
                 if said["event"] == "dashboard":
-                    dashboard = said["url"]
+                    dashboard = said
                 if said["event"] == "ready":
                     break
         yield Up(tmp_path, process, dashboard)

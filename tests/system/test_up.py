@@ -111,8 +111,7 @@ def until(predicate: Callable[[], object], seconds: float = READY_SECONDS) -> No
 
 
 def _command(folder: Path) -> list[str]:
-    ports = [word for name in ("nats", "http", "dashboard") for word in (f"--{name}-port", "0")]
-    return [str(MENDBUS), "up", *ports, "--data-dir", str(folder / "data")]
+    return [str(MENDBUS), "up", *ANY_PORTS, "--data-dir", str(folder / "data")]
 
 
 @contextmanager
@@ -284,8 +283,7 @@ def test_a_service_that_refuses_its_settings_ends_everything(tmp_path: Path, wor
     """What no restart can heal is not restarted: status 2, with the service's own words."""
     policy = tmp_path / "policy.toml"
     policy.write_text("no_such_setting = 1\n")
-    ports = ("--nats-port", "0", "--http-port", "0")
-    ended = run("up", *ports, "--data-dir", str(tmp_path / "data"), *words, MENDBUS_POLICY_FILE=str(policy))
+    ended = run("up", *ANY_PORTS, "--data-dir", str(tmp_path / "data"), *words, MENDBUS_POLICY_FILE=str(policy))
     assert ended.returncode == 2, ended.stderr
     assert "no_such_setting" in ended.stderr
     assert ended.stdout == ""

@@ -4,6 +4,7 @@ One pure function, used by training and by the service alike.
 """
 
 import math
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -47,6 +48,8 @@ KNOWN: Final = NAMES.index("shape.known_words")
 
 _RANK: Final = {label: float(number) for number, label in enumerate(SEVERITIES)}
 _NO_HINT: Final = [0.0] * len(LABELS)
+_DIGITS: Final = string.digits.encode()
+_CAPITALS: Final = string.ascii_uppercase.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +85,21 @@ def row(text: Text, reading: rules.Reading, table: TokenTable) -> list[float]:
         float(known),
         text.stack.count("\n") + (1.0 if text.stack else 0.0),
         text.causes,
-        sum(map(str.isdigit, message)) / size,
-        sum(map(str.isupper, message)) / size,
+        _digits(message) / size,
+        _capitals(message) / size,
         *([float(label in text.hints) for label in LABELS] if text.hints else _NO_HINT),
         *(text.metrics.get(name, math.nan) for name in _METRICS),
     ]
+
+
+# Bytes are counted ten times as fast as characters, and most messages are ASCII.
+def _digits(text: str) -> int:
+    return _among(text, _DIGITS) if text.isascii() else sum(map(str.isdigit, text))
+
+
+def _capitals(text: str) -> int:
+    return _among(text, _CAPITALS) if text.isascii() else sum(map(str.isupper, text))
+
+
+def _among(text: str, characters: bytes) -> int:
+    return len(text) - len(text.encode().translate(None, characters))

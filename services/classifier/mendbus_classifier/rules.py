@@ -7,18 +7,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from .patterns import (
-    CATEGORY_RULES,
-    CHAIN_MARKERS,
-    DECISIVE,
-    HINT,
-    NAME_PARTS,
-    SEVERITY_LEANING,
-    SEVERITY_RULES,
-    SHAPES,
-    STRONG,
-    Rule,
-)
+from .patterns import CATEGORY_RULES
+from .patterns.evidence import DECISIVE, HINT, STRONG, Rule
+from .patterns.names import CHAIN_MARKERS, NAME_PARTS
+from .patterns.severity import SEVERITY_LEANING, SEVERITY_RULES
+from .patterns.shapes import SHAPES
 
 VERSION: Final = 3
 """Goes into every model card: a model learned how far to trust these rules, and no others."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from mendbus.contracts.asks import AttemptResult, Execute
+from mendbus.contracts.fields import MAX_TIMEOUT_MS
 from mendbus.contracts.messages import CommandResult, RecoveryCommand
 from mendbus.telemetry import Span, Tracer
 from mendbus_executor.agent_actuator import NO_AGENT, Probed
@@ -12,7 +13,6 @@ from mendbus_executor.agent_actuator import NO_AGENT, Probed
 _FIRST_PAUSE_SECONDS = 0.005
 _LONGEST_PAUSE_SECONDS = 0.25
 _SHORTEST_WAIT_SECONDS = 0.01
-_LONGEST_MS = 3_600_000
 
 
 class Actuator(Protocol):
@@ -35,7 +35,7 @@ async def carry_out(
     """Carries out an attempt within its `timeout_ms`, and within an hour; without a command it only probes."""
     clock = asyncio.get_running_loop().time
     # The policy allows no more; what asks for a longer time would keep others waiting for ever.
-    end = clock() + min(request.timeout_ms, _LONGEST_MS) / 1000
+    end = clock() + min(request.timeout_ms, MAX_TIMEOUT_MS) / 1000
     command = request.command
     if command is None:
         probed = await _verify(request, actuator, tracer, span, now, end, patient=False)

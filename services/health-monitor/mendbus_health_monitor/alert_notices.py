@@ -116,24 +116,19 @@ def _due(
     # Whoever took it on before anybody was told needs no telling.
     new = [one for one in telling if one.state == "raised" and not _told(one, known, told_at)]
     worse = [one for one in telling if _told(one, known, told_at) and RANK[one.severity] > RANK[known[one.key]]]
-    over = [_resolved(key, resolved, severity, told_at) for key, severity in known.items() if key not in open_by_key]
-    changed = [*new, *worse, *(over if webhook.resolved else [])]
+    gone = [key for key in known if key not in open_by_key] if webhook.resolved else []
+    over = [_resolved(key, resolved, known[key], told_at) for key in gone]
     why: Why
-    if changed:
+    if changed := [*new, *worse, *over]:
         why = "raised" if new else "worsened" if worse else "resolved"
         since = min(one.time_unix_nano for one in changed)
-        urgent = any(one.severity == "critical" for one in (*new, *worse))
-        graver = bool(new or worse) and _gravest([*new, *worse]) > max(
-            (RANK[one] for one in known.values()), default=-1
-        )
-        waited = urgent or now - since >= times.group_seconds * _NANO
-        spaced = graver or now - told_at >= times.group_interval_seconds * _NANO
-        if not (waited and spaced):
-            return None
+        is_time = _is_time([*new, *worse], since, known.values(), told_at, times, now)
     else:
-        if not any(one.state == "raised" for one in telling) or now - told_at < times.repeat_seconds * _NANO:
-            return None
         why, since = "repeated", told_at
+        untaken = any(one.state == "raised" for one in telling)
+        is_time = untaken and now - told_at >= times.repeat_seconds * _NANO
+    if not is_time:
+        return None
     shows: dict[str, AlertSeverity] = {one.key: one.severity for one in telling}
     shows |= {key: known[key] for key in known if key in open_by_key and key not in shows}
     return Notice(
@@ -142,19 +137,30 @@ def _due(
         group=group,
         why=why,
         alerts=tuple(sorted(telling, key=lambda one: (-RANK[one.severity], one.since_unix_nano or 0, one.key))),
-        resolved=tuple(over) if webhook.resolved else (),
+        resolved=tuple(over),
         shown=shows,
         since_unix_nano=since,
     )
 
 
+def _is_time(
+    raised: Iterable[Alert], since: int, known: Iterable[AlertSeverity], told_at: int, times: AlertTimes, now: int
+) -> bool:
+    """Whether what changed has waited for more of its kind, and enough time has passed since the last notification.
+
+    What is critical does not wait; what is graver than all that is known keeps no distance.
+    """
+    ranks = [RANK[one.severity] for one in raised]
+    urgent = RANK["critical"] in ranks
+    graver = max(ranks, default=-1) > max((RANK[one] for one in known), default=-1)
+    waited = urgent or now - since >= times.group_seconds * _NANO
+    spaced = graver or now - told_at >= times.group_interval_seconds * _NANO
+    return waited and spaced
+
+
 def _told(alert: Alert, known: Mapping[str, AlertSeverity], told_at: int) -> bool:
     """Whether it was told since it was raised, and not only the one before it of the same key."""
     return alert.key in known and (alert.since_unix_nano or 0) <= told_at
-
-
-def _gravest(alerts: list[Alert]) -> int:
-    return max(RANK[one.severity] for one in alerts)
 
 
 def _resolved(key: str, resolved: Mapping[str, Alert], severity: AlertSeverity, told_at: int) -> Alert:

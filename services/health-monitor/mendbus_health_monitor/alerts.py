@@ -5,7 +5,7 @@ the same alerts. Knows no bus.
 """
 
 import hashlib
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from mendbus.contracts.messages import Alert
 from mendbus.contracts.vocabulary import AlertChange, AlertSeverity
 from mendbus_health_monitor.alert_conditions import RANK, Condition, Verdict, cut, graver
 
-MAX_RESOLVED: Final = 10_000
+MAX_RESOLVED: Final = 2000
 """Alerts remembered after they were resolved: to know whether they flap, and to tell that they are resolved."""
 
 _NANO: Final = 1_000_000_000
@@ -31,7 +31,7 @@ class Alerts:
         """By key, in the order they were raised."""
         self.resolved: OrderedDict[str, Alert] = OrderedDict()
         """By key, the last one resolved at the end."""
-        self._raised: dict[str, deque[int]] = {}
+        self._raised: dict[str, tuple[int, ...]] = {}
 
     def take(self, alert: Alert) -> None:
         """Takes in a change that was stored; one that is not newer than what is known changes nothing."""
@@ -169,8 +169,8 @@ class Alerts:
         _ = self.resolved.pop(alert.key, None)
         self.open[alert.key] = alert
         if alert.change in _RAISING:
-            times = self._raised.setdefault(alert.key, deque(maxlen=self.times.flap_raises))
-            times.append(alert.time_unix_nano)
+            times = (*self._raised.get(alert.key, ()), alert.time_unix_nano)
+            self._raised[alert.key] = times[-self.times.flap_raises :]
 
 
 def _id(key: str, version: int, change: AlertChange) -> str:

@@ -149,7 +149,8 @@ class AuditNotes:
         """Has it noted; returns why it was refused, or nothing. Raises `_Unanswered`."""
         if not note.noted:
             subject = self._runtime.subjects.control(AUDIT)
-            body = codec.encode(note.order)
+            # Dated anew: signed orders count for a minute, in a process that is not younger, and each time once.
+            body = codec.encode(note.order.model_copy(update={"time_unix_nano": self._runtime.now()}))
             try:
                 reply = await self._runtime.bus.request(subject, body, _HEADERS, timeout=_AUDIT_SECONDS)
                 result = codec.decode(ControlResult, reply.body, MAX_SERVICE_BODY)

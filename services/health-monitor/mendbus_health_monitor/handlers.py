@@ -91,7 +91,7 @@ class Monitor:
             # Who serves none shall not hold it in memory.
             from mendbus_health_monitor.dashboard.server import offer
 
-            offer(runtime, self._agents, self._signals)
+            offer(runtime, self._agents, self._signals, self._alerting.redaction)
 
     async def drain(self) -> None:
         """Returns when every alert is stored, and of the history what can be."""

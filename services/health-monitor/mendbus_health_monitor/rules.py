@@ -30,7 +30,9 @@ CLEAR_SECONDS: Final = 5.0
 RETIRED_SECONDS: Final = 60.0
 """How long an agent is remembered that has said goodbye."""
 MAX_OUTCOMES: Final = 20_000
-"""Incidents whose last outcome is remembered."""
+"""Incidents under way, or with a person, whose last outcome is remembered."""
+MAX_OVER: Final = 1000
+"""The same of incidents that are over: an outcome told twice comes soon after."""
 
 _NANO: Final = 1_000_000_000
 _WORSE: Final[dict[Health, int]] = {
@@ -88,6 +90,7 @@ class Rules:
         self._begun = now
         self._agents: OrderedDict[str, _Agent] = OrderedDict()
         self._outcomes: OrderedDict[str, int] = OrderedDict()
+        self._over: OrderedDict[str, int] = OrderedDict()
         self._parked: dict[str, set[str]] = {}
         self._latencies: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._services: dict[str, bool] = {}
@@ -114,17 +117,22 @@ class Rules:
     def hear_outcome(self, outcome: RecoveryOutcome) -> None:
         """How an incident stands: whether it is open, and how long its recovery took."""
         key, incident = outcome.agent.key, outcome.incident_id
-        if key == CANARY or outcome.sequence <= self._outcomes.get(incident, -1):
+        known = max(self._outcomes.get(incident, -1), self._over.get(incident, -1))
+        if key == CANARY or outcome.sequence <= known:
             return
-        self._outcomes[incident] = outcome.sequence
-        self._outcomes.move_to_end(incident)
         parked = self._parked.setdefault(key, set())
         if outcome.settled is not None or outcome.outcome in ("no_action", "rejected"):
             parked.discard(incident)
+            _ = self._outcomes.pop(incident, None)
+            self._over[incident] = outcome.sequence
         else:
             parked.add(incident)
+            self._outcomes[incident] = outcome.sequence
+            self._outcomes.move_to_end(incident)
         if not parked:
             del self._parked[key]
+        if len(self._over) > MAX_OVER:
+            _ = self._over.popitem(last=False)
         if len(self._outcomes) > MAX_OUTCOMES:
             forgotten, _ = self._outcomes.popitem(last=False)
             for agent in [agent for agent, incidents in self._parked.items() if forgotten in incidents]:

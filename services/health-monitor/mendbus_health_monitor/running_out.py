@@ -46,6 +46,7 @@ _NEVER_SURER: Final = 0.05
 _SEN: Final = 1.645
 _AS_STEEP: Final = 0.75
 """A trend reaches back for as long as the level has risen at this share of its slope, on average since then."""
+_NEVER: Final = Forecast(inf, inf, inf, 0.0)
 
 
 Past = Callable[[], tuple[Numbers, float]] | None
@@ -169,39 +170,80 @@ def running_out(
     windows = [window for window in windows if strange or len(window.rows) >= _FEW]
     if not windows or not isfinite(level):
         return None
+
+    def remembered() -> list[tuple[Numbers, float]]:
+        rows = [(window.rows[:, column], window.step) for window in windows]
+        return [*rows, past()] if past else rows
+
+    shortest, steady = windows[0], next((window for window in windows if not window.brief), None)
     way = limit - level
-    steady = next((window for window in windows if not window.brief), None)
     found: list[Resource] = []
     for window in windows:
-        slope, z, p = (float(of[column]) for of in (window.trend.slope, window.trend.z, window.trend.p))
-        enough = SIGNIFICANT_FEW if len(window.rows) <= _FEW else SIGNIFICANT
-        enough = enough if len(window.rows) >= _FEW else SIGNIFICANT_STRANGE
-        rising = level > known and slope > 0.0 and not (window.brief and level < MOST * limit)
-        if rising and p >= enough and window.brief:
-            # What fills up fast seldom does so in a straight line.
-            p = rises(window.rows[:, column])
-        rising = rising and p < enough
-        if not rising and not (way <= 0.0 or (window is steady and level >= NEAR * limit)):
-            never = Forecast(inf, inf, inf, 0.0)
-            found.append(Resource(agent, metric, level, limit, 0.0, 0.0, 0.0, never, z, None, window.span))
-            continue
-        wander = wander_of(window.rows[:, column], slope, window.step)
-        if rising:
-            spread = float(window.trend.high[column] - window.trend.low[column]) / (2.0 * _SEN)
-            unsure = max(spread, float(window.trend.noise[column]) / window.span, _NEVER_SURER * slope)
-            horizon, lasts = HORIZON_SPANS * window.span, window.span
-            left = max(way - float(windows[0].trend.noise[column]), _LEAST_WAY * way)
-            if not out_of_reach(left, slope, unsure, wander, horizon):
-                rows = [(longer.rows[:, column], longer.step) for longer in windows]
-                lasts = _lasts([*rows, past()] if past else rows, window.span, level, slope)
+        proof = _proof(window, column, level, limit, known)
+        if proof is not None:
+            left = max(way - float(shortest.trend.noise[column]), _LEAST_WAY * way)
+            course = _rising(window, column, level, left, remembered)
+        elif way <= 0.0 or (window is steady and level >= NEAR * limit):
+            course = _wandering(window, column, way, shortest.step)
         else:
-            slope, unsure, horizon, lasts = 0.0, 0.0, _NEAR_SPANS * window.span, inf
-            left = discrete(way, wander, windows[0].step) if way > 0.0 else 0.0
-        forecast = first_passage(left, slope, unsure, wander, horizon, lasts)
-        proof = p if rising else None
-        found.append(Resource(agent, metric, level, limit, slope, unsure, wander, forecast, z, proof, horizon, lasts))
+            course = _Course(horizon=window.span)
+        z = float(window.trend.z[column])
+        found.append(Resource(agent, metric, level, limit, z=z, p=proof, **course._asdict()))
     # Of equals the last, which is the longest, decides.
     return max(reversed(found), key=_clearness)
+
+
+class _Course(NamedTuple):
+    """How a level goes on, as far as one window tells, in the words of `Resource`; it stays if nothing else is said."""
+
+    horizon: float
+    per_second: float = 0.0
+    unsure: float = 0.0
+    wander: float = 0.0
+    forecast: Forecast = _NEVER
+    lasts: float = inf
+
+
+def _proof(window: Window, column: int, level: float, limit: float, known: float) -> float | None:
+    """The chance that what looks like a rise towards the limit is none; None where there is no significant one."""
+    if not (level > known and window.trend.slope[column] > 0.0) or (window.brief and level < MOST * limit):
+        return None
+    p, enough = float(window.trend.p[column]), _enough(len(window.rows))
+    if p >= enough and window.brief:
+        # What fills up fast seldom does so in a straight line.
+        p = rises(window.rows[:, column])
+    return p if p < enough else None
+
+
+def _enough(values: int) -> float:
+    """How small that chance must be."""
+    if values < _FEW:
+        return SIGNIFICANT_STRANGE
+    return SIGNIFICANT_FEW if values == _FEW else SIGNIFICANT
+
+
+def _rising(
+    window: Window, column: int, level: float, left: float, remembered: Callable[[], Sequence[tuple[Numbers, float]]]
+) -> _Course:
+    """It goes on as in the window, and is believed to for as long as it has done so by all that is remembered."""
+    trend, span = window.trend, window.span
+    slope, horizon = float(trend.slope[column]), HORIZON_SPANS * span
+    wander = wander_of(window.rows[:, column], slope, window.step)
+    spread = float(trend.high[column] - trend.low[column]) / (2.0 * _SEN)
+    unsure = max(spread, float(trend.noise[column]) / span, _NEVER_SURER * slope)
+    lasts = span
+    if not out_of_reach(left, slope, unsure, wander, horizon):
+        lasts = _lasts(remembered(), span, level, slope)
+    forecast = first_passage(left, slope, unsure, wander, horizon, lasts)
+    return _Course(horizon, slope, unsure, wander, forecast, lasts)
+
+
+def _wandering(window: Window, column: int, way: float, step: float) -> _Course:
+    """It goes nowhere, but may come as far as the limit by chance, looked at every `step` seconds."""
+    horizon = _NEAR_SPANS * window.span
+    wander = wander_of(window.rows[:, column], float(window.trend.slope[column]), window.step)
+    left = discrete(way, wander, step) if way > 0.0 else 0.0
+    return _Course(horizon, wander=wander, forecast=first_passage(left, 0.0, 0.0, wander, horizon, inf))
 
 
 def _lasts(remembered: Sequence[tuple[Numbers, float]], least: float, level: float, slope: float) -> float:
@@ -233,9 +275,7 @@ def of_kind(kind: str, metric: str, resources: Sequence[Resource]) -> dict[str, 
     horizon = max(r.horizon for r in resources)
     lasts = max((r.lasts for r in resources if r.p is not None), default=inf)
     together = (
-        first_passage(limit - level, drift, unsure, wander, horizon, lasts)
-        if drift > 0.0 or level >= limit
-        else Forecast(inf, inf, inf, 0.0)
+        first_passage(limit - level, drift, unsure, wander, horizon, lasts) if drift > 0.0 or level >= limit else _NEVER
     )
     out = [r for r in resources if r.forecast.chance >= CERTAIN]
     row: dict[str, Any] = {

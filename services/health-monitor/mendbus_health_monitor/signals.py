@@ -51,13 +51,22 @@ class _Agent:
     due: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Greeted:
+    """What an agent said of itself when it came."""
+
+    instance: str | None
+    limits: Mapping[str, float]
+
+
 class Signals:
     """What the metrics of all agents, and of Mendbus itself, give to know."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._agents: OrderedDict[str, _Agent] = OrderedDict()
-        self._limits: dict[str, Mapping[str, float]] = {}
+        self._greeted: OrderedDict[str, _Greeted] = OrderedDict()
+        """By agent, whoever greeted longest ago first."""
         self._recoveries = 0
         self._counted = 0
         """Stream sequence of the last outcome that was counted, or that was there before the start."""
@@ -106,19 +115,26 @@ class Signals:
         descriptors = sample.gauges.get(DESCRIPTORS)
         if descriptors is not None and descriptors >= 0.0:
             values[DESCRIPTORS] = descriptors
-        limits = {**self._limits.get(key, {}), **sample.limits}
+        greeted = self._greeted.get(key)
+        limits = {**(greeted.limits if greeted else {}), **sample.limits}
         agent.due = agent.watch.add(values, limits, now) or agent.due
 
     def greet(self, hello: AgentHello) -> None:
-        """An agent's hello that is kept: its limits."""
-        if len(self._limits) < MAX_AGENTS or hello.agent.key in self._limits:
-            self._limits[hello.agent.key] = hello.limits
+        """An agent's hello that is kept: its limits. Of too many, those of whoever came longest ago are forgotten."""
+        self._greeted[hello.agent.key] = _Greeted(hello.agent.instance, hello.limits)
+        self._greeted.move_to_end(hello.agent.key)
+        if len(self._greeted) > MAX_AGENTS:
+            # Those under watch keep theirs: they are fewer, so that there is another one.
+            del self._greeted[next(key for key in self._greeted if key not in self._agents)]
 
     def leave(self, goodbye: AgentGoodbye) -> None:
         """An agent leaves; an older process of it may, which changes nothing."""
-        agent = self._agents.get(goodbye.agent.key)
-        if agent is not None and goodbye.agent.instance in (None, agent.instance):
-            del self._agents[goodbye.agent.key]
+        key, instance = goodbye.agent.key, goodbye.agent.instance
+        agent, greeted = self._agents.get(key), self._greeted.get(key)
+        if agent is not None and instance in (None, agent.instance):
+            del self._agents[key]
+        if greeted is not None and instance in (None, greeted.instance):
+            del self._greeted[key]
 
     def count(self, stored: StoredMessage) -> None:
         """An outcome as it is stored. The first one of an incident is a recovery; one that comes twice counts once."""
@@ -138,7 +154,7 @@ class Signals:
             self._full = True
             return False
         del self._agents[key]
-        _ = self._limits.pop(key, None)
+        _ = self._greeted.pop(key, None)
         self._full = False
         return True
 

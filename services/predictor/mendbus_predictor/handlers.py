@@ -10,8 +10,9 @@ from mendbus.bus import Message
 from mendbus.contracts.asks import Assess, Assessment
 from mendbus.contracts.errors import MendbusError
 from mendbus.contracts.ids import new_id
-from mendbus.contracts.messages import FailurePredicted, HealthSample, PredictionSummary
+from mendbus.contracts.messages import FailurePredicted, HealthSample
 from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, HEADER_ID
+from mendbus.contracts.summaries import PredictionSummary
 from mendbus.features.vectors import Health, error_features, health_features
 from mendbus.features.window import Window
 from mendbus.lift import Trial

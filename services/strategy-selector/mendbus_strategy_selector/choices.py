@@ -6,7 +6,6 @@ trial ends because what is in trial has not been better: what was never done fir
 """
 
 import logging
-import zlib
 from collections.abc import Callable, Iterable
 
 from mendbus.contracts.vocabulary import Strategy
@@ -18,6 +17,7 @@ from mendbus_strategy_selector.choice_model import Model
 from mendbus_strategy_selector.choosing import POLICY, Learned, said
 from mendbus_strategy_selector.experience import Seen, estimates
 from mendbus_strategy_selector.lessons import Lessons
+from mendbus_strategy_selector.lots import lot_of
 
 log = logging.getLogger("mendbus")
 
@@ -50,7 +50,7 @@ class Choices:
         self, incident_id: str, attempt: int, seen: Seen, strategies: Iterable[Strategy]
     ) -> tuple[Learned | None, Learned | None]:
         """What the model in use expects, and the one in trial beside it; without one in use, the one in trial."""
-        seed, among = zlib.crc32(f"{incident_id} {attempt}".encode()), tuple(strategies)
+        seed, among = lot_of(f"{incident_id} {attempt}"), tuple(strategies)
         if self.used is not None:
             rival = self.tried and self._said(self.tried, seed, seen, among, acts=False)
             return self._said(self.used, seed, seen, among, acts=True), rival

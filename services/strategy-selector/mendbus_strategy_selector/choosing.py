@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from mendbus.contracts.fields import Count, Ratio, ShortText, WireModel
-from mendbus.contracts.messages import LearnedChoice
+from mendbus.contracts.summaries import LearnedChoice
 from mendbus.contracts.vocabulary import SEVERITIES, Category, Severity, Strategy
 from mendbus_strategy_selector.policy import Policy
 
@@ -104,7 +104,7 @@ def preferred(
     best: Strategy = max(known, key=lambda strategy: worth(learned, strategy))
     if explore and _safe(policy, severity, category):
         light: list[Strategy] = [strategy for strategy in known if strategy in policy.learned_explores]
-        tried = _drawn(learned, list(dict.fromkeys((best, default, *light))), chance)
+        tried = drawn(learned, list(dict.fromkeys((best, default, *light))), chance)
         if tried not in (best, default):
             return Pick(tried, f"tried out to learn; {_reason(learned, tried, default)}", explored=True)
     if best == default or not _sure(policy, learned, best, default):
@@ -117,16 +117,16 @@ def _safe(policy: Policy, severity: Severity, category: Category) -> bool:
     return category != "security" and SEVERITIES.index(severity) < SEVERITIES.index(policy.grave)
 
 
-def _drawn(learned: Learned, among: Sequence[Strategy], chance: random.Random) -> Strategy:
+def drawn(learned: Learned, among: Sequence[Strategy], chance: random.Random) -> Strategy:
     """Thompson sampling: what is best where each chance is drawn from what is believed of it."""
 
-    def drawn(strategy: Strategy) -> float:
+    def value(strategy: Strategy) -> float:
         helps, weight, _ = learned.of(strategy)
         return worth(
             learned, strategy, chance.betavariate(max(_LEAST, helps * weight), max(_LEAST, (1 - helps) * weight))
         )
 
-    return max(among, key=drawn)
+    return max(among, key=value)
 
 
 def _sure(policy: Policy, learned: Learned, strategy: Strategy, default: Strategy) -> bool:

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from mendbus.contracts.fields import Count, Ratio, WireModel
-from mendbus.contracts.messages import Alternative, LearnedChoice
+from mendbus.contracts.summaries import Alternative, LearnedChoice
 from mendbus.contracts.vocabulary import SEVERITIES, STRATEGIES, Category, Outcome, Severity, Strategy
 from mendbus_strategy_selector.budgets import LATCHED, Spent, last_budget_spent, must_wait, over_budget, too_many_sick
 from mendbus_strategy_selector.choosing import POLICY, Learned, Pick, preferred, worth

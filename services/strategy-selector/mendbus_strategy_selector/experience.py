@@ -1,9 +1,10 @@
 """What has been seen to help: counts of attempts by what failed and where, and what they say of an error seen now.
 
-Chances of help are learned on five levels. How a kind of agent and how a category differ from all errors adds up in
-log-odds, so that a pair of the two that was never met has an expectation; from there each narrower level, exception
-type on that kind and then fingerprint, pulls the chance towards its own counts as far as it has any (empirical Bayes:
-the wider level counts as `PULL` outcomes). So a first error has an answer, and a hundredth its own one.
+Chances of help are learned on six levels. How a kind of agent and how a category differ from all errors adds up in
+log-odds, so that a pair of the two that was never met has an expectation; from there each narrower level, how grave it
+is on that kind, exception type on that kind and then fingerprint, pulls the chance towards its own counts as far as it
+has any (empirical Bayes: what was known before counts as so many outcomes). So a first error has an answer, and a
+hundredth its own one. An exception type counts less than how grave an error is: failures of another sort share it.
 """
 
 import math
@@ -13,11 +14,13 @@ from typing import Any, Final
 
 from mendbus.contracts.vocabulary import Strategy
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the levels and of how they are combined; a model made with another one is refused."""
-LEVELS: Final = ("all", "kind", "category", "error", "fingerprint")
+LEVELS: Final = ("all", "kind", "category", "severity", "error", "fingerprint")
 PULL: Final = 8.0
-"""Outcomes that the wider level counts as, on the narrow levels."""
+"""Outcomes that the wider level counts as, on a narrow level."""
+TYPE_PULL: Final = 16.0
+"""The same for exception types."""
 MAIN_PULL: Final = 16.0
 """Outcomes that all errors together count as, for a kind of agent and for a category."""
 DAMPING: Final = 0.7
@@ -44,6 +47,7 @@ class Seen:
     category: str
     type: str
     fingerprint: str = ""
+    severity: str = ""
 
     @property
     def main(self) -> tuple[str, str]:
@@ -51,10 +55,15 @@ class Seen:
         return f"kind {self.kind}", f"category {self.category}"
 
     @property
-    def narrow(self) -> tuple[str, ...]:
-        """Keys of the levels that pull, the widest first."""
-        error = f"error {self.kind} {self.type}"
-        return (error, f"fingerprint {self.kind} {self.fingerprint}") if self.fingerprint else (error,)
+    def narrow(self) -> dict[str, float]:
+        """Keys of the levels that pull, the widest first, and what the one before counts as there."""
+        found: dict[str, float] = {}
+        if self.severity:
+            found[f"severity {self.kind} {self.severity}"] = PULL
+        found[f"error {self.kind} {self.type}"] = TYPE_PULL
+        if self.fingerprint:
+            found[f"fingerprint {self.kind} {self.fingerprint}"] = PULL
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +130,13 @@ def estimates(
     `sources` are added up: a model's own counts, and what was seen here since.
     """
     known = [source.cells for source in sources]
-    cells = [[found for one in known if (found := one.get(key))] for key in ("all", *seen.main, *seen.narrow)]
-    return {strategy: _estimate([_sum(level, strategy) for level in cells]) for strategy in strategies}
+
+    def cells(key: str) -> list[Counts]:
+        return [found for one in known if (found := one.get(key))]
+
+    wide = [cells(key) for key in ("all", *seen.main)]
+    narrow = [(found, pull) for key, pull in seen.narrow.items() if (found := cells(key))]
+    return {strategy: _estimate(wide, narrow, strategy) for strategy in strategies}
 
 
 def _sum(level: list[Counts], strategy: str) -> tuple[float, float, float]:
@@ -133,20 +147,24 @@ def _sum(level: list[Counts], strategy: str) -> tuple[float, float, float]:
     return helped, failed, logs
 
 
-def _estimate(levels: list[tuple[float, float, float]]) -> tuple[float, float, float]:
-    (helped, failed, logs), *others = levels
+def _estimate(
+    wide: list[list[Counts]], narrow: list[tuple[list[Counts], float]], strategy: str
+) -> tuple[float, float, float]:
+    helped, failed, logs = _sum(wide[0], strategy)
     everywhere = (helped + PULL / 2 * EVEN) / (helped + failed + PULL / 2)
     log_seconds = (logs + math.log10(1.0 + EVEN_SECONDS)) / (helped + 1.0)
     odds = base = _logit(everywhere)
-    for helped, failed, _ in others[:2]:
+    for level in wide[1:]:
+        helped, failed, _ = _sum(level, strategy)
         odds += DAMPING * (_logit((helped + MAIN_PULL * everywhere) / (helped + failed + MAIN_PULL)) - base)
     chance, weight = 1.0 / (1.0 + math.exp(-odds)), PULL
-    for helped, failed, logs in others[2:]:
+    for level, pull in narrow:
+        helped, failed, logs = _sum(level, strategy)
         tries = helped + failed
         if tries > 0.0:
-            chance = (helped + PULL * chance) / (tries + PULL)
+            chance = (helped + pull * chance) / (tries + pull)
             log_seconds = (logs + log_seconds) / (helped + 1.0)
-            weight = tries + PULL
+            weight = tries + pull
     return chance, weight, 10.0**log_seconds - 1.0
 
 

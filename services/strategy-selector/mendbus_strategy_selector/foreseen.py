@@ -12,11 +12,13 @@ from mendbus.bus import Message
 from mendbus.contracts import foreseen
 from mendbus.contracts.canary import is_canary
 from mendbus.contracts.errors import BusError
-from mendbus.contracts.messages import Cause, ErrorReported, ExceptionInfo, FailurePredicted, PredictionSummary
+from mendbus.contracts.messages import Cause, ErrorReported, ExceptionInfo, FailurePredicted
 from mendbus.contracts.subjects import partition_of
+from mendbus.contracts.summaries import PredictionSummary
 from mendbus.runtime import Runtime
+from mendbus_strategy_selector.lots import LOTS, lot_of
 from mendbus_strategy_selector.policies import Policies
-from mendbus_strategy_selector.preventing import Predicted, lot_of
+from mendbus_strategy_selector.preventing import Predicted
 
 log = logging.getLogger("mendbus")
 
@@ -29,7 +31,7 @@ _STORE_SECONDS: Final = 2.0
 _NANO: Final = 1_000_000_000
 
 
-class Foresight:
+class PredictionIntake:
     """Stores predictions about agents whose partitions are owned here."""
 
     def __init__(self, runtime: Runtime, policies: Policies, owns: Callable[[int], bool]) -> None:
@@ -129,7 +131,7 @@ def predicted_of(error: ErrorReported, now: int) -> Predicted | None:
         strategy=found.strategy,
         horizon_ms=horizon,
         age_ms=max(0, now - error.time_unix_nano) // 1_000_000,
-        lot=lot_of(error.id),
+        lot=lot_of(error.id) / LOTS,
     )
 
 

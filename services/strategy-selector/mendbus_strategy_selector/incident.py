@@ -12,16 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 from mendbus import codec
 from mendbus.contracts.asks import Classification
-from mendbus.contracts.messages import (
-    AgentRef,
-    AttemptSummary,
-    DecisionSummary,
-    ErrorReported,
-    PredictionSummary,
-    RecoveryCommand,
-    RecoveryOutcome,
-    Times,
-)
+from mendbus.contracts.messages import AgentRef, ErrorReported, RecoveryCommand, RecoveryOutcome
+from mendbus.contracts.summaries import AttemptSummary, DecisionSummary, PredictionSummary, Times
 from mendbus.contracts.vocabulary import Outcome, Strategy
 
 Phase = Literal["open", "settling", "parked", "closed"]

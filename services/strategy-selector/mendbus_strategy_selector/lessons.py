@@ -16,11 +16,13 @@ from mendbus_strategy_selector.experience import Experience, Lesson, Seen, unpac
 LATER_WEIGHT: Final = 0.5
 """What an attempt after the first counts as: it met only what the first one left, which is harder or half repaired."""
 _REMEMBERED: Final = 4096
-"""Incidents of which it is remembered what they have taught."""
+"""Incidents of which it is remembered what they have taught: as many closed ones, and as many others."""
 _WAITING: Final = 100
 """Cases held out that wait for one in which the model in use decided."""
 _NOT_TRIED: Final = frozenset(("unsupported", "expired", "stale", "misaddressed", "unauthorized"))
 """Ends of commands that were never carried out: they teach nothing."""
+_OVER: Final = frozenset(("escalated", "failed"))
+"""Outcomes after which nothing more is done, settled or not."""
 
 Pair = tuple[str, str]
 """Names of what decided and of what was in trial beside it."""
@@ -40,7 +42,9 @@ class Lessons:
     chosen: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     """By incident: what was noted of the learned choice when it was first decided on."""
     taught: dict[str, int] = field(default_factory=dict[str, int])
-    """By incident: of how many of its attempts the end is known."""
+    """By incident that is not closed: of how many of its attempts the end is known. It may be told of again."""
+    closed: dict[str, int] = field(default_factory=dict[str, int])
+    """The same of closed ones, of which there are many more: they push none out that waits."""
 
     def follow(self, names: Iterable[str]) -> None:
         """Learns for these models from now on, and for no others."""
@@ -70,7 +74,9 @@ class Lessons:
             for experience in self.experiences.values():
                 experience.learn(lesson)
         attempts, incident_id = outcome.get("attempts", []), outcome["incident_id"]
-        if attempts and self.taught.get(incident_id) == len(attempts) and incident_id in self.chosen:
+        # Whatever waits for a person, or for the end of a pause, may yet do what the other would have done.
+        over = outcome.get("settled") or outcome["outcome"] in _OVER
+        if attempts and over and self._known(incident_id) == len(attempts) and incident_id in self.chosen:
             done = [str(one["strategy"]) for one in attempts]
             self._judge(self.chosen.pop(incident_id), done, _helped(outcome))
 
@@ -85,13 +91,16 @@ class Lessons:
             return []
         # One that has recovered and not settled may be taken back.
         open_ = outcome["outcome"] == "recovered" and not outcome.get("settled")
-        known, before = len(attempts) - open_, self.taught.get(outcome["incident_id"], 0)
-        _remember(self.taught, outcome["incident_id"], max(known, before))
+        known, before = len(attempts) - open_, self._known(outcome["incident_id"])
+        for kept in (self.taught, self.closed):
+            _ = kept.pop(outcome["incident_id"], None)
+        _remember(self.closed if outcome.get("settled") else self.taught, outcome["incident_id"], max(known, before))
         seen = Seen(
             agent["kind"],
             found["category"] if found else "unknown",
             error["exception"]["type"],
             outcome["fingerprint"],
+            found["severity"] if found else "",
         )
         helped = _helped(outcome)
         return [
@@ -105,6 +114,9 @@ class Lessons:
             for place, one in enumerate(attempts[:known])
             if place >= before and one["status"] not in _NOT_TRIED
         ]
+
+    def _known(self, incident_id: str) -> int:
+        return self.taught.get(incident_id, self.closed.get(incident_id, 0))
 
     def _judge(self, noted: Mapping[str, Any], done: Sequence[str], helped: Sequence[bool]) -> None:
         """Counts a case in which the two would have done different things: `done` is what was, `helped` of each."""
@@ -149,6 +161,7 @@ class Lessons:
             "seen": self.seen,
             "chosen": self.chosen,
             "taught": self.taught,
+            "closed": self.closed,
         }
 
 
@@ -163,8 +176,9 @@ def restored(value: Mapping[str, Any]) -> Lessons:
     found.seen = int(value["seen"])
     for incident_id, noted in value["chosen"].items():
         _remember(found.chosen, str(incident_id), dict(noted))
-    for incident_id, number in value["taught"].items():
-        _remember(found.taught, str(incident_id), int(number))
+    for kept, numbers in ((found.taught, value["taught"]), (found.closed, value.get("closed", {}))):
+        for incident_id, number in numbers.items():
+            _remember(kept, str(incident_id), int(number))
     return found
 
 

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from typing import get_args
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, get_args
 
 from mendbus import streams
 from mendbus.bus import Consumption, Delivery
@@ -76,9 +76,34 @@ class Partition:
 
     async def run(self) -> None:
         """Owns the partition until cancelled. Raises `Fenced` (in a group) when somebody else took it over."""
+        owner = f"{self._runtime.service}/{self._runtime.instance}"
+        await self._rebuild(owner)
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                self._start("journal", self._journal.run())
+                self._start("teller", self._teller.run())
+                await self._journal.append(Claimed(owner=owner))
+                await self._consume()
+                self._start("acknowledge", self._acknowledge())
+                self._start("settle", self._aftercare.run())
+                self._start("tell late", self._keep_telling())
+                self._start("tidy", self._keep_tidy())
+                self._start("watch", self._journal.watch())
+                if self.number == 0:
+                    self._start_for_all()
+                self._resume()
+                self.ready.set()
+                self._on_ready()
+        finally:
+            self.ready.clear()
+            for consumption in self._consumptions:
+                await consumption.stop()
+
+    async def _rebuild(self, owner: str) -> None:
+        """The state that the owner before has left, and all that works on it; nothing of it is at work yet."""
         runtime, context = self._runtime, self._context
         self._state, position = await restore(runtime.bus, runtime.subjects, self.number)
-        owner = f"{runtime.service}/{runtime.instance}"
         self._journal = Journal(runtime.bus, runtime.subjects, self.number, owner, position, runtime.now)
         self._teller = Teller(runtime.bus, runtime.subjects)
         rates = Rates(runtime.now)
@@ -86,10 +111,6 @@ class Partition:
         self._recoveries = Recoveries(self._steps, rates)
         self._aftercare = Aftercare(self._steps, self._judge)
         self._parking = Parking(self._steps)
-        for incident in self._state.incidents.values():
-            if incident.phase == "open":
-                grave = is_grave(incident.error.severity)
-                context.overview.incidents.know(incident.id, incident.agent.key, incident.opened_unix_nano, grave=grave)
         self._intake = Intake(
             runtime.bus,
             runtime.subjects,
@@ -104,35 +125,29 @@ class Partition:
         )
         self._heads = Heads(runtime.bus, runtime.subjects, str(self.number))
         self._tidying = Tidying(runtime, context.policies, self.number, self._state, self._journal)
-        try:
-            async with asyncio.TaskGroup() as group:
-                self._group = group
-                group.create_task(self._journal.run(), name=f"journal {self.number}")
-                group.create_task(self._teller.run(), name=f"teller {self.number}")
-                await self._journal.append(Claimed(owner=owner))
-                for lane in get_args(Lane):
-                    spec = streams.lane_consumer(runtime.subjects, self.number, lane)
-                    consumption = await runtime.bus.consume(spec)
-                    self._consumptions.append(consumption)
-                    group.create_task(self._pull(lane, consumption), name=f"pull {self.number} {lane}")
-                group.create_task(self._acknowledge(), name=f"acknowledge {self.number}")
-                group.create_task(self._aftercare.run(), name=f"settle {self.number}")
-                group.create_task(self._keep_telling(), name=f"tell late {self.number}")
-                group.create_task(self._keep_tidy(), name=f"tidy {self.number}")
-                group.create_task(self._journal.watch(), name=f"watch {self.number}")
-                if self.number == 0:
-                    group.create_task(keep_room(runtime), name="keep room")
-                    group.create_task(keep_shares(runtime), name="keep shares")
-                    lessons = context.overview.lessons
-                    group.create_task(keep(runtime.bus, runtime.subjects, lessons), name="keep lessons")
-                    group.create_task(keep_latch(runtime, context.overview), name="keep latch")
-                self._resume()
-                self.ready.set()
-                self._on_ready()
-        finally:
-            self.ready.clear()
-            for consumption in self._consumptions:
-                await consumption.stop()
+        for incident in self._state.incidents.values():
+            if incident.phase == "open":
+                grave = is_grave(incident.error.severity)
+                context.overview.incidents.know(incident.id, incident.agent.key, incident.opened_unix_nano, grave=grave)
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._group.create_task(work, name=f"{name} {self.number}")
+
+    async def _consume(self) -> None:
+        for lane in get_args(Lane):
+            spec = streams.lane_consumer(self._runtime.subjects, self.number, lane)
+            consumption = await self._runtime.bus.consume(spec)
+            self._consumptions.append(consumption)
+            self._group.create_task(self._pull(lane, consumption), name=f"pull {self.number} {lane}")
+
+    def _start_for_all(self) -> None:
+        """What one owner does for all partitions."""
+        runtime, overview = self._runtime, self._context.overview
+        lessons = keep(runtime.bus, runtime.subjects, overview.lessons)
+        self._group.create_task(keep_room(runtime), name="keep room")
+        self._group.create_task(keep_shares(runtime), name="keep shares")
+        self._group.create_task(lessons, name="keep lessons")
+        self._group.create_task(keep_latch(runtime, overview), name="keep latch")
 
     async def drain(self) -> None:
         """Pulls no more, finishes the recoveries under way, tells everything, leaves a snapshot."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from mendbus import alert_policy
 from mendbus.contracts.errors import SettingsError
-from mendbus.contracts.fields import Ratio, Token
+from mendbus.contracts.fields import MAX_TIMEOUT_MS, Ratio, Token
 from mendbus.contracts.vocabulary import Category, Severity, Strategy
 from mendbus.redaction import Redaction
 
@@ -98,7 +98,7 @@ class Policy(BaseModel):
     """How long they wait before the incident is escalated."""
     max_recovery_attempts: Annotated[int, Field(ge=1, le=20)] = 3
     """Attempts of an incident before a person is called."""
-    recovery_timeout_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 5000
+    recovery_timeout_ms: Annotated[int, Field(ge=1, le=MAX_TIMEOUT_MS)] = 5000
     """Time that all attempts of an incident may take together; waiting not counted."""
     min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.8
     """A valid prediction must be surer than this to choose the strategy."""

@@ -1,6 +1,5 @@
 """Before a failure: which predictions may be acted upon, and with what. Pure, like all that decides."""
 
-import hashlib
 from typing import Final
 
 from mendbus.contracts.fields import Count, Millis, Ratio, Token, WireModel
@@ -16,7 +15,7 @@ HELD_OUT: Final = "held_out"
 class Predicted(WireModel):
     """What a decision looks at of a prediction about an agent of a `kind`.
 
-    `age_ms`: how old it is; `lot`: what was drawn for it, which says whether it is held out.
+    `age_ms`: how old it is; `lot`: what was drawn for it, as a share of all lots, which says whether it is held out.
     """
 
     kind: Token
@@ -25,11 +24,6 @@ class Predicted(WireModel):
     horizon_ms: Millis
     age_ms: Count
     lot: Ratio
-
-
-def lot_of(prediction_id: str) -> float:
-    """A number from 0 to below 1 that is drawn for a prediction, the same whoever draws and however often."""
-    return int.from_bytes(hashlib.sha256(prediction_id.encode()).digest()[:6]) / 2**48
 
 
 def candidates(policy: Policy, predicted: Predicted) -> list[Strategy]:

@@ -11,7 +11,8 @@ from mendbus import instruments
 from mendbus.contracts.asks import Assess, Assessment, AttemptResult, Classification
 from mendbus.contracts.canary import is_canary
 from mendbus.contracts.journal import Attempted, Commanded, Decided, Held
-from mendbus.contracts.messages import DecisionSummary, PredictionSummary, RecoveryCommand
+from mendbus.contracts.messages import RecoveryCommand
+from mendbus.contracts.summaries import DecisionSummary, PredictionSummary
 from mendbus.contracts.vocabulary import LIMITING, UNDOABLE, Strategy
 from mendbus.telemetry import AttributeValue, Span
 from mendbus_strategy_selector.asks import NO_EXECUTOR
@@ -245,7 +246,8 @@ class Recoveries:
         if summary_of(incident.error) is not None:
             return None, None
         error = incident.error.exception.type
-        seen = Seen(incident.agent.kind, classification.category, error, incident.fingerprint)
+        kind, category, severity = incident.agent.kind, classification.category, classification.severity
+        seen = Seen(kind, category, error, incident.fingerprint, severity)
         untried: list[Strategy] = [strategy for strategy in supported if strategy not in incident.tried]
         return self._context.choices.expect(incident.id, len(incident.attempts) + 1, seen, untried)
 

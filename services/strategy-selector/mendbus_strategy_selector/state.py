@@ -18,7 +18,8 @@ from mendbus.contracts.journal import (
     Rejected,
     Released,
 )
-from mendbus.contracts.messages import AgentRef, AttemptSummary, RecoveryOutcome, Times
+from mendbus.contracts.messages import AgentRef, RecoveryOutcome
+from mendbus.contracts.summaries import AttemptSummary, Times
 from mendbus_strategy_selector.incident import SHOWN_EVENTS, Details, Incident, Phase, as_told
 from mendbus_strategy_selector.pauses import Pauses
 

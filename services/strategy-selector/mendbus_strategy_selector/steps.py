@@ -14,7 +14,8 @@ from mendbus.contracts.canary import is_canary
 from mendbus.contracts.foreseen import is_predicted
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.journal import Concluded, Entry
-from mendbus.contracts.messages import ClassificationSummary, RecoveryCommand, RecoveryOutcome
+from mendbus.contracts.messages import RecoveryCommand, RecoveryOutcome
+from mendbus.contracts.summaries import ClassificationSummary
 from mendbus.contracts.vocabulary import Action, Outcome, Strategy
 from mendbus.metrics import Meter
 from mendbus.telemetry import AttributeValue, Kind, Span, Tracer

@@ -10,7 +10,7 @@ from mendbus_strategy_selector.agents import Agents
 from mendbus_strategy_selector.asks import Asks
 from mendbus_strategy_selector.choices import Choices, Life
 from mendbus_strategy_selector.control import Controls
-from mendbus_strategy_selector.foreseen import Foresight
+from mendbus_strategy_selector.foreseen import PredictionIntake
 from mendbus_strategy_selector.overview import Overview
 from mendbus_strategy_selector.ownership import Ownership
 from mendbus_strategy_selector.policies import Policies
@@ -36,8 +36,8 @@ async def start(runtime: Runtime) -> Drain:
     context = Context(asks, agents, policies, overview, choices, runtime.tracer, runtime.now, runtime.meter)
     ownership = Ownership(runtime, context)
     await runtime.listen(subjects.everyone("settled"), SettledQuery, ownership.settled)
-    foresight = Foresight(runtime, policies, lambda number: ownership.owned(number) is not None)
-    await runtime.listen(subjects.everyone("prediction"), FailurePredicted, foresight.hear)
+    predictions = PredictionIntake(runtime, policies, lambda number: ownership.owned(number) is not None)
+    await runtime.listen(subjects.everyone("prediction"), FailurePredicted, predictions.hear)
     runtime.meter.observe(instruments.QUEUE_LAG, lambda: sum(partition.lag for partition in ownership.partitions))
     runtime.meter.observe(
         instruments.OPEN_INCIDENTS, lambda: sum(partition.open_incidents for partition in ownership.partitions)

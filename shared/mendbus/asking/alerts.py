@@ -5,17 +5,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from mendbus import codec
-from mendbus.asking.errors import Declined, NotFound, Unanswered
-from mendbus.asking.orders import user
+from mendbus.asking.errors import NotFound
+from mendbus.asking.orders import Order, answer_to
 from mendbus.asking.text import clean
 from mendbus.bus import Bus
-from mendbus.contracts.errors import BusTimeout, NoResponders, Refused
-from mendbus.contracts.ids import new_id
-from mendbus.contracts.messages import AgentRef, Alert, Control, ControlResult
-from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_SERVICE_BODY, Subjects
+from mendbus.contracts.errors import Refused
+from mendbus.contracts.messages import Alert, ControlResult
+from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects
 from mendbus.contracts.vocabulary import ALERT_SEVERITIES
 
 ANSWER_SECONDS: Final = 10.0
+"""An order is answered when it is in the audit trail, or could not come there."""
 
 
 async def ask(
@@ -30,27 +30,8 @@ async def ask(
     by: str | None = None,
 ) -> ControlResult:
     """What the health-monitor answers. Raises `Unanswered` when it does not, `Declined` when it refuses."""
-    order = Control(
-        id=new_id(),
-        time_unix_nano=time.time_ns(),
-        verb=verb,
-        by=by or user(),
-        agent=AgentRef(kind=agent[0], id=agent[1]) if agent else None,
-        kind=kind,
-        arguments=dict(arguments or {}),
-        reason=reason,
-    )
-    headers = {HEADER_CONTENT_TYPE: CONTENT_TYPE}
-    try:
-        reply = await bus.request(subjects.control(verb), codec.encode(order), headers, timeout=ANSWER_SECONDS)
-    except NoResponders:
-        raise Unanswered(f"no service takes {verb} orders: is a health-monitor running?") from None
-    except BusTimeout:
-        raise Unanswered(f"nobody answered {verb} within {ANSWER_SECONDS:g} s: ask again") from None
-    result = codec.decode(ControlResult, reply.body, MAX_SERVICE_BODY)
-    if not result.ok:
-        raise Declined(f"{verb} was refused: {clean(result.detail or 'no reason was given')}")
-    return result
+    order = Order(verb, agent or (kind, None), reason, by)
+    return await answer_to(bus, subjects, order, arguments or {}, ANSWER_SECONDS, "health-monitor")
 
 
 async def rows_of(bus: Bus, subjects: Subjects, verb: str) -> list[dict[str, Any]]:

@@ -270,11 +270,11 @@ class Board:
         return sorted(left, key=lambda agent: (_WORST.index(agent.status), agent.score, agent.key))
 
     def live(self) -> list[LiveIncident]:
-        """All incidents: first those under way, the oldest first, then those that wait, the newest first."""
-        under_way = [incident for incident in self.incidents.values() if incident.stage != "waiting"]
-        waiting = [incident for incident in self.incidents.values() if incident.stage == "waiting"]
-        under_way.sort(key=lambda incident: (incident.opened_unix_nano, incident.id))
-        return under_way + sorted(waiting, key=lambda incident: (-incident.opened_unix_nano, incident.id))
+        """All incidents: first those under way, then those that wait, the newest of each first.
+
+        So what is new is seen where there is room for a few.
+        """
+        return sorted(self.incidents.values(), key=lambda one: (one.stage == "waiting", -one.opened_unix_nano, one.id))
 
 
 def _key(agent: Mapping[str, Any]) -> str:

@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 
 from mendbus import codec
 from mendbus.asking.errors import Declined, NotFound
-from mendbus.asking.orders import Order, ask, control_of, done
+from mendbus.asking.orders import Order, answer_to
 from mendbus.bus import Bus, StoredMessage
 from mendbus.contracts.errors import MendbusError, NoResponders, NoStream, Refused
 from mendbus.contracts.journal import AUDIT, REDRIVE
 from mendbus.contracts.subjects import HEADER_CODE, HEADER_REASON, HEADER_SIZE, HEADER_SUBJECT, Subjects
+from mendbus.redacted import redact_bytes, redact_plain
+from mendbus.redaction import Redaction, redact
 
 _NOTE_SECONDS = 3.0
 _OURS = frozenset((HEADER_CODE, HEADER_REASON, HEADER_SIZE, HEADER_SUBJECT, "Mendbus-Original-Id"))
@@ -49,6 +51,21 @@ class Letter(NamedTuple):
     def whole(self) -> dict[str, Any]:
         """For programs."""
         return self.facts() | {"headers": self.headers, "body_hex": self.body.hex(), "body": self.readable}
+
+    def shown(self, rules: Redaction) -> dict[str, Any]:
+        """As `whole`, for who need not know secrets: all of it redacted, and bytes where nothing can be read.
+
+        `kept`: how many bytes of the body the service kept.
+        """
+        body = self.readable
+        raw = redact_bytes(self.body, rules).hex() if body is None else ""
+        told = redact_plain({"headers": self.headers, "body": body}, rules)
+        return redacted(self.facts(), rules) | told | {"kept": len(self.body), "body_hex": raw}
+
+
+def redacted(facts: dict[str, Any], rules: Redaction) -> dict[str, Any]:
+    """The facts of a letter, its texts redacted: why a message is refused may quote it."""
+    return {name: redact(value, rules) if isinstance(value, str) else value for name, value in facts.items()}
 
 
 async def newest(bus: Bus, subjects: Subjects, limit: int) -> list[dict[str, Any]]:
@@ -94,11 +111,10 @@ async def send(bus: Bus, subjects: Subjects, letter: Letter, by: str | None = No
         # A plain message too, and whoever listens has answered it.
         stored = None
     order = Order(AUDIT, (None, None), f"sent again to {letter.subject}", by)
-    control = control_of(order)
     noted = {"verb": REDRIVE, "key": f"dead:{letter.sequence}"}
     facts: dict[str, Any] = {"subject": letter.subject, "bytes": len(letter.body), "sequence": stored}
     try:
-        _ = done(order, await ask(bus, subjects, control.model_copy(update={"arguments": noted}), _NOTE_SECONDS))
+        _ = await answer_to(bus, subjects, order, noted, _NOTE_SECONDS)
     except MendbusError as error:
         # It is sent all the same: that nobody notes it may be why there are dead letters.
         facts["unnoted"] = str(error)

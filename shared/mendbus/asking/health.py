@@ -1,16 +1,12 @@
 """What the health-monitor is asked: how agents are, what was found out about them, what runs out, what was foretold."""
 
-import time
 from typing import Any, Final
 
-from mendbus import codec
-from mendbus.asking.errors import Declined, NotFound, Unanswered
-from mendbus.asking.orders import user
+from mendbus.asking.errors import NotFound
+from mendbus.asking.orders import Order, answer_to
 from mendbus.bus import Bus
-from mendbus.contracts.errors import BusTimeout, MendbusError, NoResponders
-from mendbus.contracts.ids import new_id
-from mendbus.contracts.messages import AgentRef, Control, ControlResult
-from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_SERVICE_BODY, Subjects
+from mendbus.contracts.errors import MendbusError
+from mendbus.contracts.subjects import Subjects
 
 ANSWER_SECONDS: Final = 5.0
 ORDER: Final = ("failed", "critical", "poor", "fair", "good", "excellent", "unknown", "retired")
@@ -23,32 +19,11 @@ Data = dict[str, Any]
 
 async def ask(bus: Bus, subjects: Subjects, verb: str, agent: tuple[str, str] | None = None, **arguments: Any) -> Data:
     """One answer of the health-monitor. Raises `MendbusError` when there is none, or it is a no."""
-    return await _ask(bus, subjects, verb, AgentRef(kind=agent[0], id=agent[1]) if agent else None, None, arguments)
+    return await _ask(bus, subjects, verb, agent or (None, None), arguments)
 
 
-async def _ask(
-    bus: Bus, subjects: Subjects, verb: str, agent: AgentRef | None, kind: str | None, arguments: Data
-) -> Data:
-    control = Control(
-        id=new_id(),
-        time_unix_nano=time.time_ns(),
-        verb=verb,
-        by=user(),
-        agent=agent,
-        kind=kind,
-        arguments=arguments,
-    )
-    body, headers = codec.encode(control), {HEADER_CONTENT_TYPE: CONTENT_TYPE}
-    try:
-        reply = await bus.request(subjects.control(verb), body, headers, timeout=ANSWER_SECONDS)
-    except NoResponders:
-        raise Unanswered("nobody knows how agents are: is a health-monitor running?") from None
-    except BusTimeout:
-        raise Unanswered(f"the health-monitor did not answer within {ANSWER_SECONDS:g} s: ask again") from None
-    result = codec.decode(ControlResult, reply.body, MAX_SERVICE_BODY)
-    if not result.ok:
-        raise Declined(f"the health-monitor says no: {result.detail or 'it gives no reason'}")
-    return result.data
+async def _ask(bus: Bus, subjects: Subjects, verb: str, target: tuple[str | None, str | None], arguments: Data) -> Data:
+    return (await answer_to(bus, subjects, Order(verb, target), arguments, ANSWER_SECONDS, "health-monitor")).data
 
 
 async def ask_all(
@@ -92,11 +67,10 @@ async def agent(bus: Bus, subjects: Subjects, who: tuple[str, str]) -> Data:
 
 async def capacity(bus: Bus, subjects: Subjects, kind: str | None = None, agent_id: str | None = None) -> Data:
     """All pages of what runs out: `agents`, `kinds`, `mendbus`. Raises `MendbusError` when nobody answers."""
-    who = AgentRef(kind=kind, id=agent_id) if kind and agent_id else None
     told: Data = {"agents": [], "kinds": [], "mendbus": {}}
     after: str | None = ""
     while after is not None:
-        page = await _ask(bus, subjects, "capacity", who, kind, {"after": after})
+        page = await _ask(bus, subjects, "capacity", (kind, agent_id), {"after": after})
         told["agents"] += page["agents"]
         told |= {name: page[name] for name in ("kinds", "mendbus") if name in page}
         after = page.get("next")

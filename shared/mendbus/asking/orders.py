@@ -2,6 +2,7 @@
 
 import getpass
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from mendbus import codec
@@ -13,6 +14,7 @@ from mendbus.contracts.errors import BusTimeout, NoResponders
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.messages import AgentRef, Control, ControlResult
 from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_SERVICE_BODY, Subjects
+from mendbus.contracts.vocabulary import ServiceName
 
 ANSWER_SECONDS = 8.0
 
@@ -32,6 +34,11 @@ class Order(NamedTuple):
         """What it is about, in words."""
         kind, agent = self.target
         return self.incident or (f"{kind}/{agent}" if agent else kind or "everything")
+
+    @property
+    def said(self) -> str:
+        """The order in words."""
+        return f"{self.verb} of {self.what}"
 
 
 def control_of(order: Order) -> Control:
@@ -57,8 +64,14 @@ def control_of(order: Order) -> Control:
     )
 
 
-async def ask(bus: Bus, subjects: Subjects, control: Control, seconds: float = ANSWER_SECONDS) -> ControlResult:
-    """The answer to an order. Raises `Unanswered` when there is none."""
+async def ask(
+    bus: Bus,
+    subjects: Subjects,
+    control: Control,
+    seconds: float = ANSWER_SECONDS,
+    service: ServiceName = "strategy-selector",
+) -> ControlResult:
+    """The answer of a service to an order or a question. Raises `Unanswered` when there is none."""
     try:
         reply = await bus.request(
             subjects.control(control.verb),
@@ -67,15 +80,28 @@ async def ask(bus: Bus, subjects: Subjects, control: Control, seconds: float = A
             timeout=seconds,
         )
     except NoResponders:
-        raise Unanswered(f"no service takes {control.verb} orders: is a strategy-selector running?") from None
+        raise Unanswered(f"nobody takes {control.verb}: is a {service} running?") from None
     except BusTimeout:
-        raise Unanswered(f"nobody answered within {seconds:g} s whether {control.verb} was done: ask again") from None
+        raise Unanswered(f"no {service} answered {control.verb} within {seconds:g} s, done or not: ask again") from None
     return codec.decode(ControlResult, reply.body, MAX_SERVICE_BODY)
+
+
+async def answer_to(
+    bus: Bus,
+    subjects: Subjects,
+    order: Order,
+    arguments: Mapping[str, Any],
+    seconds: float = ANSWER_SECONDS,
+    service: ServiceName = "strategy-selector",
+) -> ControlResult:
+    """What a service answers to an order or a question with these arguments. Raises `Unanswered`, or `Declined`."""
+    control = control_of(order).model_copy(update={"arguments": dict(arguments)})
+    return done(order.verb, await ask(bus, subjects, control, seconds, service))
 
 
 async def send(bus: Bus, subjects: Subjects, order: Order) -> ControlResult:
     """What was done about an order. Raises `MendbusError` when nobody does it, with the reason."""
-    return done(order, await ask(bus, subjects, control_of(order)))
+    return done(order.said, await ask(bus, subjects, control_of(order)))
 
 
 async def decide(
@@ -101,13 +127,13 @@ async def annotate(
     order = Order(verb, (agent.kind, agent.id), reason, by, incident=incident)
     control = control_of(order)
     control = control.model_copy(update={"arguments": control.arguments | labels})
-    return incident, done(order, await ask(bus, subjects, control))
+    return incident, done(order.said, await ask(bus, subjects, control))
 
 
-def done(order: Order, result: ControlResult) -> ControlResult:
-    """The answer, unless it is a no. Raises `Declined` when it is."""
+def done(what: str, result: ControlResult) -> ControlResult:
+    """The answer to what was ordered or asked, unless it is a no. Raises `Declined` when it is."""
     if not result.ok:
-        raise Declined(f"{order.verb} of {order.what} was refused: {clean(result.detail or 'no reason was given')}")
+        raise Declined(f"{what} was refused: {clean(result.detail or 'no reason was given')}")
     return result
 
 

@@ -88,7 +88,7 @@ class View:
         after = ""
         while True:
             control = control_of(Order(verb, (None, None))).model_copy(update={"arguments": {"after": after}})
-            data = (await ask(self._bus, self._subjects, control, _ANSWER_SECONDS)).data
+            data = (await ask(self._bus, self._subjects, control, _ANSWER_SECONDS, "health-monitor")).data
             with contextlib.suppress(KeyError, TypeError, ValueError):
                 if verb == "agents":
                     self.board.take_listing(data["agents"])

@@ -4,13 +4,12 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Final, cast
 
-from mendbus.bus.jetstream import Json, rfc3339, unix_nano
+from mendbus.bus.jetstream import API, Json, rfc3339, unix_nano
 from mendbus.bus.memory_consumers import MemoryConsumer, Outlet
 from mendbus.bus.memory_streams import MemoryStream, Record, Refusal
 from mendbus.bus.wire import Arrival
 from mendbus.contracts.subjects import HEADER_ID
 
-_API: Final = "$JS.API."
 _ACK: Final = "$JS.ACK."
 _API_LEVEL: Final = 2
 
@@ -33,7 +32,7 @@ class MemoryJetStream:
             if consumer is not None:
                 consumer.answered(int(sequence), packet.data)
             return consumer is not None
-        if packet.subject.startswith(_API):
+        if packet.subject.startswith(API):
             return self._api(packet)
         listening = [stream for stream in self._streams.values() if stream.listens(packet.subject)]
         for stream in listening:
@@ -98,7 +97,7 @@ class MemoryJetStream:
     # the API
 
     def _api(self, packet: Arrival) -> bool:
-        operation, _, rest = packet.subject.removeprefix(_API).partition(".")
+        operation, _, rest = packet.subject.removeprefix(API).partition(".")
         kind, _, names = rest.partition(".")
         question = cast("Json", json.loads(packet.data)) if packet.data else {}
         if (operation, kind) == ("DIRECT", "GET"):

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from mendbus import streams
 from mendbus.bus import ConsumerSpec, StreamSpec
 from mendbus.cli import permissions
-from mendbus.cli.connect import OPERATOR, connected, running
+from mendbus.cli.connect import connected, running
 from mendbus.contracts.errors import BusError, CredentialsError
 from mendbus.contracts.subjects import LANES, PARTITIONS, Subjects
 from mendbus.contracts.vocabulary import SERVICES
@@ -121,7 +121,7 @@ def rights(settings: Settings) -> Check:
 
     init = "make users with `mendbus nats-config init`, and see SECURITY.md"
     try:
-        found = credentials.of(settings, OPERATOR)
+        found = credentials.of(settings, credentials.ADMIN)
     except CredentialsError as error:
         return Check("users", "problem", str(error), init)
     if found is None:
@@ -178,6 +178,8 @@ def permitted(rights: permissions.Rights, subjects: Subjects) -> Check:
     name = rights.user or "(without a name)"
     if not lacking:
         limits = "without limits" if rights.publish is None and rights.subscribe is None else "with rights of its own"
+        if permissions.only_looks(rights, subjects):
+            limits = "who may look and order nothing, as a viewer"
         return Check("permissions", "ok", f"user {name}, {limits}")
     more = f"; and {len(lacking) - 4} more" if len(lacking) > 4 else ""
     remedy = "connect as an operator, or give this user these subjects in the server's configuration"

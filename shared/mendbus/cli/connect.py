@@ -8,14 +8,13 @@ from collections.abc import AsyncGenerator, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from mendbus.whereabouts import STATE_FILE
+
 if TYPE_CHECKING:
     from mendbus.bus import Bus
     from mendbus.settings import Settings
 
 CONNECT_SECONDS = 2.0
-OPERATOR = "operator/admin"
-"""Whose credentials are taken from a folder that has those of all."""
-_STATE_FILE = "up.json"
 
 T = TypeVar("T")
 
@@ -23,7 +22,7 @@ T = TypeVar("T")
 def running(data_dir: Path) -> dict[str, Any] | None:
     """What a `mendbus up` with this data folder says about itself, or None where none is running."""
     try:
-        state = cast("dict[str, Any]", json.loads((data_dir / _STATE_FILE).read_bytes()))
+        state = cast("dict[str, Any]", json.loads((data_dir / STATE_FILE).read_bytes()))
         with contextlib.suppress(PermissionError):  # it runs as somebody else
             os.kill(int(state["pid"]), 0)
     except (OSError, ValueError, KeyError, TypeError):
@@ -59,9 +58,10 @@ async def connected(settings: "Settings") -> "AsyncGenerator[Bus]":
     import mendbus.bus.nats as nats_bus
     from mendbus.contracts.errors import BusError, NoResponders
     from mendbus.security.access import access
+    from mendbus.security.credentials import ADMIN
 
     bus = await nats_bus.connect(
-        settings.nats_url, name="mendbus-cli", connect_timeout=CONNECT_SECONDS, access=access(settings, OPERATOR)
+        settings.nats_url, name="mendbus-cli", connect_timeout=CONNECT_SECONDS, access=access(settings, ADMIN)
     )
     try:
         yield bus

@@ -10,7 +10,8 @@ from mendbus.cli.connect import connected
 from mendbus.cli.listing import standing
 from mendbus.cli.output import ago, clean, document, moment, ms, say
 from mendbus.contracts.journal import Opened
-from mendbus.contracts.messages import ErrorReported, RecoveryOutcome, Times
+from mendbus.contracts.messages import ErrorReported, RecoveryOutcome
+from mendbus.contracts.summaries import Times
 from mendbus.settings import Settings
 
 _BAR_WIDTH = 40

@@ -24,16 +24,27 @@ def read(answer: Mapping[str, Any]) -> Rights:
 
 
 def needed(subjects: Subjects) -> tuple[Sequence[str], Sequence[str]]:
-    """What `mendbus` itself publishes, and what it listens to."""
-    published = [f"{subjects.root}.control.{verb}" for verb in ("status", "agents", "pause", "approve")]
+    """What `mendbus` itself publishes to look, and what it listens to."""
+    published = [subjects.control("status"), subjects.control("agents")]
     published += ["$JS.API.INFO", f"$JS.API.STREAM.INFO.{subjects.stream('ERRORS')}", "$SRV.PING.executor"]
     return published, [subjects.everyone("outcome"), subjects.everyone("status")]
 
 
+def orders(subjects: Subjects) -> list[str]:
+    """What `mendbus` publishes to order something: viewers need none of it."""
+    return [subjects.control("pause"), subjects.control("approve")]
+
+
+def only_looks(rights: Rights, subjects: Subjects) -> bool:
+    """Whether the user may order nothing at all, as viewers."""
+    return not any(_may(rights.publish, subject) for subject in orders(subjects))
+
+
 def lacking(rights: Rights, subjects: Subjects) -> list[str]:
-    """What the command line needs and this user may not, in words."""
+    """What the command line needs and this user may not, in words; orders too where it may give any."""
     published, heard = needed(subjects)
-    found = [f"may not publish {subject}" for subject in published if not _may(rights.publish, subject)]
+    wanted = [*published, *(() if only_looks(rights, subjects) else orders(subjects))]
+    found = [f"may not publish {subject}" for subject in wanted if not _may(rights.publish, subject)]
     return found + [f"may not hear {subject}" for subject in heard if not _may(rights.subscribe, subject)]
 
 

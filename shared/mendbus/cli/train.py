@@ -1,13 +1,15 @@
 """`mendbus train`: a new model from labelled errors or recorded history, measured before it is tried."""
 
+import asyncio
 import time
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Generator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mendbus.cli.connect import connected, run
+from mendbus.cli.connect import connected
 from mendbus.cli.options import AsJson, Since, seconds_of, with_settings
 from mendbus.cli.output import document, say, table
 from mendbus.cli.score import offline
@@ -62,7 +64,7 @@ def errors(
 @with_settings
 def selector(
     settings: "Settings",
-    name: Annotated[str, typer.Option(metavar="NAME", help="Name and version of the model, such as choice-2.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name and version of the model, such as choice-3.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder that gets the model.")],
     since: Since = "30d",
     as_json: AsJson = False,
@@ -73,7 +75,8 @@ def selector(
     were really made teach anything. `mendbus models add DIR --service strategy-selector` puts the model in trial.
     """
     first = time.time_ns() - int(seconds_of(since) * 1e9)
-    card = offline("strategy-selector").train(run(recorded(settings, first)), output, name)
+    with closing(outcomes(settings, first)) as found:
+        card = offline("strategy-selector").train(found, output, name)
     if as_json:
         document(card.model_dump(mode="json", exclude={"features", "files"}))
         return
@@ -82,20 +85,39 @@ def selector(
         say(f"  {figure.replace('_', ' '):30} {value:6.3f}")
 
 
-async def recorded(settings: "Settings", since_unix_nano: int) -> list[dict[str, Any]]:
-    """Every outcome that an installation has told since a time (ns since 1970), oldest first."""
+def outcomes(settings: "Settings", since_unix_nano: int) -> Generator[dict[str, Any]]:
+    """Every outcome that an installation has told since a time (ns since 1970), oldest first.
+
+    Each is read when it is asked for: all of them may be more than memory holds.
+    """
+    coming = recorded(settings, since_unix_nano)
+
+    async def following() -> dict[str, Any] | None:
+        return await anext(coming, None)
+
+    with asyncio.Runner() as runner:
+        try:
+            while (outcome := runner.run(following())) is not None:
+                yield outcome
+        finally:
+            runner.run(coming.aclose())
+
+
+async def recorded(settings: "Settings", since_unix_nano: int) -> AsyncGenerator[dict[str, Any]]:
+    """As `outcomes`."""
     from mendbus import codec
     from mendbus.contracts.errors import Refused
     from mendbus.contracts.subjects import MAX_SERVICE_BODY
 
-    found: list[dict[str, Any]] = []
     async with connected(settings) as bus:
         subjects = settings.subjects
         stream, filter_ = subjects.stream("RECOVERIES"), subjects.everyone("outcome")
         async for message in bus.read(stream, filter_, since_unix_nano=since_unix_nano):
-            with suppress(Refused):
-                found.append(codec.unpack(message.body, MAX_SERVICE_BODY))
-    return found
+            try:
+                outcome = codec.unpack(message.body, MAX_SERVICE_BODY)
+            except Refused:
+                continue
+            yield outcome
 
 
 def predictor(

@@ -10,10 +10,10 @@ from mendbus.cli.connect import settings_of
 from mendbus.cli.handover import become
 from mendbus.cli.options import AsJson, DataDir
 from mendbus.contracts.vocabulary import ServiceName
+from mendbus.whereabouts import DASHBOARD_PORT
 
 NATS_PORT = 4222
 HTTP_PORT = 7700
-DASHBOARD_PORT = 7701
 
 
 def up(
@@ -48,8 +48,8 @@ def up(
     """Run everything on this machine, supervised.
 
     A NATS server and the five services: what dies is started again. Prints the addresses and the state of each service
-    once all are ready, then the address of the dashboard (behind # the token with which it may act), and every change
-    after that. Ctrl-C ends it; a second one does not wait for work under way.
+    once all are ready, then the address of the dashboard (behind # the token with which it may act; with --json the
+    file that holds it), and every change after that. Ctrl-C ends it; a second one does not wait for work under way.
     """
     settings = settings_of(data_dir=data_dir)
     options = {

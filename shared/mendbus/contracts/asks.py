@@ -10,20 +10,16 @@ from mendbus.contracts.fields import (
     Millis,
     Numbers,
     Ratio,
+    ReadCategory,
     ShortText,
     TakenMillis,
     Token,
     UnixNano,
     WireModel,
 )
-from mendbus.contracts.messages import (
-    ErrorReported,
-    PredictionSummary,
-    ReadCategory,
-    RecoveryCommand,
-    Severity,
-)
-from mendbus.contracts.vocabulary import CommandStatus
+from mendbus.contracts.messages import ErrorReported, RecoveryCommand
+from mendbus.contracts.summaries import PredictionSummary
+from mendbus.contracts.vocabulary import CommandStatus, Severity
 
 
 class Classify(WireModel):

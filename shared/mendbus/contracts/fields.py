@@ -6,11 +6,14 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from mendbus.contracts.ids import TOKEN_MAX
+from mendbus.contracts.vocabulary import CATEGORIES, Category
 
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
 MAX_NAMED: Final = 64
 """Most entries of a map of attributes or numbers."""
+MAX_TIMEOUT_MS: Final = 3_600_000
+"""Longest that a policy may let an attempt last."""
 
 
 class WireModel(BaseModel):
@@ -69,6 +72,10 @@ def _plain(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _known_category(value: Any) -> Any:
+    return value if not isinstance(value, str) or value in CATEGORIES else "unknown"
+
+
 Token = Annotated[str, Field(pattern=f"^[A-Za-z0-9_-]{{1,{TOKEN_MAX}}}$")]
 UnixNano = Annotated[int, Field(ge=0, le=INT64_MAX)]
 Millis = Annotated[int, Field(ge=0, le=INT64_MAX)]
@@ -91,3 +98,5 @@ Attributes = Annotated[
 """What an agent says about a failure in its own words; an integer beyond 64 bits with sign is read as a float."""
 OpenMap = Annotated[dict[str, Any], AfterValidator(_plain)]
 """A map whose keys are not fixed here: text, finite numbers, 64-bit integers, true, false, lists and maps of them."""
+ReadCategory = Annotated[Category, BeforeValidator(_known_category)]
+"""A category; a word this version does not know is read as `unknown`."""

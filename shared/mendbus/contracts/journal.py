@@ -8,17 +8,9 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from mendbus.contracts.asks import AttemptResult, Classification
-from mendbus.contracts.fields import Count, DetailText, ShortText, Token, UnixNano, WireModel
-from mendbus.contracts.messages import (
-    AgentRef,
-    DecisionSummary,
-    ErrorReported,
-    PredictionSummary,
-    ReadCategory,
-    RecoveryCommand,
-    RecoveryOutcome,
-    Times,
-)
+from mendbus.contracts.fields import Count, DetailText, ReadCategory, ShortText, Token, UnixNano, WireModel
+from mendbus.contracts.messages import AgentRef, ErrorReported, RecoveryCommand, RecoveryOutcome
+from mendbus.contracts.summaries import DecisionSummary, PredictionSummary, Times
 from mendbus.contracts.vocabulary import Severity, Strategy
 
 

@@ -1,8 +1,11 @@
-"""Messages between agents and services, one model each; WIRE names and limits. What services ask each other: `asks`."""
+"""Messages between agents and services, one model each; WIRE names and limits.
 
-from typing import Annotated, Any, Final
+What services ask each other: `asks`; what outcomes consist of: `summaries`.
+"""
 
-from pydantic import BeforeValidator, Field
+from typing import Annotated, Final
+
+from pydantic import Field
 
 from mendbus.contracts.fields import (
     Attributes,
@@ -13,6 +16,7 @@ from mendbus.contracts.fields import (
     Numbers,
     OpenMap,
     Ratio,
+    ReadCategory,
     ShortText,
     StackText,
     TakenMillis,
@@ -20,13 +24,12 @@ from mendbus.contracts.fields import (
     UnixNano,
     WireModel,
 )
+from mendbus.contracts.summaries import AttemptSummary, ClassificationSummary, DecisionSummary, PredictionSummary, Times
 from mendbus.contracts.vocabulary import (
-    CATEGORIES,
     Action,
     AlertChange,
     AlertSeverity,
     AlertState,
-    Category,
     CommandStatus,
     Health,
     NoticeEvent,
@@ -36,14 +39,6 @@ from mendbus.contracts.vocabulary import (
     Severity,
     Strategy,
 )
-
-
-def _known_category(value: Any) -> Any:
-    return value if not isinstance(value, str) or value in CATEGORIES else "unknown"
-
-
-ReadCategory = Annotated[Category, BeforeValidator(_known_category)]
-"""A category; a word this version does not know is read as `unknown`."""
 
 
 class AgentRef(WireModel):
@@ -154,86 +149,6 @@ class ProbeResult(WireModel):
     operation: ShortText | None = None
     detail: DetailText | None = None
     checked_unix_nano: UnixNano
-
-
-class AttemptSummary(WireModel):
-    """One attempt at a recovery, as the outcome tells it."""
-
-    attempt: Count
-    command_id: Token
-    strategy: Strategy
-    status: CommandStatus
-    verified: bool
-    undone: bool = False
-    started_unix_nano: UnixNano
-    ended_unix_nano: UnixNano
-
-
-class ClassificationSummary(WireModel):
-    """What the classifier said; `model` names rules or model and version."""
-
-    category: ReadCategory
-    severity: Severity
-    confidence: Ratio
-    model: ShortText
-
-
-class PredictionSummary(WireModel):
-    """What the predictor said; `features` holds those it looked at, by name."""
-
-    valid: bool
-    probability: Ratio
-    strategy: Strategy | None = None
-    confidence: Ratio = 0.0
-    model: ShortText = ""
-    features: Numbers = {}
-
-
-class Alternative(WireModel):
-    """A strategy that was not chosen, and why not."""
-
-    strategy: Strategy
-    score: float = 0.0
-    why_not: ShortText
-
-
-class LearnedChoice(WireModel):
-    """What a learned `model` (name and version) would do, and what its `rival`, the policy or another model, would.
-
-    `acts`: the model decides, and the rival is in trial; otherwise the other way round. `explored`: tried out to learn.
-    `held_out`: the policy decided all the same, so that the two can go on being compared.
-    """
-
-    model: ShortText
-    acts: bool = False
-    strategy: Strategy
-    rival: ShortText
-    rival_strategy: Strategy
-    explored: bool = False
-    held_out: bool = False
-
-
-class DecisionSummary(WireModel):
-    """Which strategy, by which rule of which policy (digest), what else there was, and what the policy looked at."""
-
-    policy: ShortText
-    rule: ShortText
-    reason: DetailText
-    alternatives: list[Alternative] = []
-    state: OpenMap = {}
-    learned: LearnedChoice | None = None
-
-
-class Times(WireModel):
-    """When each stage was reached, in nanoseconds since 1970, by the clock of the service that did it."""
-
-    reported: UnixNano | None = None
-    classified: UnixNano | None = None
-    assessed: UnixNano | None = None
-    selected: UnixNano | None = None
-    commanded: UnixNano | None = None
-    acted: UnixNano | None = None
-    verified: UnixNano | None = None
 
 
 class RecoveryOutcome(WireModel):

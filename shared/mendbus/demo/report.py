@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from mendbus.contracts.messages import AttemptSummary, RecoveryOutcome
+from mendbus.contracts.messages import RecoveryOutcome
+from mendbus.contracts.summaries import AttemptSummary
 from mendbus.demo.story import Proof, Recovery
 
 _BAR: Final = 36

@@ -19,6 +19,7 @@ from mendbus.demo.children import Child, DemoFailed
 from mendbus.demo.faults import BUILD, ENTRY, FAULTS, GOOD_CHANGE, ORDER, SELFCHECK, Fault, make_project
 from mendbus.demo.outcomes import Outcomes
 from mendbus.security.access import access
+from mendbus.security.credentials import ADMIN
 from mendbus.settings import Settings
 from mendbus.traces import TraceSummary, read_trace, summary
 from mendbus.up import SECURE, Options
@@ -145,7 +146,7 @@ async def _stage(folder: Path, data: Path, settings: Settings, told: Told, *, se
             _ = await agent.event("ready", lambda _: True, READY_SECONDS)
         told.step("build agent and runtime agent", f"known after {time.perf_counter() - begun:.1f} s")
 
-        bus = await nats_bus.connect(url, name="demo", access=access(settings, "operator/admin"))
+        bus = await nats_bus.connect(url, name="demo", access=access(settings, ADMIN))
         _ = stack.push_async_callback(bus.close)
         outcomes = Outcomes()
         await outcomes.listen(bus, settings.subjects)

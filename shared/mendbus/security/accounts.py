@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mendbus.contracts.catalogue import FAMILIES
 from mendbus.contracts.subjects import Subjects
-from mendbus.security.rights import BATCHED, as_agents_ask, subject_of, used_by_agents
+from mendbus.security.rights import ANSWERS_WITHIN, BATCHED, as_agents_ask, subject_of, used_by_agents
 
 CORE: Final = "MENDBUS"
 AGENTS: Final = "AGENTS"
@@ -36,7 +36,8 @@ def crossings(subjects: Subjects, *, standby: bool = False) -> dict[str, dict[st
                 cross("stream", subject, agents, core, AGENTS)
         elif "agent" in family.receivers:
             if family.reply is not None:
-                cross("service", subject, agents, core, AGENTS)
+                # Otherwise the server forgets after two minutes where the answer is to go.
+                cross("service", subject, agents, core, AGENTS, response_threshold=ANSWERS_WITHIN)
             else:
                 cross("stream", subject, core, agents, CORE)
     for subject in used_by_agents(subjects, standby=standby):

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from mendbus.bus.jetstream import API
 from mendbus.contracts.errors import CredentialsError
+from mendbus.security.files import place
 from mendbus.security.keys import KeyPair, from_seed, to_public, to_seed
 from mendbus.settings import Settings
 
 AGENTS_API: Final = "$MENDBUS.API."
+ADMIN: Final = "operator/admin"
+"""As whom commands come where nothing else is said: of a folder with credentials of all, his are taken."""
 DASHBOARD: Final = "operator/dashboard"
 """As whom the dashboard reads and orders."""
 _USER_LINE: Final = "user:"
@@ -42,7 +46,7 @@ class Credentials:
     @property
     def api(self) -> str:
         """Where this user asks JetStream: agents in the account of the services, see `accounts`."""
-        return AGENTS_API if self.user.startswith("agent/") else "$JS.API."
+        return AGENTS_API if self.user.startswith("agent/") else API
 
     def identity(self) -> Identity:
         """The key as it stands in the file now. Raises `CredentialsError`."""
@@ -121,11 +125,9 @@ def read(file: Path) -> Identity:
 
 
 def write(file: Path, identity: Identity) -> None:
-    """Writes a credentials file that only its owner can read; NATS tools take it for an nkey too."""
+    """Writes a credentials file, a new one for its owner alone; NATS tools take it for an nkey too.
+
+    Raises `CredentialsError`.
+    """
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    text = f"# Mendbus credentials: secret.\n# {_USER_LINE} {identity.user}\n{to_seed(identity.pair)}\n"
-    fresh = file.with_name(f".{file.name}.new")
-    fresh.unlink(missing_ok=True)
-    fresh.touch(mode=0o600)
-    _ = fresh.write_text(text, encoding="utf-8")
-    _ = fresh.replace(file)
+    place(file, f"# Mendbus credentials: secret.\n# {_USER_LINE} {identity.user}\n{to_seed(identity.pair)}\n")

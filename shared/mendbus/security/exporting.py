@@ -6,10 +6,25 @@ from pathlib import Path
 from typing import Any, Final
 
 from mendbus.contracts.vocabulary import SERVICES
+from mendbus.security.credentials import ADMIN, DASHBOARD
+from mendbus.security.files import place
 from mendbus.security.installation import CA, TRUST, Installation
 
 INSIDE: Final = Path("/etc/mendbus")
-"""Where containers find what is theirs."""
+"""Where the server's container finds what is its own."""
+ACCESS: Final = Path("/etc/mendbus-access")
+"""Where everybody else's does."""
+DASHBOARD_ACCESS: Final = Path("/etc/mendbus-dashboard")
+"""Where the health-monitor finds the credentials of its dashboard."""
+GROUP: Final = 10001
+"""The group of the images' user, which must be able to read what is mounted."""
+_SERVER_FOLDER: Final = Path("nats")
+_ACCESS: Final = Path("access")
+_SERVER_CONF: Final = "nats-server.conf"
+_CERTIFICATE: Final = ("server.pem", "server.key")
+_CREDENTIALS: Final = "credentials.nk"
+_DEMO: Final = {"agent-build": "agent/build_pipeline/build-1", "agent-runtime": "agent/runtime/web-1"}
+"""Demo agents of docker-compose.yml, covered when there are such users."""
 _SERVER: Final = """\
 # Written by `mendbus nats-config export`: changes here are lost.
 server_name: {name}
@@ -26,18 +41,29 @@ jetstream {{
 
 
 def write(installation: Installation, target: Path) -> list[Path]:
-    """Writes `docker-compose.secure.yml`, `nats-server.conf` and `kubernetes.json`; returns them."""
-    target.mkdir(parents=True, exist_ok=True, mode=0o700)
-    written: dict[str, str] = {
-        "nats-server.conf": server_conf(installation),
-        "docker-compose.secure.yml": json.dumps(compose(installation, target), indent=2) + "\n",
-        "kubernetes.json": json.dumps(kubernetes(installation), indent=2) + "\n",
+    """Writes what containers read below `target`, each user's in a folder of its own; returns what to hand over.
+
+    Whatever is there is replaced file by file: a container that has the folder mounted sees the next content.
+    Raises `CredentialsError`.
+    """
+    source = installation.folder
+    known = {name: (source / name).read_text(encoding="utf-8") for name in (CA, TRUST)}
+    written = {_SERVER_FOLDER / name: (source / name).read_text(encoding="utf-8") for name in _CERTIFICATE}
+    written[_SERVER_FOLDER / _SERVER_CONF] = server_conf(installation)
+    for user in installation.users:
+        key = installation.file(user).read_text(encoding="utf-8")
+        written |= {_folder(user) / name: text for name, text in ({_CREDENTIALS: key} | known).items()}
+    handed = {
+        Path("docker-compose.secure.yml"): json.dumps(compose(installation, target), indent=2) + "\n",
+        Path("kubernetes.json"): json.dumps(kubernetes(installation), indent=2) + "\n",
     }
-    for name, text in written.items():
-        file = target / name
-        file.touch(mode=0o600)
-        _ = file.write_text(text, encoding="utf-8")
-    return [target / name for name in written]
+    target.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name, text in (written | handed).items():
+        (target / name).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        place(target / name, text)
+    for gone in set((target / _ACCESS).rglob(_CREDENTIALS)) - {target / name for name in written}:
+        gone.unlink()
+    return [target / name for name in (_SERVER_FOLDER, _ACCESS, *handed)]
 
 
 def server_conf(installation: Installation, name: str = "mendbus") -> str:
@@ -46,35 +72,42 @@ def server_conf(installation: Installation, name: str = "mendbus") -> str:
 
 
 def environment() -> dict[str, str]:
-    """The settings of a container that has its files mounted."""
+    """The settings of a container that has its folder mounted."""
     return {
-        "MENDBUS_NATS_CREDENTIALS": str(INSIDE / "credentials.nk"),
-        "MENDBUS_NATS_CA": str(INSIDE / CA),
-        "MENDBUS_TRUSTED_KEYS": str(INSIDE / TRUST),
+        "MENDBUS_NATS_CREDENTIALS": str(ACCESS / _CREDENTIALS),
+        "MENDBUS_NATS_CA": str(ACCESS / CA),
+        "MENDBUS_TRUSTED_KEYS": str(ACCESS / TRUST),
     }
 
 
 def compose(installation: Installation, target: Path) -> dict[str, Any]:
-    """An override: `docker compose -f docker-compose.yml -f THIS up`. JSON is YAML."""
-    folder = installation.folder.absolute()
+    """An override: `docker compose -f docker-compose.yml -f THIS up`. JSON is YAML.
 
-    def mount(file: Path, name: str) -> str:
-        return f"{file}:{INSIDE / name}:ro"
+    Folders are mounted, not files: a file that is replaced would stay as it was in a container that runs.
+    """
+
+    def mount(folder: Path, where: Path) -> str:
+        return f"{target.absolute() / folder}:{where}:ro"
 
     def client(user: str) -> dict[str, Any]:
-        mounts = [mount(installation.file(user), "credentials.nk")]
-        mounts += [mount(folder / name, name) for name in (CA, TRUST)]
-        return {"environment": {"NATS_URL": "tls://nats:4222", **environment()}, "volumes": mounts}
+        return {
+            "environment": {"NATS_URL": "tls://nats:4222", **environment()},
+            "volumes": [mount(_folder(user), ACCESS)],
+        }
 
     nats = {
-        "command": ["--config", str(INSIDE / "nats-server.conf")],
-        "volumes": [
-            mount(target.absolute() / "nats-server.conf", "nats-server.conf"),
-            *(mount(folder / name, name) for name in ("server.pem", "server.key")),
-        ],
+        "command": ["--config", str(INSIDE / _SERVER_CONF)],
+        "volumes": [mount(_SERVER_FOLDER, INSIDE)],
+        # Without a single capability even root reads only what it is let in to.
+        "group_add": [str(GROUP)],
     }
-    clients = {service: client(f"service/{service}") for service in SERVICES}
-    return {"services": {"nats": nats, **clients, "cli": client("operator/admin")}}
+    clients = {service: client(f"service/{service}") for service in SERVICES} | {"cli": client(ADMIN)}
+    clients |= {container: client(user) for container, user in _DEMO.items() if user in installation.users}
+    if DASHBOARD in installation.users:
+        shown = clients["health-monitor"]
+        shown["environment"]["MENDBUS_DASHBOARD_CREDENTIALS"] = str(DASHBOARD_ACCESS / _CREDENTIALS)
+        shown["volumes"].append(mount(_folder(DASHBOARD), DASHBOARD_ACCESS))
+    return {"services": {"nats": nats, **clients}}
 
 
 def kubernetes(installation: Installation) -> dict[str, Any]:
@@ -85,16 +118,21 @@ def kubernetes(installation: Installation) -> dict[str, Any]:
         data = {key: base64.b64encode(value).decode() for key, value in content.items()}
         return {"apiVersion": "v1", "kind": "Secret", "metadata": _meta(name), "type": "Opaque", "data": data}
 
-    server = {name: (folder / name).read_bytes() for name in ("server.pem", "server.key")}
-    server["nats-server.conf"] = server_conf(installation).encode()
+    server = {name: (folder / name).read_bytes() for name in _CERTIFICATE}
+    server[_SERVER_CONF] = server_conf(installation).encode()
     items = [secret("mendbus-nats-server", server)]
     items += [
-        secret(f"mendbus-{_slug(user)}", {"credentials.nk": installation.file(user).read_bytes()})
+        secret(f"mendbus-{_slug(user)}", {_CREDENTIALS: installation.file(user).read_bytes()})
         for user in installation.users
     ]
     known = {name: (folder / name).read_text(encoding="utf-8") for name in (CA, TRUST)}
     items.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": _meta("mendbus-trust"), "data": known})
     return {"apiVersion": "v1", "kind": "List", "items": items}
+
+
+def _folder(user: str) -> Path:
+    """Where, below the target, a user's own files are."""
+    return _ACCESS / user
 
 
 def _meta(name: str) -> dict[str, Any]:

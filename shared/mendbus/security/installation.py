@@ -18,7 +18,8 @@ from mendbus.contracts.vocabulary import SERVICES
 from mendbus.security import credentials, keys
 from mendbus.security.accounts import configuration
 from mendbus.security.authority import make_authority, make_certificate
-from mendbus.security.credentials import DASHBOARD, Identity, file_of
+from mendbus.security.credentials import ADMIN, DASHBOARD, Identity, file_of
+from mendbus.security.files import KNOWN, place
 from mendbus.security.rights import rights_of
 from mendbus.security.roles import LEVELS, Level
 
@@ -90,7 +91,7 @@ class Installation:
         made = cls(folder, subjects.root)
         for service in SERVICES:
             made.add(f"service/{service}")
-        made.add("operator/admin", "admin")
+        made.add(ADMIN, "admin")
         made.add(DASHBOARD, "operator")
         made.render()
         return made
@@ -126,7 +127,9 @@ class Installation:
         _ = self._known(user)
         if not self._next(user).exists():
             raise CredentialsError(f"{user} has no next key to switch to: `rotate` makes one")
-        _ = self._next(user).replace(self.file(user))
+        # As written, so that the file stays with those who may read it.
+        credentials.write(self.file(user), credentials.read(self._next(user)))
+        self._next(user).unlink()
 
     def retire(self, user: str) -> None:
         """Ends every key of a user but the one in its credentials file. Raises `CredentialsError`."""
@@ -144,11 +147,11 @@ class Installation:
             file.unlink(missing_ok=True)
 
     def render(self) -> None:
-        """Writes what the server and its users read."""
+        """Writes what the server and its users read. Raises `CredentialsError`."""
         stated = {"root": self.root, "users": {name: asdict(user) for name, user in self.users.items()}}
-        _write(self.folder / _USERS, _json(stated))
-        _write(self.folder / TRUST, _json(self.trust()))
-        _write(self.folder / SERVER_CONF, self.server_conf(self.folder.absolute()))
+        place(self.folder / _USERS, _json(stated), KNOWN)
+        place(self.folder / TRUST, _json(self.trust()), KNOWN)
+        place(self.folder / SERVER_CONF, self.server_conf(self.folder.absolute()), KNOWN)
 
     def trust(self) -> dict[str, Any]:
         """The keys that may sign: those of services and operators."""
@@ -231,9 +234,3 @@ def _public(pair: keys.KeyPair) -> PublicKey:
 
 def _json(value: object) -> str:
     return json.dumps(value, indent=1) + "\n"
-
-
-def _write(file: Path, text: str) -> None:
-    fresh = file.with_name(f".{file.name}.new")
-    _ = fresh.write_text(text, encoding="utf-8")
-    _ = fresh.replace(file)

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from mendbus import streams
+from mendbus.bus.jetstream import API
 from mendbus.contracts import canary
 from mendbus.contracts.catalogue import FAMILIES, Family, Role
+from mendbus.contracts.fields import MAX_TIMEOUT_MS
 from mendbus.contracts.subjects import LANES, PARTITIONS, Subjects
 from mendbus.contracts.vocabulary import SERVICES
 from mendbus.security.credentials import AGENTS_API, inbox_of
@@ -70,8 +72,8 @@ BATCHED: Final = (".DIRECT.GET.",)
 """What marks requests that are answered by many messages."""
 OWN_RIGHTS: Final = "$SYS.REQ.USER.INFO"
 """Asked of the server, which tells who one is and what one may do."""
-ANSWER_SECONDS: Final = 60
-"""How long an agent may take to answer what it was asked."""
+ANSWERS_WITHIN: Final = f"{MAX_TIMEOUT_MS // 1000 + 60}s"
+"""How long an agent may take to answer what it was asked: an attempt lasts no longer, and a minute for the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class Rights:
             publish["deny"] = list(self.not_publish)
         found: dict[str, Any] = {"publish": publish, "subscribe": {"allow": list(self.subscribe)}}
         if self.answers:
-            found["allow_responses"] = {"max": 1, "expires": f"{ANSWER_SECONDS}s"}
+            found["allow_responses"] = {"max": 1, "expires": ANSWERS_WITHIN}
         return found
 
 
@@ -117,8 +119,8 @@ def as_agents_ask(subject: str) -> str:
     Under its own name the server answers at once that their account has no JetStream. Direct gets are not asked of the
     API but of the stream.
     """
-    asked = subject.startswith("$JS.API.") and ".DIRECT.GET." not in subject
-    return subject.replace("$JS.API.", AGENTS_API, 1) if asked else subject
+    asked = subject.startswith(API) and ".DIRECT.GET." not in subject
+    return subject.replace(API, AGENTS_API, 1) if asked else subject
 
 
 def used_by_agents(subjects: Subjects, *, standby: bool) -> tuple[str, ...]:

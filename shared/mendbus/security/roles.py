@@ -4,7 +4,8 @@ from typing import Final, Literal, get_args
 
 Level = Literal["viewer", "operator", "admin"]
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
-"""What a person may do: look; look and order; everything, faults and dead letters included."""
+"""What a person may do: look; look and order; everything, rehearsed faults, reports in an agent's name and sending dead
+letters again included."""
 
 VIEWER_VERBS: Final = frozenset(
     ("status", "replay", "agents", "history", "signals", "capacity", "predictions", "alerts", "silences")

@@ -25,6 +25,7 @@ from mendbus.contracts.subjects import (
     MAX_SERVICE_BODY,
     Subjects,
 )
+from mendbus.filestamp import stamp
 from mendbus.security import keys
 from mendbus.security.credentials import Credentials
 from mendbus.security.roles import may_order, may_sign
@@ -63,10 +64,11 @@ class Signer:
     """Signs with the key in a credentials file, read again whenever it has changed."""
 
     def __init__(self, credentials: Credentials, subjects: Subjects) -> None:
+        """Raises `CredentialsError` when the file cannot be used."""
         self._credentials = credentials
         self._subjects = subjects
-        self._changed = 0
-        self._pair = self._read()
+        self._stamp = stamp(credentials.file)
+        self._pair = self._from_file()
 
     def headers(self, subject: str, body: bytes, headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
         """The headers of a message with its signature, if it is one to be signed."""
@@ -77,11 +79,17 @@ class Signer:
         return {**(headers or {}), HEADER_KEY: pair.kid, HEADER_SIGNATURE: keys.to_base64(signature)}
 
     def _read(self) -> keys.KeyPair:
-        changed = _changed(self._credentials.file)
-        if changed != self._changed:
-            self._pair = self._credentials.identity().pair.for_signatures()
-            self._changed = changed
+        found = stamp(self._credentials.file)
+        if found != self._stamp:
+            self._stamp = found
+            try:
+                self._pair = self._from_file()
+            except CredentialsError as error:
+                log.error("what is signed is signed with the key of before: %s", error)
         return self._pair
+
+    def _from_file(self) -> keys.KeyPair:
+        return self._credentials.identity().pair.for_signatures()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +108,14 @@ class Trust:
     def __init__(self, file: Path) -> None:
         """Raises `CredentialsError` when the file cannot be used."""
         self._file = file
-        self._changed = _changed(file)
+        self._stamp = stamp(file)
         self._keys = read_trust(file)
 
     def key(self, kid: str) -> TrustedKey | None:
         """The key of that name as the file has it now; what was known before where it cannot be read."""
-        changed = _changed(self._file)
-        if changed != self._changed:
-            self._changed = changed
+        found = stamp(self._file)
+        if found != self._stamp:
+            self._stamp = found
             try:
                 self._keys = read_trust(self._file)
             except CredentialsError as error:
@@ -219,6 +227,9 @@ class Guard:
         age = (self._now() - made) / _NANO
         if abs(age) > LATE_SECONDS:
             raise Unauthorized("late", f"it was made {age:.0f} s ago by this clock, {LATE_SECONDS:g} s are allowed")
+        if made < self._born:
+            # Whether it came before is forgotten.
+            raise Unauthorized("late", "it was made before this process began, which cannot know it: give it again")
         # An id alone is not enough: what ends a rehearsal has the id of what began it.
         one = f"{id_}/{made}"
         if one in seen:
@@ -245,10 +256,3 @@ def _refusal(message: Message, refused: Refused) -> tuple[bytes, dict[str, str]]
         return codec.encode(result), headers
     code = "403" if isinstance(refused, Unauthorized) else "400"
     return b"", {HEADER_SERVICE_ERROR: " ".join(str(refused).split())[:400], HEADER_SERVICE_ERROR_CODE: code}
-
-
-def _changed(file: Path) -> int:
-    try:
-        return file.stat().st_mtime_ns
-    except OSError:
-        return -1

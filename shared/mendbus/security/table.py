@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from mendbus.bus.jetstream import API
 from mendbus.contracts.subjects import Subjects
 from mendbus.contracts.vocabulary import SERVICES
 from mendbus.security.accounts import account_of
@@ -59,7 +60,7 @@ def _without(rights: Rights, subjects: Subjects) -> str:
 def _uses(found: Sequence[str], subjects: Subjects) -> str:
     """API subjects as `what NAME`; that a state is looked at is left out: it is so of all services."""
     shown = {
-        subject.removeprefix("$JS.API.").replace(f"{subjects.prefix}_", "").replace(".owner-", " owner-")
+        subject.removeprefix(API).replace(f"{subjects.prefix}_", "").replace(".owner-", " owner-")
         for subject in found
         if not subject.startswith(("$JS.API.STREAM.INFO", "$JS.API.STREAM.NAMES", "$JS.API.INFO", "$JS.ACK.*"))
     }

@@ -4,18 +4,13 @@ from typing import Any
 
 from mendbus.contracts.asks import Classification
 from mendbus.contracts.journal import Opened
-from mendbus.contracts.messages import (
-    AgentRef,
+from mendbus.contracts.messages import AgentRef, Cause, ErrorReported, ExceptionInfo, Frame, RecoveryOutcome
+from mendbus.contracts.summaries import (
     Alternative,
     AttemptSummary,
-    Cause,
     ClassificationSummary,
     DecisionSummary,
-    ErrorReported,
-    ExceptionInfo,
-    Frame,
     PredictionSummary,
-    RecoveryOutcome,
     Times,
 )
 

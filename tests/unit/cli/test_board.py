@@ -15,7 +15,8 @@ from mendbus.asking.board import Board
 from mendbus.cli.drawing import draw
 from mendbus.contracts.canary import KEY
 from mendbus.contracts.journal import Commanded, Concluded, Counted, Decided, Entry, Operated
-from mendbus.contracts.messages import AgentRef, Alert, DecisionSummary, HealthStatus, RecoveryOutcome
+from mendbus.contracts.messages import AgentRef, Alert, HealthStatus, RecoveryOutcome
+from mendbus.contracts.summaries import DecisionSummary, Times
 from mendbus.contracts.vocabulary import AlertState, Health
 
 CANARY = AgentRef(kind=KEY.partition("/")[0], id=KEY.partition("/")[2])
@@ -89,6 +90,16 @@ def test_what_waits_for_a_person_stays(board: Board) -> None:
     assert [(one.id, one.stage) for one in board.live()] == [("other", "reported"), (INCIDENT, "waiting")]
     tell(board, outcome(outcome="escalated", sequence=3, settled=True))
     assert [one.id for one in board.live()] == ["other"]
+
+
+def test_what_is_new_comes_first(board: Board) -> None:
+    """Where there is room for a few, the newest of those under way are seen, and below them of those that wait."""
+    for number in (1, 3, 2):
+        take(board, opened(f"new-{number}"), at=REPORTED + number)
+        times = Times(reported=REPORTED + number)
+        tell(board, outcome(incident_id=f"waits-{number}", outcome="escalated", settled=None, times=times))
+    found = [one.id for one in board.live()]
+    assert found == ["new-3", "new-2", "new-1", "waits-3", "waits-2", "waits-1"]
 
 
 def test_what_is_over_is_gone_whatever_is_read_again(board: Board) -> None:

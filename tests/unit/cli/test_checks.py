@@ -15,6 +15,7 @@ from mendbus.contracts.subjects import Subjects
 from mendbus.otlp_sink import OtlpSink
 from mendbus.security.credentials import Identity, write
 from mendbus.security.keys import KeyPair
+from mendbus.security.rights import rights_of
 from mendbus.settings import Settings
 
 
@@ -113,6 +114,9 @@ _ALL = {"allow": [">"], "deny": None}
         ({"publish": _ALL, "subscribe": {"allow": ["_INBOX.>"]}}, "problem", "may not hear mendbus.v1.outcome.>"),
         ({"publish": {"allow": ["$JS.API.>", "$SRV.>"]}}, "problem", "may not publish mendbus.v1.control.status"),
         ({"publish": {"deny": ["mendbus.v1.control.pause"]}}, "problem", "may not publish mendbus.v1.control.pause"),
+        (rights_of("operator/looks", SUBJECTS, "viewer").permissions(), "ok", "order nothing, as a viewer"),
+        (rights_of("operator/orders", SUBJECTS, "operator").permissions(), "ok", "rights of its own"),
+        (rights_of("agent/runtime/r1", SUBJECTS).permissions(), "problem", "may not publish mendbus.v1.control.status"),
         ({"subscribe": {"allow": [">"], "deny": ["*.v1.status.runtime.*"]}}, "problem", "may not hear"),
     ],
 )

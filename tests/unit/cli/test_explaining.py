@@ -9,7 +9,8 @@ from mendbus.cli.explaining import lines_of, waterfall
 from mendbus.cli.listing import standing
 from mendbus.cli.watching import sentence
 from mendbus.contracts.journal import Decided
-from mendbus.contracts.messages import Alert, HealthStatus, PredictionSummary, Times
+from mendbus.contracts.messages import Alert, HealthStatus
+from mendbus.contracts.summaries import PredictionSummary, Times
 
 
 def test_everything_about_an_incident_is_told() -> None:

@@ -28,8 +28,9 @@ from mendbus.contracts import canary
 from mendbus.contracts.errors import MendbusError
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.journal import Claimed, Concluded, Counted, Entry
-from mendbus.contracts.messages import AgentRef, RecoveryOutcome, Times
+from mendbus.contracts.messages import AgentRef, RecoveryOutcome
 from mendbus.contracts.subjects import Subjects
+from mendbus.contracts.summaries import Times
 
 TIMES = st.integers(0, 2**48 * 1_000_000 - 1)
 

@@ -49,7 +49,7 @@ def test_a_user_s_way_from_the_first_key_to_the_last(folder: Path, tmp_path: Pat
     listed = json.loads(say(folder, "show", "--json"))
     assert "mendbus.v1.error.*.runtime.r1" in listed[user]["publish"]["allow"]
     assert "docker-compose.secure.yml" in say(folder, "export", str(tmp_path / "out"))
-    assert "/etc/mendbus/server.pem" in (tmp_path / "out" / "nats-server.conf").read_text()
+    assert "/etc/mendbus/server.pem" in (tmp_path / "out" / "nats" / "nats-server.conf").read_text()
     _ = say(folder, "certificate", "--host", "nats", "--host", "10.0.0.1")
     _ = say(folder, "remove", user)
     assert not found.file(user).exists()

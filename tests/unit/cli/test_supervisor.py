@@ -168,6 +168,22 @@ def test_programs_get_json_lines(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert told[2] == {"event": "part", "name": "executor", "state": "ready", "detail": "", "pid": 5}
 
 
+@pytest.mark.parametrize("file", [Path("/d/dashboard.token"), None])
+def test_programs_are_told_where_the_token_is_and_people_the_token(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: Path | None
+) -> None:
+    """What a supervisor keeps as a log lets nobody act; whoever has set the token is not told of a file."""
+    for as_json in (True, False):
+        voice = _voice(tmp_path, as_json=as_json)
+        voice.dashboard, voice.token, voice.token_file = "http://127.0.0.1:4/", "a/secret", file
+        voice.ready([])
+    *told, _, _, line = capsys.readouterr().out.splitlines()
+    named = {"token_file": "/d/dashboard.token"} if file else {}
+    assert json.loads(told[2]) == {"event": "dashboard", "url": "http://127.0.0.1:4/"} | named
+    assert not [one for one in told if "secret" in one]
+    assert line.split() == ["dashboard", "http://127.0.0.1:4/#token=a%2Fsecret"]
+
+
 def test_the_state_file_is_current_until_the_end(tmp_path: Path) -> None:
     """Who looks for the installation finds its addresses and processes, and nothing once it is gone."""
     voice = _voice(tmp_path, as_json=False)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mendbus import up
-from mendbus.contracts.errors import MendbusError, SettingsError
+from mendbus.contracts.errors import CredentialsError, MendbusError, SettingsError
 from mendbus.contracts.vocabulary import SERVICES
 from mendbus.server import NatsServer
 from mendbus.service import Died
@@ -117,8 +117,15 @@ def test_the_dashboard_s_token_is_made_once_and_kept_to_its_owner(tmp_path: Path
     assert len(token) >= 32
     assert file.stat().st_mode & 0o777 == 0o600
     assert up._kept_token(file) == token  # pyright: ignore[reportPrivateUsage]
-    file.write_text("short\n")
-    assert up._kept_token(file) not in ("short", token)  # pyright: ignore[reportPrivateUsage]
+    for spoilt in (b"short\n", b"\xff" * 40):
+        file.write_bytes(spoilt)
+        fresh = up._kept_token(file)  # pyright: ignore[reportPrivateUsage]
+        assert (len(fresh), fresh.isascii()) == (len(token), True)
+        assert file.read_bytes() == f"{fresh}\n".encode()
+        assert file.stat().st_mode & 0o777 == 0o600
+    file.chmod(0o604)
+    with pytest.raises(CredentialsError, match="can be read by everybody"):
+        up._kept_token(file)  # pyright: ignore[reportPrivateUsage]
 
 
 def test_a_port_that_is_taken_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

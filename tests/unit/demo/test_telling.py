@@ -6,14 +6,8 @@ import sys
 
 import pytest
 
-from mendbus.contracts.messages import (
-    AgentRef,
-    AttemptSummary,
-    DecisionSummary,
-    PredictionSummary,
-    RecoveryOutcome,
-    Times,
-)
+from mendbus.contracts.messages import AgentRef, RecoveryOutcome
+from mendbus.contracts.summaries import AttemptSummary, DecisionSummary, PredictionSummary, Times
 from mendbus.demo.faults import FAULTS
 from mendbus.demo.report import as_document, table, waterfall
 from mendbus.demo.story import Proof, Recovery

@@ -11,10 +11,12 @@ import yaml
 
 from mendbus import settings
 from mendbus.contracts.vocabulary import SERVICES
+from mendbus.http import Unfit
 from mendbus.security import exporting
 from mendbus.security.installation import Installation
 from mendbus.server import MAX_PAYLOAD
 from mendbus.streams import streams
+from mendbus_health_monitor.dashboard.guard import Guard
 
 ROOT = Path(__file__).parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -133,6 +135,21 @@ def test_the_cluster_is_of_these_servers() -> None:
     assert set(re.findall(r"nats://([\w-]+):6222", text)) == nodes
     assert all(CONTAINERS[name]["environment"]["SERVER_NAME"] == name for name in nodes)
     assert "sync_interval: always" in text
+    ports = {port for name in nodes | {"nats"} for port in CONTAINERS[name]["ports"] if port.endswith(":4222")}
+    assert ports == {f"127.0.0.1:{port}:4222" for port in (4222, 4223, 4224, 4225)}
+
+
+def test_the_dashboard_is_published_for_who_has_the_token() -> None:
+    """It is served beyond the container's loopback, hence to nobody without a token, and published on the host's."""
+    container = CONTAINERS["health-monitor"]
+    given = {name: DEFAULT.sub(r"\1", value) for name, value in container["environment"].items()}
+    read = settings.from_environment(given)
+    guard = Guard(read.dashboard_host, read.dashboard_names, read.dashboard_token)
+    assert container["ports"] == [f"127.0.0.1:{read.dashboard_port}:{read.dashboard_port}"]
+    with pytest.raises(Unfit, match="without a token"):
+        guard.may_read({})
+    guard.admit({"host": f"127.0.0.1:{read.dashboard_port}"})
+    assert f"127.0.0.1:{read.jaeger_url.rpartition(':')[2]}:16686" in CONTAINERS["jaeger"]["ports"]
 
 
 def test_compose_takes_the_override_with_generated_users(tmp_path: Path) -> None:
@@ -145,16 +162,29 @@ def test_compose_takes_the_override_with_generated_users(tmp_path: Path) -> None
     ):
         pytest.skip("merging the two files needs docker compose: install it")
     made = Installation.create(tmp_path / "keys", settings.Settings().subjects)
+    demo = {"agent-build": "agent/build_pipeline/build-1", "agent-runtime": "agent/runtime/web-1"}
+    for agent in demo.values():
+        _ = made.add(agent)
+    made.render()
     _ = exporting.write(made, tmp_path / "out")
     files = ["-f", str(ROOT / "docker-compose.yml"), "-f", str(tmp_path / "out/docker-compose.secure.yml")]
-    merged = subprocess.run([*command, *files, "config"], capture_output=True, check=False, text=True)
+    merged = subprocess.run(
+        [*command, *files, "--profile", "agents", "config"], capture_output=True, check=False, text=True
+    )
     assert merged.returncode == 0, merged.stderr
     found = yaml.safe_load(merged.stdout)["services"]
     for service in SERVICES:
         environment = found[service]["environment"]
         assert settings.from_environment({k: str(v or "") for k, v in environment.items()}).nats_ca
-        keys = [str(volume) for volume in found[service]["volumes"] if "credentials.nk" in str(volume)]
+        keys = [str(volume) for volume in found[service]["volumes"] if str(exporting.ACCESS) in str(volume)]
         assert len(keys) == 1
-        assert f"service/{service}.nk" in keys[0]
+        assert f"access/service/{service}" in keys[0]
         assert ("policy.toml" in str(found[service]["volumes"])) == ("MENDBUS_POLICY_FILE" in environment)
     assert found["nats"]["command"] == ["--config", "/etc/mendbus/nats-server.conf"]
+    shown = settings.from_environment({k: str(v or "") for k, v in found["health-monitor"]["environment"].items()})
+    assert str(exporting.DASHBOARD_ACCESS) in str(shown.dashboard_credentials)
+    assert "access/operator/dashboard" in str(found["health-monitor"]["volumes"])
+    for container, agent in demo.items():
+        assert found[container]["command"] == agent.split("/")[1:]
+        assert f"access/{agent}" in str(found[container]["volumes"])
+        assert found[container]["environment"]["MENDBUS_NATS_CREDENTIALS"]

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 import yaml
-from k8s.check import problems, unrestricted, workloads
+from k8s.check import problems, unknown_to_the_server, unrestricted, workloads
 
 from mendbus import settings
 from mendbus.alert_policy import AlertPolicy, load_alert_policy, split
 from mendbus.contracts.vocabulary import SERVICES
 from mendbus.security import exporting
 from mendbus.security.installation import Installation
+from mendbus_health_monitor.dashboard.guard import is_loopback
 from mendbus_strategy_selector.policy import load_policy
 
 K8S = Path(__file__).parents[3] / "k8s"
@@ -146,7 +147,12 @@ def test_the_component_tls_gives_each_what_the_export_writes(tmp_path: Path) -> 
     written = {one["metadata"]["name"]: one["data"] for one in exporting.kubernetes(made)["items"]}
     component = yaml.safe_load((K8S / "components/tls/kustomization.yaml").read_text(encoding="utf-8"))
     read = settings.from_environment(dict(one.split("=", 1) for one in component["configMapGenerator"][0]["literals"]))
-    patches = {one["target"]["name"]: yaml.safe_load(one["patch"]) for one in component["patches"]}
+    patches = {
+        one["target"].get("name", one["target"].get("labelSelector")): yaml.safe_load(one["patch"])
+        for one in component["patches"]
+        if "patch" in one
+    }
+    _ = patches.pop("mendbus.dev/dashboard=served")
     assert set(patches) == {*SERVICES, "nats"}
     for service in SERVICES:
         mount, volume = (change["value"] for change in patches[service])
@@ -168,6 +174,48 @@ def test_the_component_tls_gives_each_what_the_export_writes(tmp_path: Path) -> 
         if "secretRef" in source
     }
     assert not variables & set(written)
+
+
+def test_the_dashboard_is_for_who_may_forward_ports(tmp_path: Path) -> None:
+    """It is on the pod's loopback, with a token that may be missing, and where there are users as one of its own."""
+    component = yaml.safe_load((K8S / "components/dashboard/kustomization.yaml").read_text(encoding="utf-8"))
+    (patch,) = component["patches"]
+    label, port, token = yaml.safe_load(patch["patch"])
+    tls = yaml.safe_load((K8S / "components/tls/kustomization.yaml").read_text(encoding="utf-8"))
+    (secured,) = (one for one in tls["patches"] if "labelSelector" in one["target"])
+    assert (
+        f"{label['path'].rsplit('/', 1)[1].replace('~1', '/')}={label['value']}" == secured["target"]["labelSelector"]
+    )
+    credentials, mount, volume = (change["value"] for change in yaml.safe_load(secured["patch"]))
+    given = {one["name"]: one["value"] for one in (port["value"], credentials)}
+    read = settings.from_environment(given | {token["value"]["name"]: "sixteen-characters-long"})
+    assert is_loopback(read.dashboard_host)
+    assert read.dashboard_port > 0
+    assert token["value"]["valueFrom"]["secretKeyRef"]["optional"] is True
+    made = Installation.create(tmp_path, settings.Settings().subjects)
+    written = {one["metadata"]["name"]: one["data"] for one in exporting.kubernetes(made)["items"]}
+    assert mount["name"] == volume["name"]
+    files = [f"{mount['mountPath']}/{name}" for name in written[volume["secret"]["secretName"]]]
+    assert files == [str(read.dashboard_credentials)]
+
+
+@pytest.mark.parametrize("users", [True, False])
+def test_what_does_not_know_of_users_is_found(users: bool) -> None:
+    """Scaling in the account of the others, and a dashboard that is nobody of its own, are noticed."""
+    settled = {"MENDBUS_NATS_CREDENTIALS": "/etc/mendbus-access/credentials.nk"} if users else {}
+    manifests = [*read("base"), {"kind": "ConfigMap", "metadata": {"name": "mendbus"}, "data": settled}]
+    (scaled, *_) = (one for one in read("components/keda") if one["kind"] == "ScaledObject")
+    monitor = workloads(manifests)["health-monitor"]["spec"]["template"]["spec"]["containers"][0]
+    monitor["env"].append({"name": "MENDBUS_DASHBOARD_PORT", "value": "7701"})
+    found = list(unknown_to_the_server([*manifests, scaled]))
+    assert found == (
+        [
+            "ScaledObject strategy-selector looks into the accounts ['$G']",
+            "health-monitor: its dashboard is no user of its own",
+        ]
+        if users
+        else []
+    )
 
 
 def test_the_cluster_is_of_three_that_know_one_another() -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from k8s.reference import RULES_FILE, SCALING
+from k8s.reference import ACCOUNT, RULES_FILE, SCALING
 
 from mendbus.contracts.subjects import DEFAULT_ROOT, LANES, PARTITIONS, Subjects
 from mendbus.contracts.vocabulary import SERVICES
 from mendbus.instruments import TABLE, Instrument
 from mendbus.metrics import prometheus_name
+from mendbus.security.accounts import CORE
 from mendbus.streams import lane_consumer
 
 COMPOSE = Path(__file__).parents[3] / "k8s" / "compose"
@@ -94,3 +95,13 @@ def test_scaling_looks_at_every_consumer() -> None:
     for spec in scaled.values():
         assert {trigger["metadata"]["consumer"] for trigger in spec["triggers"]} == consumers
         assert {trigger["metadata"]["stream"] for trigger in spec["triggers"]} == {subjects.stream("ERRORS")}
+
+
+def test_with_users_scaling_looks_where_the_streams_are() -> None:
+    """The component tls changes the account of every trigger, and of nothing else."""
+    changes = yaml.safe_load(ACCOUNT.read_text(encoding="utf-8"))
+    for scaled in yaml.safe_load_all(SCALING.read_text(encoding="utf-8")):
+        paths = [f"/spec/triggers/{number}/metadata/account" for number in range(len(scaled["spec"]["triggers"]))]
+        assert [(one["op"], one["path"], one["value"]) for one in changes] == [
+            ("replace", path, CORE) for path in paths
+        ]

@@ -6,82 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support import SECOND, Clock
+from tests.support import SECOND
+from tests.unit.health_monitor.agent_watch import SICK, WELL, Watch
 
-from mendbus import codec
-from mendbus.contracts.messages import AgentGoodbye, AgentHello, ErrorReported, HealthSample, HealthStatus
 from mendbus.redaction import Redaction
 from mendbus_health_monitor import agents
-from mendbus_health_monitor.agents import Agents
 from mendbus_health_monitor.handlers import TakenSample
-
-WELL = {"errors_per_s": 0.0, "availability_ratio": 1.0}
-SICK = {"errors_per_s": 5.0, "availability_ratio": 0.5}
-
-
-class Watch:
-    """A monitor's agents, and one agent that speaks to it."""
-
-    def __init__(self) -> None:
-        self.clock = Clock()
-        self.redaction = Redaction()
-        self.agents = Agents(self.clock, lambda: self.redaction)
-        self.sequence = 0
-        self.stored = 0
-
-    def ref(self, instance: str = "boot1", agent: str = "a1") -> dict[str, Any]:
-        return {"kind": "runtime", "id": agent, "instance": instance}
-
-    def sample(self, metrics: dict[str, float] = WELL, **more: Any) -> HealthStatus | None:
-        self.sequence += 1
-        known = {
-            "agent": self.ref(),
-            "time_unix_nano": self.clock(),
-            "sequence": self.sequence,
-            "interval_ms": 500,
-            "metrics": metrics,
-        }
-        return self.agents.hear(HealthSample.model_validate({**known, **more}))
-
-    def feed(self, count: int, metrics: dict[str, float] = WELL, **more: Any) -> list[str]:
-        told: list[str] = []
-        for _ in range(count):
-            self.clock.pass_seconds(0.5)
-            status = self.sample(metrics, **more)
-            told += [status.status] if status else []
-        return told
-
-    def hello(self, **more: Any) -> None:
-        self.stored += 1
-        known = {
-            "id": "h1",
-            "time_unix_nano": self.clock(),
-            "agent": self.ref(),
-            "strategies": ["retry"],
-            "interval_ms": 500,
-        }
-        self.agents.greet(AgentHello.model_validate({**known, **more}), self.stored)
-
-    def goodbye(self, instance: str = "boot1", **more: Any) -> HealthStatus | None:
-        known = {"id": "g1", "time_unix_nano": self.clock(), "agent": self.ref(instance)}
-        return self.agents.leave(AgentGoodbye.model_validate({**known, **more}))
-
-    def die(self, **more: Any) -> HealthStatus | None:
-        known = {
-            "id": "e1",
-            "time_unix_nano": self.clock(),
-            "agent": self.ref(),
-            "exception": {"type": "ProcessDied", "message": "the process was ended by\n SIGKILL"},
-            "severity": "fatal",
-        }
-        return self.agents.die(ErrorReported.model_validate({**known, **more}))
-
-    def hear_outcome(self, word: str, errors: int, sequence: int = 0) -> None:
-        outcome = {"incident_id": "i1", "sequence": sequence, "agent": self.ref(), "outcome": word}
-        self.agents.troubles.hear(outcome | {"error_count": errors}, self.clock(), self.clock())
-
-    def overdue(self) -> list[tuple[str, str]]:
-        return [(status.agent.id, status.status) for status in self.agents.overdue()]
 
 
 def test_a_new_agent_is_told_of_at_once_and_then_only_changes() -> None:
@@ -330,76 +260,6 @@ def test_repeats_and_stragglers_change_nothing(told: list[dict[str, float]], aga
     assert (counts["taken"], counts["doubled"] + counts["late"]) == (len(told), repeats)
 
 
-CHILD_LIVES, CHILD_IS_GONE = {"child_alive": 1.0}, {"child_alive": 0.0}
-
-
-def test_a_death_that_the_supervisor_reports_is_a_failure_at_once() -> None:
-    """A fatal error fails the agent though its supervisor goes on speaking; it is well when the new process lives."""
-    watch = Watch()
-    watch.feed(3, gauges=CHILD_LIVES)
-    watch.clock.pass_seconds(0.1)
-    died = watch.die()
-    assert died is not None
-    assert (died.status, died.score) == ("failed", 0.0)
-    assert died.reason == "it died: ProcessDied: the process was ended by SIGKILL"
-    assert watch.die() is None
-    # Asked before the death, told after it.
-    assert watch.feed(1, gauges=CHILD_LIVES) == []
-    assert watch.feed(4, gauges=CHILD_IS_GONE) == []
-    assert watch.feed(1, gauges=CHILD_LIVES) == ["excellent"]
-
-
-def test_a_verified_recovery_ends_a_death_with_the_next_sample() -> None:
-    """The outcome says that it lives again before the supervisor's number does."""
-    watch = Watch()
-    watch.feed(3, gauges=CHILD_LIVES)
-    assert watch.die() is not None
-    assert watch.feed(1, gauges=CHILD_IS_GONE) == []
-    watch.agents.revive("runtime/a1")
-    assert watch.feed(1, gauges=CHILD_LIVES) == ["excellent"]
-
-
-def test_a_supervisor_that_says_so_twice_is_believed_without_an_error() -> None:
-    """A process that is gone for one sample, as at a planned restart, fails nobody; for two, it does."""
-    watch = Watch()
-    watch.feed(2, gauges=CHILD_LIVES)
-    assert watch.feed(1, gauges=CHILD_IS_GONE) == []
-    assert watch.feed(1, gauges=CHILD_LIVES) == []
-    assert watch.feed(2, gauges=CHILD_IS_GONE) == ["failed"]
-    assert watch.feed(3, gauges=CHILD_LIVES) == ["excellent"]
-
-
-def test_a_process_that_reports_its_own_end_is_back_as_another_or_after_a_while() -> None:
-    """Without a supervisor a new boot id tells that it lives, or five seconds in which it goes on speaking."""
-    watch = Watch()
-    watch.feed(2)
-    assert watch.die() is not None
-    assert watch.feed(2) == []
-    watch.sequence = 0
-    assert watch.feed(1, agent=watch.ref("boot2")) == ["excellent"]
-    watch = Watch()
-    watch.feed(2)
-    assert watch.die() is not None
-    assert watch.feed(9) == []
-    assert watch.feed(1) == ["excellent"]
-
-
-def test_an_old_death_changes_nothing() -> None:
-    """A fatal error that is sent long after the agent lives again is no death, nor is one after a goodbye."""
-    watch = Watch()
-    watch.feed(30)
-    assert watch.die(time_unix_nano=watch.clock() - 12 * SECOND) is None
-    assert watch.goodbye() is not None
-    assert watch.die() is None
-
-
-def test_a_death_of_an_agent_nobody_knew_is_told() -> None:
-    """The first that is heard of an agent may be its end."""
-    died = Watch().die()
-    assert died is not None
-    assert (died.status, died.previous) == ("failed", None)
-
-
 def test_errors_that_others_counted_cost_where_the_agent_tells_none() -> None:
     """An agent without `errors_per_s` is judged by what was counted; one that tells its own is not charged twice."""
     watch = Watch()
@@ -441,12 +301,3 @@ def test_the_number_of_agents_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
         watch.clock.pass_seconds(0.1)
         watch.sample(agent=watch.ref(agent=name))
     assert [row["agent"]["id"] for row in watch.agents.listing(None, None, "", 10)] == ["a", "c"]
-
-
-def test_last_words_of_any_length_and_kind_fit_a_status() -> None:
-    """Bytes are counted, not characters, and what is secret in them is left out."""
-    said = {"type": "💥" * 64, "message": "password=hunter2-1 " + "🚀" * 2000}
-    died = Watch().die(exception=said)
-    assert died is not None
-    assert codec.decode(HealthStatus, codec.encode(died)).reason.startswith("it died: 💥")
-    assert "hunter2" not in died.reason

@@ -236,6 +236,8 @@ async def test_what_nobody_noted_is_noted_after_a_restart(tmp_path: Path, monkey
     assert [(one.by, one.arguments, one.id) for one in noted] == [
         ("kim", {"verb": "ack", "key": "incident:i1"}, noted[0].id)
     ] * 2
+    # Where orders are signed, one with the time of the first would count no more.
+    assert noted[0].time_unix_nano < noted[1].time_unix_nano
 
 
 async def test_what_cannot_be_noted_is_refused_before_it_is_done(

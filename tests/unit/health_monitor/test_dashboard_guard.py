@@ -85,13 +85,12 @@ def test_orders_need_the_token_and_the_own_page(headers: dict[str, str], status:
     assert refused(Guard("127.0.0.1", "", TOKEN).may_order, headers) == status
 
 
-@pytest.mark.parametrize("token", ["", "short"])
-def test_without_a_token_that_is_long_enough_nothing_is_ordered(token: str) -> None:
+def test_without_a_token_nothing_is_ordered() -> None:
     """It says why; what was sent is never right."""
-    guard = Guard("127.0.0.1", "", token)
+    guard = Guard("127.0.0.1", "", "")
     assert "MENDBUS_DASHBOARD_TOKEN" in guard.why_off
-    assert refused(guard.may_order, {"authorization": f"Bearer {token}"}) == 403
-    assert guard.knows({"authorization": f"Bearer {token}"}) is False
+    assert refused(guard.may_order, {"authorization": "Bearer "}) == 403
+    assert guard.knows({"authorization": "Bearer "}) is False
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 from tests.support import Clock
 
 from mendbus.asking.board import LiveIncident, Watched
@@ -122,6 +123,20 @@ async def test_samples_go_to_who_watches_the_agent() -> None:
     [(number, event, data)] = await heard(watching)
     assert (number, event, data["events"]) == ("", "batch", [{"kind": "sample", "agent": "a/b"}])
     assert await heard(other) == []
+
+
+async def test_who_joins_a_full_hub_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many were let in before any was sent something, only so many have a queue; the rest is told to wait."""
+    monkeypatch.setattr(hubs, "MAX_CLIENTS", 2)
+    hub = made()
+    for _ in range(2):
+        assert not hub.full
+        _ = hub.join("")
+    assert "2 pages are open" in hub.full
+    client = hub.join("")
+    assert [(event, data) for _, event, data in await heard(client)] == [("reset", {"reason": hub.full})]
+    assert client.closed
+    assert len(hub.clients) == 2
 
 
 async def test_who_joins_after_the_end_begins_anew() -> None:

@@ -1,119 +1,24 @@
-"""The health-monitor service on a bus: hellos kept and answered, changes told, alerts stored, state that survives."""
+"""The health-monitor service on a bus: hellos kept and answered, changes told, state that survives."""
 
 import asyncio
 import itertools
 import math
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.support import Clock, ask, memory_runtime, tell
+from tests.support import Clock, ask, tell
+from tests.unit.health_monitor.monitored import SUBJECTS, agent, control, goodbye, hello, monitored, outcome, sample
 
 from mendbus import codec
-from mendbus.bus import Bus, Message
+from mendbus.bus import Bus
 from mendbus.bus.memory import MemoryServer
 from mendbus.contracts.errors import BusError, ServiceFailed, WrongSequence
-from mendbus.contracts.journal import Operated
-from mendbus.contracts.messages import (
-    AgentGoodbye,
-    AgentHello,
-    Alert,
-    Control,
-    ControlResult,
-    ErrorReported,
-    HealthSample,
-    HealthStatus,
-    HelloReply,
-    RecoveryOutcome,
-)
-from mendbus.contracts.subjects import HEADER_CODE, MAX_BODY, Subjects
+from mendbus.contracts.messages import AgentHello, ErrorReported, HelloReply
+from mendbus.contracts.subjects import HEADER_CODE, MAX_BODY
 from mendbus.runtime import Runtime
 from mendbus.testing import eventually
-from mendbus_health_monitor import alert_storing, build, handlers
-
-SUBJECTS = Subjects()
-NOW = Clock()()
-
-
-def agent(name: str = "a1", instance: str = "boot1") -> dict[str, Any]:
-    return {"kind": "runtime", "id": name, "instance": instance}
-
-
-def sample(sequence: int, errors_per_s: float = 0.0, **more: Any) -> HealthSample:
-    known = {"agent": agent(), "time_unix_nano": NOW + sequence, "sequence": sequence, "interval_ms": 500}
-    return HealthSample.model_validate({**known, "metrics": {"errors_per_s": errors_per_s}, **more})
-
-
-def hello(**more: Any) -> AgentHello:
-    known = {"id": "h1", "time_unix_nano": NOW, "agent": agent(), "strategies": ["retry"], "interval_ms": 500}
-    return AgentHello.model_validate({**known, **more})
-
-
-def goodbye(**more: Any) -> AgentGoodbye:
-    return AgentGoodbye.model_validate({"id": "g1", "time_unix_nano": NOW + 10**9, "agent": agent(), **more})
-
-
-def outcome(word: str, sequence: int = 0) -> RecoveryOutcome:
-    return RecoveryOutcome.model_validate(
-        {
-            "incident_id": "i1",
-            "sequence": sequence,
-            "agent": agent(),
-            "fingerprint": "v1:0",
-            "outcome": word,
-            "error_count": 1,
-            "event_count": 1,
-            "trace_id": "",
-        }
-    )
-
-
-async def conclude(bus: Bus, word: str, sequence: int = 0) -> None:
-    await bus.store(SUBJECTS.outcome("runtime", "a1"), codec.encode(outcome(word, sequence)))
-
-
-async def control(bus: Bus, verb: str, **more: Any) -> dict[str, Any]:
-    question = Control.model_validate({"id": "c1", "time_unix_nano": NOW, "verb": verb, "by": "test", **more})
-    answer = await ask(bus, SUBJECTS.control(verb), question, ControlResult)
-    assert (answer.ok, answer.service) == (True, "health-monitor")
-    return answer.data
-
-
-async def stored_alerts(bus: Bus) -> list[Alert]:
-    read = bus.read(SUBJECTS.stream("ALERTS"), SUBJECTS.everyone("alert"))
-    return [codec.decode(Alert, message.body) async for message in read]
-
-
-class Told:
-    """The statuses that a listener hears."""
-
-    def __init__(self) -> None:
-        self.statuses: list[HealthStatus] = []
-
-    async def hear(self, message: Message) -> None:
-        self.statuses.append(codec.decode(HealthStatus, message.body))
-
-    @property
-    def words(self) -> list[str]:
-        return [status.status for status in self.statuses]
-
-
-@asynccontextmanager
-async def monitored(
-    server: MemoryServer | None = None, now: Callable[[], int] = time.time_ns
-) -> AsyncGenerator[tuple[Runtime, Bus, Told]]:
-    """A running health-monitor, the bus of somebody else, and what that one is told."""
-    server, told = server or MemoryServer(), Told()
-    bus = server.connect("test")
-    try:
-        async with memory_runtime(build(), server, now=now) as runtime:
-            subscription = await bus.subscribe(SUBJECTS.everyone("status"), told.hear)
-            yield runtime, bus, told
-            await subscription.stop()
-    finally:
-        await bus.close()
+from mendbus_health_monitor import handlers
 
 
 async def test_a_hello_is_stored_then_answered() -> None:
@@ -230,27 +135,15 @@ async def test_hello_and_goodbye_reach_whoever_looks_at_metrics_and_makes_alerts
         said = hello(limits={"queue_depth": 9.0}, depends_on=["runtime/db"])
         await ask(bus, SUBJECTS.hello("runtime", "a1"), said, HelloReply)
         signals, dependencies = made[0]._signals, made[0]._alerting._dependencies
-        await eventually(lambda: signals._limits == {"runtime/a1": {"queue_depth": 9.0}})
+        await eventually(
+            lambda: {key: one.limits for key, one in signals._greeted.items()} == {"runtime/a1": {"queue_depth": 9.0}}
+        )
         assert dependencies.upstream("runtime/a1")
         await tell(bus, SUBJECTS.health("runtime", "a1"), sample(1))
         await eventually(lambda: "runtime/a1" in signals._agents)
         await tell(bus, SUBJECTS.goodbye("runtime", "a1"), goodbye())
         await eventually(lambda: "runtime/a1" not in signals._agents)
         await eventually(lambda: not dependencies.upstream("runtime/a1"))
-
-
-async def test_an_outcome_that_is_not_valid_is_one_dead_letter_and_the_next_one_counts() -> None:
-    """Bytes that are no message and a message that lacks a field are kept, each once; what follows is judged."""
-    async with monitored() as (_, bus, _told):
-        subject = SUBJECTS.outcome("runtime", "a1")
-        lacking = outcome("escalated").model_dump(exclude_none=True)
-        del lacking["trace_id"]
-        await bus.store(subject, b"\xc1")
-        await bus.store(subject, codec.pack(lacking))
-        await conclude(bus, "escalated", 1)
-        await eventually(lambda: _has_alerts(bus, 1))
-        read = bus.read(SUBJECTS.stream("DEAD"), SUBJECTS.dead("health-monitor"))
-        assert [dead.headers[HEADER_CODE] async for dead in read] == ["not_msgpack", "invalid"]
 
 
 @pytest.mark.parametrize("problem", [WrongSequence("k", 10071, "wrong last sequence"), BusError("the disk is full")])
@@ -336,106 +229,6 @@ async def _listed(bus: Bus, name: str) -> bool:
     return any(row["agent"]["id"] == name and "hello" in row for row in rows)
 
 
-async def test_an_escalation_raises_an_alert_and_a_recovery_resolves_it() -> None:
-    """The alert is stored, listed while it is open, and resolved when the incident recovers."""
-    async with monitored() as (runtime, bus, _told):
-        await conclude(bus, "escalated")
-
-        async def states() -> list[str]:
-            return [alert.state for alert in await stored_alerts(bus)]
-
-        async def raised() -> bool:
-            return await states() == ["raised"]
-
-        await eventually(raised)
-        [row] = (await control(bus, "alerts"))["alerts"]
-        assert (row["severity"], row["incident_id"], row["agent"]["id"]) == ("major", "i1", "a1")
-        assert runtime.readiness.conditions["alerts"][0]
-        await conclude(bus, "recovered", 1)
-
-        async def resolved() -> bool:
-            return await states() == ["raised", "resolved"]
-
-        await eventually(resolved)
-        assert (await control(bus, "alerts"))["alerts"] == []
-
-
-async def test_outcomes_told_while_no_monitor_ran_are_judged_once() -> None:
-    """An escalation during a restart raises its alert at the start; another restart raises it no second time."""
-    server = MemoryServer()
-    async with monitored(server):
-        pass
-    bus = server.connect("late")
-    await conclude(bus, "escalated")
-    for _ in range(2):
-        async with monitored(server):
-            await eventually(lambda: _has_alerts(bus, 1))
-    async with monitored(server) as (_, other, _told):
-        assert len((await control(other, "alerts"))["alerts"]) == 1
-        await conclude(other, "recovered", 1)
-        await eventually(lambda: _has_alerts(other, 2))
-    await bus.close()
-
-
-async def _has_alerts(bus: Bus, count: int) -> bool:
-    return len(await stored_alerts(bus)) == count
-
-
-async def test_two_monitors_make_one_alert() -> None:
-    """Replicas judge alike, and the stream keeps one."""
-    server = MemoryServer()
-    async with monitored(server) as (_, bus, _told), monitored(server) as (_, other, _told2):
-        await conclude(bus, "escalated")
-
-        async def both() -> bool:
-            return all([len((await control(one, "alerts"))["alerts"]) == 1 for one in (bus, other, bus, other)])
-
-        await eventually(both)
-    bus = server.connect("after")
-    assert await _has_alerts(bus, 1)
-    await bus.close()
-
-
-async def test_an_alert_that_cannot_be_stored_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the stream refuses, the service is not ready and says why; then the alert is stored."""
-    monkeypatch.setattr(alert_storing, "_RETRY_SECONDS", 0.01)
-    async with monitored() as (runtime, bus, _told):
-        store = runtime.bus.store
-
-        async def refuse(subject: str, *arguments: Any, **more: Any) -> Any:
-            if subject.startswith(SUBJECTS.everyone("alert")[:-1]):
-                raise BusError("the disk is full")
-            return await store(subject, *arguments, **more)
-
-        with monkeypatch.context() as broken:
-            broken.setattr(runtime.bus, "store", refuse)
-            await conclude(bus, "escalated")
-            await eventually(lambda: not runtime.readiness.conditions.get("alerts", (True, ""))[0])
-            assert "the disk is full" in runtime.readiness.conditions["alerts"][1]
-        await eventually(lambda: _has_alerts(bus, 1))
-        assert runtime.readiness.conditions["alerts"] == (True, "")
-
-
-async def test_stored_bytes_that_are_of_no_use_are_passed_over() -> None:
-    """Bytes in the streams that are no message do not stop the service, neither at the start nor later."""
-    server = MemoryServer()
-    async with monitored(server) as (_, bus, _told):
-        for subject in (
-            SUBJECTS.alert("raised", "major"),
-            SUBJECTS.outcome("runtime", "a1"),
-            SUBJECTS.key("agents", "runtime", "a1"),
-        ):
-            await bus.store(subject, b"\xc1")
-    async with monitored(server) as (_, bus, _told):
-        assert (await control(bus, "agents"))["agents"] == []
-        await conclude(bus, "escalated")
-        await eventually(lambda: _open(bus, 1))
-
-
-async def _open(bus: Bus, count: int) -> bool:
-    return len((await control(bus, "alerts"))["alerts"]) == count
-
-
 async def test_long_lists_come_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer holds one page and says where the next one begins."""
     monkeypatch.setattr(handlers, "PAGE", 2)
@@ -449,34 +242,3 @@ async def test_long_lists_come_in_pages(monkeypatch: pytest.MonkeyPatch) -> None
         assert ([row["agent"]["id"] for row in second["agents"]], "next" in second) == (["c"], False)
         assert len((await control(bus, "agents", agent={"kind": "runtime", "id": "c"}))["agents"]) == 1
         assert (await control(bus, "agents", kind="orchestrator", arguments={"after": 5}))["agents"] == []
-
-
-async def latch(bus: Bus, number: int, verb: str, **more: Any) -> None:
-    entry = Operated.model_validate({"verb": verb, "by": "strategy-selector", "reason": "budget spent", **more})
-    head = {"id": f"r{number}", "time_unix_nano": NOW, "partition": 0, "number": number, "owner": "o", "previous": ""}
-    await bus.store(SUBJECTS.journal_control, codec.pack_with_list(head, "entries", [codec.encode(entry)]))
-
-
-async def test_recovery_that_is_latched_off_is_an_alert_of_its_own() -> None:
-    """It is raised once, resolved when a person resumes everything, and a pause of one agent is none of it."""
-    server = MemoryServer()
-    async with monitored(server) as (_, bus, _told):
-        await latch(bus, 1, "latch")
-        await latch(bus, 2, "pause", kind="runtime")
-        await latch(bus, 3, "resume", kind="runtime")
-        await eventually(lambda: stored_alerts(bus))
-        [row] = (await control(bus, "alerts"))["alerts"]
-        assert (row["key"], row["severity"]) == ("latched", "critical")
-        assert "budget spent" in row["summary"]
-    bus = server.connect("meanwhile")
-    await latch(bus, 4, "resume")
-    await latch(bus, 5, "pause", kind="runtime")
-    await bus.close()
-    async with monitored(server) as (_, bus, _told):
-
-        async def both() -> list[Alert] | None:
-            found = await stored_alerts(bus)
-            return found if len(found) == 2 else None
-
-        assert [alert.state for alert in await eventually(both)] == ["raised", "resolved"]
-        assert (await control(bus, "alerts"))["alerts"] == []

@@ -255,15 +255,16 @@ def test_the_canary_is_in_no_rule() -> None:
 
 def test_what_rules_remember_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Agents, outcomes and latencies; the oldest are forgotten."""
-    for name in ("MAX_AGENTS", "MAX_OUTCOMES", "MAX_LATENCIES"):
+    for name in ("MAX_AGENTS", "MAX_OUTCOMES", "MAX_OVER", "MAX_LATENCIES"):
         monkeypatch.setattr(module, name, 3)
     day = Day()
     for number in range(9):
         day.status("good", f"runtime/a{number}")
         day.rules.hear_outcome(recovered(number, day.now, 20))
         day.rules.hear_outcome(outcome("escalated", 0, f"p{number}"))
+        day.rules.hear_outcome(outcome("no_action", 0, f"n{number}"))
     rules = day.rules
-    assert (len(rules._agents), len(rules._outcomes), len(rules._latencies)) == (3, 3, 3)
+    assert [len(kept) for kept in (rules._agents, rules._outcomes, rules._over, rules._latencies)] == [3, 3, 3, 3]
     assert sum(map(len, rules._parked.values())) <= 3
 
 

@@ -9,7 +9,7 @@ from tests.support import Clock, ask, memory_runtime
 from mendbus import codec, streams
 from mendbus.bus import Bus
 from mendbus.bus.memory import MemoryServer
-from mendbus.contracts.messages import AgentGoodbye, Control, ControlResult, HealthSample
+from mendbus.contracts.messages import AgentGoodbye, AgentHello, Control, ControlResult, HealthSample
 from mendbus.contracts.subjects import Subjects
 from mendbus.runtime import Drain, Runtime, Service
 from mendbus.testing import eventually
@@ -54,6 +54,12 @@ def sample(second: int, agent: str = "a1", instance: str = "boot1", **metrics: f
             "gauges": {name: value for name, value in metrics.items() if name == "descriptors"},
             "limits": LIMITS,
         }
+    )
+
+
+def goodbye(agent: str, instance: str) -> AgentGoodbye:
+    return AgentGoodbye.model_validate(
+        {"id": "g", "time_unix_nano": 1, "agent": {"kind": "runtime", "id": agent, "instance": instance}}
     )
 
 
@@ -143,11 +149,46 @@ async def test_a_goodbye_takes_an_agent_from_the_watch() -> None:
     async with memory_runtime(held.service, now=clock):
         leak(held, clock, 130)
         for instance, left in (("boot0", True), ("boot1", False)):
-            goodbye = AgentGoodbye.model_validate(
-                {"id": "g", "time_unix_nano": 1, "agent": {"kind": "runtime", "id": "a1", "instance": instance}}
-            )
-            held.signals.leave(goodbye)
+            held.signals.leave(goodbye("a1", instance))
             assert bool(held.signals.findings()) == left
+
+
+def hello(agent: str, instance: str = "boot1") -> AgentHello:
+    return AgentHello.model_validate(
+        {
+            "agent": {"kind": "runtime", "id": agent, "instance": instance},
+            "strategies": ["restart"],
+            "limits": LIMITS,
+            "interval_ms": 1000,
+        }
+    )
+
+
+async def limited(held: Held, bus: Bus, clock: Clock, agent: str) -> bool:
+    """Whether it is known of an agent whose samples say nothing of it how much memory it may take."""
+    for second in range(40):
+        clock.pass_seconds(1)
+        held.signals.hear(sample(second, agent, memory_bytes=2e8).model_copy(update={"limits": {}}))
+        held.signals.look(f"runtime/{agent}")
+    return bool((await control(bus, "capacity", agent={"kind": "runtime", "id": agent}))["agents"])
+
+
+async def test_limits_of_agents_that_are_gone_make_room(monkeypatch: Any) -> None:
+    """Those of one that left, and of many those that came longest ago, are forgotten; those of the watched are not."""
+    monkeypatch.setattr(signals, "MAX_AGENTS", 3)
+    held, clock, server = Held(), Clock(), MemoryServer()
+    async with memory_runtime(held.service, server, now=clock):
+        bus = server.connect("asker")
+        held.signals.greet(hello("stays"))
+        assert await limited(held, bus, clock, "stays")
+        for number in range(5):
+            held.signals.greet(hello(f"build-{number}"))
+        assert await limited(held, bus, clock, "build-4")
+        held.signals.greet(hello("leaves"))
+        for instance, left in (("boot0", 3), ("boot1", 2)):
+            held.signals.leave(goodbye("leaves", instance))
+            assert len(held.signals._greeted) == left
+        await bus.close()
 
 
 async def test_answers_come_in_pages(monkeypatch: Any) -> None:

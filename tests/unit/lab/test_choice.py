@@ -65,7 +65,21 @@ def test_a_situation_holds_what_the_pipeline_sees() -> None:
     known = {("", "TimeoutError"): Known("elsewhere", "critical")}
     (found,) = choosing.situations([folded("a", "hang", "restart")], {"a": told}, known, classify)
     assert asked == [("TimeoutError", "timed out")]
-    assert (found.seen, found.severity, found.share) == (Seen("runtime", "network", "TimeoutError"), "critical", 1.0)
+    assert found.seen == Seen("runtime", "network", "TimeoutError", severity="critical")
+    assert (found.severity, found.share, found.of_type) == ("critical", 1.0, 1.0)
+
+
+def test_an_error_that_was_reported_at_two_severities_teaches_once() -> None:
+    """Each teaches by its share of the reports of that type; what was grave now and then is not counted twice."""
+    told = [
+        record("a", "retry", recovered=True, errors=[{"type": "TimeoutError", "message": "", "severity": severity}])
+        for severity in ("error", "error", "error", "critical")
+    ]
+    found = choosing.situations([folded("a", "x", "retry")], {"a": told}, {}, lambda t, m: ("network", 1.0))
+    assert {one.severity: one.of_type for one in found} == {"error": 0.75, "critical": 0.25}
+    cells = choosing.fit(found, {"a": told}).cells
+    assert cells["all"]["retry"][0] == pytest.approx(1.0)
+    assert cells["severity runtime critical"]["retry"][0] == pytest.approx(0.25)
 
 
 def test_records_that_tell_of_their_errors_are_taken_at_their_word() -> None:

@@ -18,8 +18,9 @@ from tests.support import tell
 from mendbus.bus import Bus
 from mendbus.bus.memory import MemoryServer
 from mendbus.contracts.errors import SettingsError
-from mendbus.contracts.messages import AgentRef, AttemptSummary, FailurePredicted, RecoveryOutcome
+from mendbus.contracts.messages import AgentRef, FailurePredicted, RecoveryOutcome
 from mendbus.contracts.subjects import Subjects
+from mendbus.contracts.summaries import AttemptSummary
 from mendbus_strategy_selector.foreseen import error_of, summary_of
 from mendbus_strategy_selector.policy import read_policy
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from tests.lab import recording
 from tests.lab.faults.drift import DRIFTS
-from tests.lab.record import BATCH, NAMES, TOGETHER, Ear, Shelf, plan
+from tests.lab.planning import TOGETHER, plan
+from tests.lab.record import BATCH, NAMES, Ear, Shelf
 from tests.lab.recording import Run, Told
 
 from mendbus import codec

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 from tests.harness import Ledger, ProtocolAgent
 from tests.lab.processes import Use, Watch
-from tests.lab.soak import Diary, drift, note_streams, slopes, wrongs
+from tests.lab.soaked import Diary, drift, note_streams, slopes, wrongs
 from tests.simulation.long import Sizes, draw, level, simulate_hours
 
 from mendbus.contracts.messages import RecoveryOutcome

@@ -1,20 +1,22 @@
 """The rights of every user, from the table of subjects."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from mendbus.contracts.catalogue import FAMILIES
-from mendbus.contracts.errors import CredentialsError
+from mendbus.contracts.errors import CredentialsError, SettingsError
+from mendbus.contracts.fields import MAX_TIMEOUT_MS
 from mendbus.contracts.subjects import Subjects
 from mendbus.contracts.vocabulary import SERVICES, SEVERITIES
-from mendbus.security import exporting
 from mendbus.security.accounts import AGENTS, CORE, crossings
-from mendbus.security.installation import Installation, check_user
+from mendbus.security.installation import check_user
 from mendbus.security.rights import Rights, rights_of, subject_of
 from mendbus.security.roles import LEVELS
 from mendbus.security.table import document
+from mendbus_strategy_selector.policy import read_policy
 
 SUBJECTS = Subjects("site.v1")
 GUIDE = Path(__file__).parents[3] / "shared" / "SECURITY.md"
@@ -136,6 +138,18 @@ def test_between_the_accounts_goes_what_the_catalogue_sends() -> None:
         assert f"{SUBJECTS.root}.{name}" not in crossed
 
 
+def test_an_agent_may_answer_as_long_as_an_attempt_may_last() -> None:
+    """Neither its right to answer nor the way between the accounts ends before the longest that a policy allows."""
+    longest = timedelta(milliseconds=MAX_TIMEOUT_MS)
+    with pytest.raises(SettingsError, match="recovery_timeout_ms"):
+        _ = read_policy(f"recovery_timeout_ms = {MAX_TIMEOUT_MS + 1}\n", "policy.toml")
+    allowed = rights_of("agent/runtime/r1", SUBJECTS).permissions()["allow_responses"]
+    ways = [one["response_threshold"] for one in crossings(SUBJECTS)[AGENTS]["exports"] if "service" in one]
+    assert len(ways) == len(["command", "probe", "rehearse"])
+    for told in (allowed["expires"], *ways):
+        assert timedelta(seconds=int(told.removesuffix("s"))) > longest
+
+
 @pytest.mark.parametrize(
     "user", ["", "agent", "agent/a", "agent/a/b/c", "agent/a b/c", "service/other", "root/x", "operator/a/b"]
 )
@@ -143,28 +157,6 @@ def test_what_names_no_user_is_refused(user: str) -> None:
     """A user is a service, an agent or an operator, of tokens."""
     with pytest.raises(CredentialsError, match="names no user"):
         check_user(user)
-
-
-def test_an_export_gives_each_container_its_own_key_only(tmp_path: Path) -> None:
-    """Compose mounts and Kubernetes Secrets hold the credentials of one user each."""
-    made = Installation(tmp_path, "site.v1")
-    for name in (*SERVICES,):
-        _ = made.add(f"service/{name}")
-    _ = made.add("operator/admin", "admin")
-    _ = made.add("agent/build_pipeline/B1")
-    for name in ("ca.pem", "server.pem", "server.key"):
-        _ = (tmp_path / name).write_text(name)
-    made.render()
-    services = exporting.compose(made, tmp_path)["services"]
-    for service in SERVICES:
-        mounted = [volume for volume in services[service]["volumes"] if ".nk" in volume]
-        assert len(mounted) == 1
-        assert f"service/{service}.nk" in mounted[0]
-    listed = exporting.kubernetes(made)["items"]
-    names = [one["metadata"]["name"] for one in listed]
-    assert len(set(names)) == len(names) == len(SERVICES) + 4
-    assert all(re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", name) for name in names)
-    assert all(list(one["data"]) == ["credentials.nk"] for one in listed[1:-1])
 
 
 def test_the_guide_holds_the_table_of_rights() -> None:

@@ -163,6 +163,21 @@ def test_an_order_counts_once_and_soon(site: Site) -> None:
         assert site.code(site.signed("operator/op", PAUSE, late), seen) == "late"
 
 
+@pytest.mark.parametrize(
+    ("user", "subject"), [("operator/op", PAUSE), ("operator/ad", SUBJECTS.rehearse("runtime", "r1"))]
+)
+def test_an_order_from_before_this_process_is_refused(site: Site, user: str, subject: str) -> None:
+    """A restarted process has forgotten which orders it had: what was given to the one before counts no second time."""
+    old = site.signed(user, subject, site.order())
+    assert site.code(old) == ""
+    site.clock.pass_seconds(2)
+    restarted = Guard(Trust(site.folder / "keys.json"), SUBJECTS, site.clock)
+    with pytest.raises(Unauthorized, match="before this process began"):
+        _ = restarted.check(old)
+    new = site.signed(user, subject, site.order())
+    assert restarted.check(new).headers == new.headers
+
+
 def test_the_author_of_an_order_is_its_signer(site: Site) -> None:
     """Whatever name stands in it; the health-monitor alone passes on the names of those whom it checked."""
     heard = site.guard.check(site.signed("operator/op", PAUSE, site.order(by="root")))

@@ -15,15 +15,8 @@ from mendbus.annotations import Relabel
 from mendbus.contracts import foreseen
 from mendbus.contracts.canary import KEY
 from mendbus.contracts.ids import made_at, new_id
-from mendbus.contracts.messages import (
-    AgentRef,
-    Alert,
-    AttemptSummary,
-    ClassificationSummary,
-    ExceptionInfo,
-    RecoveryOutcome,
-    Times,
-)
+from mendbus.contracts.messages import AgentRef, Alert, ExceptionInfo, RecoveryOutcome
+from mendbus.contracts.summaries import AttemptSummary, ClassificationSummary, Times
 from mendbus.contracts.vocabulary import CATEGORIES, STRATEGIES, AlertChange, AlertState, Category, Outcome, Strategy
 from mendbus.prevention import hint
 

@@ -6,12 +6,14 @@ from typing import cast
 
 import pytest
 
+from mendbus import codec
 from mendbus.asking import dead
 from mendbus.asking.dead import Letter
 from mendbus.asking.errors import Declined
 from mendbus.bus import Bus, Message, StoredMessage
 from mendbus.bus.memory import MemoryServer
 from mendbus.contracts.subjects import Subjects
+from mendbus.redaction import Redaction
 
 
 class Body(bytes):
@@ -61,3 +63,21 @@ def test_what_is_not_whole_is_not_sent(one: Letter) -> None:
     """A letter that was cut, or does not say where it went."""
     with pytest.raises(Declined, match="dead letter 3"):
         dead.sendable(one)
+
+
+def test_what_people_are_shown_holds_no_secret() -> None:
+    """Reason, headers and body are redacted; where the body can be read its bytes are not shown beside it."""
+    said = codec.pack({"exception": {"message": "password=hunter22 wrong"}, "db_password": "hunter22", "n": 3})
+    one = letter(size=2000)._replace(reason="no 'api_key=hunter22'", headers={"authorization": "hunter22"}, body=said)
+    shown = one.shown(Redaction())
+    assert "hunter22" not in str(shown)
+    assert b"hunter22".hex() not in str(shown)
+    assert (shown["body"]["n"], shown["kept"], shown["size"], shown["sequence"]) == (3, len(said), 2000, 3)
+    broken = one._replace(body=said[:-1]).shown(Redaction())
+    assert broken["body"] is None
+    assert bytes.fromhex(broken["body_hex"]).startswith(said[:20])
+    assert b"hunter22".hex() not in broken["body_hex"]
+    long = one._replace(body=codec.pack({"db_password": "hunter22" * 40, "said": "plain"})[:-1]).shown(Redaction())
+    assert b"hunter22".hex() not in long["body_hex"]
+    assert bytes.fromhex(long["body_hex"]).endswith(b"***\xa4said\xa5plai")
+    assert "hunter22" in str(one.whole())

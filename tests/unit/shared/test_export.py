@@ -25,8 +25,9 @@ from mendbus.contracts.journal import (
     Operated,
     Rejected,
 )
-from mendbus.contracts.messages import DecisionSummary, RecoveryCommand
+from mendbus.contracts.messages import RecoveryCommand
 from mendbus.contracts.subjects import Subjects
+from mendbus.contracts.summaries import DecisionSummary
 from mendbus.contracts.vocabulary import Action
 from mendbus.export import (
     AUDIT_COLUMNS,

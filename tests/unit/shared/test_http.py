@@ -152,6 +152,37 @@ async def test_a_place_is_taken_until_the_connection_is_closed(monkeypatch: pyte
         asking.close()
 
 
+@pytest.mark.parametrize(("method", "ends"), [("GET", "given up"), ("POST", "done")])
+async def test_a_question_is_given_up_when_its_client_goes_and_an_order_is_not(method: str, ends: str) -> None:
+    """What nobody waits for any more holds up nobody else; what was ordered is done to its end."""
+    begun, wanted, ended = asyncio.Event(), asyncio.Event(), list[str]()
+
+    async def handle(_: Request) -> Response:
+        begun.set()
+        try:
+            await wanted.wait()
+        except asyncio.CancelledError:
+            ended.append("given up")
+            raise
+        ended.append("done")
+        return http.as_json("here")
+
+    server = await http.serve("127.0.0.1", 0, handle, methods=("GET", "POST"))
+    _, writer = await asyncio.open_connection("127.0.0.1", http.port_of(server))
+    # Some send a line's end behind the request: they wait all the same.
+    writer.write(f"{method} / HTTP/1.1\r\n\r\n\r\n".encode())
+    await asyncio.wait_for(begun.wait(), 5)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not ended
+    writer.close()
+    await writer.wait_closed()
+    if method == "POST":
+        wanted.set()
+    await eventually(lambda: ended == [ends])
+    server.close()
+
+
 async def test_a_stream_ends_with_its_reader() -> None:
     """What is streamed arrives as it comes; a reader that goes ends the source."""
     ended = asyncio.Event()

@@ -12,8 +12,8 @@ from tests.unit.cli.samples import INCIDENT, MS, REPORTED, outcome
 
 from mendbus.bus.memory import MemoryServer
 from mendbus.contracts.errors import BusError
-from mendbus.contracts.messages import Times
 from mendbus.contracts.subjects import Subjects
+from mendbus.contracts.summaries import Times
 from mendbus.profiling import flame, incidents, sampling, serving
 from mendbus.runtime import Drain, Runtime, Service
 from mendbus.traces import SpanRow

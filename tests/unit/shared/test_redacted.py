@@ -5,7 +5,7 @@ from tests.unit.shared.leaks import LEAKS, Leak
 
 from mendbus import codec
 from mendbus.contracts.messages import AgentRef, Cause, ErrorReported, ExceptionInfo
-from mendbus.redacted import redact_detail, redact_error
+from mendbus.redacted import redact_detail, redact_error, redact_plain
 from mendbus.redaction import Redaction
 from mendbus.sdk.reports import Occurrences, Words, capture, encode
 
@@ -65,3 +65,21 @@ def test_a_text_at_its_limit_stays_within_it() -> None:
     assert detail is not None
     assert len(detail.encode()) <= 1024
     assert redact_detail(None) is None
+
+
+def test_a_message_is_redacted_however_deep() -> None:
+    """What has the name of a secret is hidden whole, texts and bytes lose theirs, numbers and everything else stays."""
+    message = {
+        "said": ["password=hunter22", {"api_key": ["a", "b"], "n": 3}],
+        "raw": b"\xffpassword=hunter22\xff",
+        "token": {"any": 1},
+        "customer_number": 7,
+    }
+    rules = Redaction(names=("customer_number",))
+    assert redact_plain(message, rules) == {
+        "said": ["password=***", {"api_key": "***", "n": 3}],
+        "raw": b"\xffpassword=***",
+        "token": "***",
+        "customer_number": "***",
+    }
+    assert redact_plain(message, NOTHING) == message

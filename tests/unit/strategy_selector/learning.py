@@ -5,7 +5,7 @@ from typing import Any
 from mendbus_strategy_selector.choosing import Learned
 from mendbus_strategy_selector.experience import Seen
 
-SEEN = Seen("runtime", "network", "TimeoutError", "f1")
+SEEN = Seen("runtime", "network", "TimeoutError", "f1", "error")
 MINUTE = 60_000_000_000
 
 
@@ -44,7 +44,7 @@ def ended(incident: str, *attempts: dict[str, Any], outcome: str = "recovered", 
         "settled": settled,
         "attempts": list(attempts),
         "error": {"exception": {"type": SEEN.type}},
-        "classification": {"category": SEEN.category},
+        "classification": {"category": SEEN.category, "severity": SEEN.severity},
     }
 
 

@@ -215,8 +215,8 @@ async def test_what_is_no_model_is_refused_and_the_policy_decides(store: ModelSt
     card, files = models.read_folder(choice_model.included())
     with pytest.raises(ModelRefused, match=r"cells\.json"):
         _ = choice_model.Model(card, {choice_model.CELLS: b'{"cells": 3}'})
-    with pytest.raises(ModelRefused, match="experience version 2"):
-        _ = choice_model.Model(card.model_copy(update={"inputs": {"experience": 2}}), files)
+    with pytest.raises(ModelRefused, match="experience version 3"):
+        _ = choice_model.Model(card.model_copy(update={"inputs": {"experience": 3}}), files)
 
 
 async def test_what_was_learned_survives_a_restart() -> None:

@@ -43,6 +43,20 @@ def test_kind_and_category_add_up_for_a_pair_that_was_never_met() -> None:
     assert chance(found, other) > 0.5
 
 
+def test_how_grave_it_is_on_a_kind_says_more_than_its_type() -> None:
+    """An error of a type that was met only when it was harmless is expected to be like others that are as grave."""
+    harmless = Seen("runtime", "network", "OSError", severity="error")
+    found = learned(
+        *(Lesson(harmless, "retry", helped=True) for _ in range(10)),
+        *(Lesson(Seen("runtime", "memory", f"T{n}", severity="critical"), "retry", helped=False) for n in range(40)),
+    )
+    grave = Seen("runtime", "network", "Unmet", severity="critical")
+    assert chance(found, grave) < 0.25 < 0.75 < chance(found, harmless)
+    assert chance(found, grave) < chance(found, Seen("runtime", "network", "Unmet"))
+    wide, narrow = (chance(found, Seen("runtime", "network", "T1", severity=one)) for one in ("", "critical"))
+    assert narrow < wide
+
+
 def test_what_its_own_outcomes_say_wins_in_the_end() -> None:
     """An error on which a strategy fails again and again comes to expect that, whatever all others say."""
     found = learned(*(Lesson(Seen("runtime", "network", "Other", "f2"), "retry", helped=True) for _ in range(50)))

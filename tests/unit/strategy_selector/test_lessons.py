@@ -10,6 +10,7 @@ from mendbus import codec
 from mendbus.contracts.canary import KEY
 from mendbus.contracts.foreseen import EXCEPTION, PREDICTED, SEVERITY
 from mendbus.lift import Trial
+from mendbus_strategy_selector import lessons as module
 from mendbus_strategy_selector.lessons import LATER_WEIGHT, Lessons, restored
 
 BAD, GOOD = attempt("retry", verified=False), attempt("restart", verified=True, seconds=0.5)
@@ -145,6 +146,27 @@ def test_a_trial_that_was_ended_is_counted_anew() -> None:
     assert not lessons.trials
 
 
+def test_a_case_is_judged_when_nothing_more_is_done() -> None:
+    """While an incident waits for a person, what the other would have done may still be done, and help."""
+    waiting = concluded("i1", BAD, outcome="awaiting_approval", settled=False)
+    lessons = taught(fresh(), decided("i1", "restart", "retry"), waiting)
+    assert not lessons.trials
+    assert taught(lessons, concluded("i1", BAD, GOOD)).trials == {("policy", "choice-9"): Trial(1, 1, 0)}
+    _ = taught(lessons, decided("i2", "restart", "retry"), concluded("i2", BAD, outcome="escalated", settled=False))
+    assert lessons.trials == {("policy", "choice-9"): Trial(2, 1, 0)}
+
+
+def test_what_waits_teaches_once_however_many_incidents_come_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closed incidents push out what is remembered of closed ones alone."""
+    monkeypatch.setattr(module, "_REMEMBERED", 3)
+    lessons = taught(fresh(), concluded("waits", BAD, outcome="awaiting_approval", settled=False))
+    _ = taught(lessons, *(concluded(f"i{number}", GOOD) for number in range(5)))
+    assert lessons.experiences["choice-9"].lessons == 6
+    _ = taught(lessons, concluded("waits", BAD, GOOD), concluded("waits", BAD, GOOD))
+    assert lessons.experiences["choice-9"].lessons == 7
+    assert (len(lessons.taught), len(lessons.closed)) == (0, 3)
+
+
 def test_equal_choices_and_what_was_tried_out_count_in_no_trial() -> None:
     """They say nothing of which of the two is better."""
     lessons = taught(fresh(), decided("i1", "retry", "retry"), concluded("i1", BAD, GOOD))
@@ -164,8 +186,8 @@ def test_it_is_the_same_after_it_was_kept() -> None:
     assert again == lessons
     assert again.trials["policy", "choice-9"].better == 2
     assert again.held["choice-9", "policy"] == [True]
-    before = {name: value for name, value in again.packed().items() if name != "held"}
-    assert restored(before).held == {}
+    before = {name: value for name, value in again.packed().items() if name not in ("held", "closed")}
+    assert (restored(before).held, restored(before).closed) == ({}, {})
 
 
 def test_only_models_in_use_or_in_trial_are_taught() -> None:

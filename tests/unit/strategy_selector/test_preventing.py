@@ -8,8 +8,9 @@ from tests.unit.strategy_selector.test_decide import state
 from mendbus.contracts.errors import SettingsError
 from mendbus_strategy_selector.budgets import LATCHED
 from mendbus_strategy_selector.decide import DecisionState, decide
+from mendbus_strategy_selector.lots import LOTS, lot_of
 from mendbus_strategy_selector.policy import PREVENTIVE_MAY, Policy, read_policy
-from mendbus_strategy_selector.preventing import HELD_OUT, PREVENTIVE, lot_of
+from mendbus_strategy_selector.preventing import HELD_OUT, PREVENTIVE
 
 ALLOWED: Final = ["graceful_degradation", "restart"]
 KNOWN: Final = {
@@ -140,7 +141,7 @@ def test_the_lot_holds_out_the_share_that_was_asked_for(share: float, least: int
     held = [
         number
         for number in range(10_000)
-        if decide(bold, foreseen({"lot": lot_of(f"prediction-{number}")})).rule == HELD_OUT
+        if decide(bold, foreseen({"lot": lot_of(f"prediction-{number}") / LOTS})).rule == HELD_OUT
     ]
     assert least <= len(held) <= most
     assert lot_of("prediction-1") == lot_of("prediction-1") != lot_of("prediction-2")

@@ -27,15 +27,9 @@ from mendbus.contracts.journal import (
     Operated,
     Released,
 )
-from mendbus.contracts.messages import (
-    AgentRef,
-    DecisionSummary,
-    ErrorReported,
-    ExceptionInfo,
-    RecoveryCommand,
-    RecoveryOutcome,
-)
+from mendbus.contracts.messages import AgentRef, ErrorReported, ExceptionInfo, RecoveryCommand, RecoveryOutcome
 from mendbus.contracts.subjects import Subjects
+from mendbus.contracts.summaries import DecisionSummary
 from mendbus_strategy_selector.incident import Incident, restored
 from mendbus_strategy_selector.journal import Journal, Position, digest_of
 from mendbus_strategy_selector.snapshot import BUCKET, Snapshots, restore

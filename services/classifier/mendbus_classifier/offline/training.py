@@ -46,7 +46,7 @@ class Recipe:
     trees: Mapping[str, Any] = field(
         default_factory=lambda: {
             "num_leaves": 5,
-            "learning_rate": 0.06,
+            "learning_rate": 0.1,
             # Splits drawn by chance and not sought: what the trees are most sure of is more often right.
             "extra_trees": True,
             "min_data_in_leaf": 12,
@@ -59,13 +59,13 @@ class Recipe:
     severity_trees: Mapping[str, Any] = field(
         default_factory=lambda: {
             "num_leaves": 8,
-            "learning_rate": 0.02,
+            "learning_rate": 0.03,
             "feature_fraction": 0.7,
         }
     )
     """In what the trees of the severities differ: their labels are noisier, so that they are many and cautious."""
-    category_rounds: int = 160
-    severity_rounds: int = 200
+    category_rounds: int = 100
+    severity_rounds: int = 130
     seed: int = _SEED
     base: Base | None = None
 

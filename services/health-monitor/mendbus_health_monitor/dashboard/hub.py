@@ -16,6 +16,8 @@ KEPT_BYTES: Final = 2 << 20
 """What a page that comes back is told of what it missed; who missed more begins anew."""
 QUEUE_BYTES: Final = 1 << 20
 """What may wait for one page; one that is slower than that is let go, and comes back."""
+MAX_CLIENTS: Final = 64
+"""Pages that follow at a time."""
 ALIVE_SECONDS: Final = 15.0
 _STAGES: Final[Mapping[str, str]] = {"reported": "received", "commanded": "acting", "verified": "verifying"}
 
@@ -82,6 +84,11 @@ class Hub:
         """The id of the last batch."""
         return f"{self._epoch}-{self._number}"
 
+    @property
+    def full(self) -> str:
+        """Why nobody more may follow; empty: somebody may."""
+        return f"{MAX_CLIENTS} pages are open, as many as are served" if len(self.clients) >= MAX_CLIENTS else ""
+
     def put(self, kind: str, key: str, value: Any) -> None:
         """Something changed; of several changes of the same within a batch the last is told."""
         self._changed[kind, key] = value
@@ -112,12 +119,14 @@ class Hub:
     def join(self, after: str, watch: str = "") -> Client:
         """A page that follows from now on (`after` ""), or that has heard everything up to an id.
 
-        One that has missed what is kept no more, or comes when this hub has ended, is told to begin anew.
+        One that has missed what is kept no more, or comes when this hub has ended or is full, is told to begin anew.
         """
         client = Client(watch)
         missed = self._missed(after)
-        if self._ended or missed is None:
-            client.put(message("reset", {"reason": self._ended or "what was missed is kept no more"}))
+        # Looked at again: many may have been let in at once, and only now each has a queue.
+        reason = self._ended or self.full or ("what was missed is kept no more" if missed is None else "")
+        if missed is None or reason:
+            client.put(message("reset", {"reason": reason}))
             client.end()
             return client
         for chunk in missed:

@@ -13,6 +13,7 @@ from mendbus.contracts.errors import BusError
 from mendbus.contracts.ids import new_id
 from mendbus.contracts.messages import HealthSample
 from mendbus.contracts.subjects import HEADER_CODE, HEADER_REASON, HEADER_SUBJECT
+from mendbus.redaction import DEFAULT, Redaction, redact
 from mendbus.runtime import Runtime
 from mendbus_health_monitor.dashboard.breathing import breathing
 from mendbus_health_monitor.dashboard.hub import Hub, agent_of, incident_of
@@ -23,7 +24,6 @@ log = logging.getLogger("mendbus")
 BATCH_SECONDS: Final = 0.1
 LINGER_SECONDS: Final = 60.0
 """How long what is known is kept when the last page has closed: it may only be loaded again."""
-MAX_CLIENTS: Final = 64
 _READY_SECONDS: Final = 15.0
 _RETRY_SECONDS: Final = 1.0
 _RATES_TICKS: Final = 10
@@ -31,11 +31,17 @@ _TEXT: Final = 400
 
 
 class Live:
-    """The live picture. `own` tells Mendbus's own capacity."""
+    """The live picture. `own` tells Mendbus's own capacity; `redaction`: what is taken out of reasons."""
 
-    def __init__(self, runtime: Runtime, own: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        own: Callable[[], dict[str, Any]],
+        redaction: Callable[[], Redaction] = lambda: DEFAULT,
+    ) -> None:
         self._runtime = runtime
         self._own = own
+        self._redaction = redaction
         self._wanted = asyncio.Event()
         self._ready = asyncio.Event()
         self._hub = Hub("", runtime.now)
@@ -77,8 +83,8 @@ class Live:
     async def follow(self, after: str, watch: str) -> AsyncGenerator[bytes]:
         """What a page is sent that follows. Raises `Unanswered` when there is nothing to follow, or too many do."""
         hub, _ = await self._opened()
-        if len(hub.clients) >= MAX_CLIENTS:
-            raise Unanswered(f"{MAX_CLIENTS} pages are open, as many as are served: close one")
+        if hub.full:
+            raise Unanswered(f"{hub.full}: close one")
         return _stream(hub, after, watch)
 
     async def _opened(self) -> tuple[Hub, View]:
@@ -171,7 +177,7 @@ class Live:
         facts = {
             "service": message.subject.rsplit(".", 1)[-1],
             "code": said.get(HEADER_CODE, ""),
-            "reason": said.get(HEADER_REASON, "")[:_TEXT],
+            "reason": redact(said.get(HEADER_REASON, ""), self._redaction())[:_TEXT],
             "subject": said.get(HEADER_SUBJECT, "")[:_TEXT],
             "time_unix_nano": self._runtime.now(),
         }

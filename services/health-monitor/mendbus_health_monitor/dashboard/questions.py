@@ -11,9 +11,12 @@ from mendbus.analytics_report import facts
 from mendbus.asking import alerts, dead, health, incident_facts, pauses, storage, text, tracing
 from mendbus.contracts.ids import is_token
 from mendbus.http import Request, Unfit
+from mendbus.redaction import Redaction
 from mendbus.runtime import Runtime
 
 Ask = Callable[[Runtime, Request, tuple[str, ...]], Awaitable[Any]]
+Rules = Callable[[], Redaction]
+"""What nobody shall see, as the policy says now."""
 
 _ID: Final = "[A-Za-z0-9_-]{1,64}"
 _DEFAULT_SINCE: Final = "24h"
@@ -31,8 +34,11 @@ class Question:
     names: frozenset[str]
 
 
-async def answer(runtime: Runtime, request: Request) -> Any:
-    """Plain values. Raises `Unfit` for an address that is none and a query that does not fit, `MendbusError`."""
+async def answer(runtime: Runtime, request: Request, rules: Rules) -> Any:
+    """Plain values, without what `rules` say is secret.
+
+    Raises `Unfit` for an address that is none and a query that does not fit, `MendbusError`.
+    """
     for question in QUESTIONS:
         found = question.pattern.fullmatch(request.path)
         if found is not None:
@@ -40,7 +46,8 @@ async def answer(runtime: Runtime, request: Request) -> Any:
             if unknown:
                 raise Unfit(400, f"{request.path} takes no {unknown[0][:64]!r}: {_listed(question.names)}")
             try:
-                return await question.ask(runtime, request, found.groups())
+                told = await question.ask(runtime, request, found.groups())
+                return _hidden(told, rules()) if question.ask in _UNREDACTED else told
             except ValueError as error:
                 raise Unfit(400, str(error)[:400]) from None
     raise Unfit(404, f"there is no {request.path[:200]}")
@@ -121,7 +128,15 @@ async def _dead(runtime: Runtime, request: Request, _: tuple[str, ...]) -> Any:
 
 
 async def _dead_letter(runtime: Runtime, _: Request, which: tuple[str, ...]) -> Any:
-    return (await dead.read_one(runtime.bus, runtime.subjects, int(which[0]))).whole()
+    return await dead.read_one(runtime.bus, runtime.subjects, int(which[0]))
+
+
+_UNREDACTED: Final = (_dead, _dead_letter)
+"""Whose answers hold what was sent, as it was sent."""
+
+
+def _hidden(told: Any, rules: Redaction) -> Any:
+    return told.shown(rules) if isinstance(told, dead.Letter) else [dead.redacted(facts, rules) for facts in told]
 
 
 def _question(pattern: str, ask: Ask, *names: str) -> Question:

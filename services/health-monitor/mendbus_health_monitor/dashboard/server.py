@@ -15,6 +15,7 @@ from mendbus.asking.health import ORDER
 from mendbus.contracts.errors import BusError, BusTimeout, Forbidden, MendbusError
 from mendbus.contracts.vocabulary import ALERT_SEVERITIES, CATEGORIES, METRICS, SEVERITIES, STRATEGIES
 from mendbus.http import Request, Response, Unfit
+from mendbus.redaction import DEFAULT, Redaction
 from mendbus.runtime import Runtime
 from mendbus_health_monitor.agents import Agents
 from mendbus_health_monitor.dashboard.actions import act
@@ -48,10 +49,12 @@ _STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
 class Dashboard:
     """The running server."""
 
-    def __init__(self, runtime: Runtime, live: Live) -> None:
+    def __init__(self, runtime: Runtime, live: Live, redaction: Callable[[], Redaction] = lambda: DEFAULT) -> None:
+        """`redaction`: what is taken out of dead letters, which hold what was sent."""
         settings = runtime.settings
         self._runtime = replace(runtime, bus=breathing(runtime.bus))
         self._live = live
+        self._redaction = redaction
         self._guard = Guard(settings.dashboard_host, settings.dashboard_names, settings.dashboard_token)
         self._reading = asyncio.Semaphore(_READING)
 
@@ -89,7 +92,7 @@ class Dashboard:
         async with asyncio.timeout(_ANSWER_SECONDS), self._reading:
             if path == "/api/snapshot":
                 return _json(await self._live.snapshot())
-            return _json(await answer(self._runtime, request))
+            return _json(await answer(self._runtime, request, self._redaction))
 
     async def _events(self, request: Request) -> Response:
         after = request.headers.get("last-event-id") or request.query.get("after", "")
@@ -133,14 +136,14 @@ def _plain(value: object) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
-def offer(runtime: Runtime, agents: Agents, signals: Signals) -> None:
+def offer(runtime: Runtime, agents: Agents, signals: Signals, redaction: Callable[[], Redaction]) -> None:
     """Serves the dashboard from now on, as a task of the service: as a user of its own where it has credentials."""
 
     def show(runtime: Runtime) -> Callable[[], None]:
-        live = Live(runtime, signals.own.row)
+        live = Live(runtime, signals.own.row, redaction)
         agents.taken.append(live.hear)
         live.start()
-        _ = runtime.spawn(_serve(runtime, Dashboard(runtime, live)), "dashboard")
+        _ = runtime.spawn(_serve(runtime, Dashboard(runtime, live, redaction)), "dashboard")
         return lambda: agents.taken.remove(live.hear)
 
     if runtime.settings.dashboard_credentials is not None:

@@ -173,7 +173,7 @@ export class Store {
     this.changed("connection", null);
   }
 
-  /** Incidents under way, the oldest first, then those that wait for a person, the newest first. */
+  /** Incidents under way, then those that wait for a person, the newest of each first. */
   live() {
     const all = [...this.incidents.values()];
     const waits = (/** @type {LiveIncident} */ one) => one.stage === "waiting";

@@ -85,7 +85,7 @@ export function letterPage(view, sequence) {
             ["Subject", h("span", { class: "mono" }, one.subject)],
             [
               "Size",
-              `${bytes(one.size)}${one.body_hex.length / 2 < one.size ? `, the first ${bytes(one.body_hex.length / 2)} are kept` : ""}`,
+              `${bytes(one.size)}${one.kept < one.size ? `, the first ${bytes(one.kept)} are kept` : ""}`,
             ],
             ...Object.entries(one.headers).map(
               ([name, value]) => /** @type {[string, any]} */ ([name, h("span", { class: "mono" }, value)]),
@@ -93,7 +93,7 @@ export function letterPage(view, sequence) {
           ]),
         ),
         card(
-          "Body",
+          "Body, without what is secret in it",
           one.body === null ? h("pre", null, dump(one.body_hex)) : h("pre", null, JSON.stringify(one.body, null, 2)),
         ),
       ),
