@@ -30,6 +30,7 @@ _ERRORS: Final = 5000
 _FILL: Final = 120
 _SECONDS: Final = 30
 _NANO: Final = 1_000_000_000
+_GAUGES: Final = ("descriptors", "loop_lag_ms", "user_loop_lag_ms", "worker_rss", "worker_fds", "worker_threads")
 _CHILD: Final = """
 import psutil
 from mendbus_predictor import handlers
@@ -110,6 +111,7 @@ def _sample(agent: int, sequence: int, now: int, chance: random.Random) -> Healt
             "sequence": sequence,
             "interval_ms": 500,
             "metrics": {metric: chance.random() for metric in METRICS},
+            "gauges": {gauge: chance.random() for gauge in _GAUGES},
         }
     )
 

@@ -50,6 +50,8 @@ NAMES = Names(
     (*SEVERITIES, "unknown"),
 )
 """`outbox_events` is left out: without anybody to settle them events stay there, which says something of the lab."""
+INJECTED = ("worker_threads",)
+"""Gauges that show the injection itself: what grows by degrees is made to grow by a thread of its own."""
 BATCH = 16
 LINES = 1000
 AFTER_SECONDS = 10.0
@@ -369,6 +371,7 @@ def main() -> int:
         "machine": platform.machine(),
         "python": platform.python_version(),
         "faults": sorted(FAULTS | DRIFTS),
+        "injected": list(INJECTED),
         "needs": {kind: list(KINDS[kind].needs) for kind in ORDER},
     }
     shelf = Shelf.open(options.out[0], conditions)

@@ -4,7 +4,8 @@ A folder holds `index.json` and one `batch-NNNN.npz` for some runs each. A run i
 readiness on; second 0 is there. In a batch are, row by row in the order of run and time:
 
   samples      float32 [n, 12]  the metrics, in the order of `metrics` of the index; NaN is missing, never zero
-  gauges       float32 [n, g]   further numbers, in the order of `gauges` of the index; NaN is missing
+  gauges       float32 [n, g]   further numbers, in the order of `gauges` of the index; NaN is missing; those of them in
+                                `injected` show that a fault was injected, not what it does: not to be learned from
   time         float64 [n]      seconds, by the agent's own clock
   run          int32 [n]        the run's number in the index
   agent        int8 [n]         which of `agents` of the index

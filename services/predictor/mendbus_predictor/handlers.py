@@ -13,7 +13,7 @@ from mendbus.contracts.ids import new_id
 from mendbus.contracts.messages import FailurePredicted, HealthSample
 from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, HEADER_ID
 from mendbus.contracts.summaries import PredictionSummary
-from mendbus.features.vectors import Vector, error_features, health_features
+from mendbus.features.vectors import Health, error_features, health_features
 from mendbus.features.window import Window
 from mendbus.lift import Trial
 from mendbus.modellife import Life, Pair
@@ -46,11 +46,11 @@ class Watched:
     trial: Trial | None = None
     """Which trial that is."""
     evaluated_unix_nano: int | None = None
-    computed: tuple[int, Vector] | None = None
+    computed: tuple[int, Health] | None = None
     """The window's features, with how many samples it had taken in."""
 
     @property
-    def features(self) -> Vector:
+    def health(self) -> Health:
         """The window's features, computed once for each sample: several errors are asked about between two."""
         taken = sum(self.window.arrivals.values())
         if self.computed is None or self.computed[0] != taken:
@@ -108,7 +108,7 @@ class Predictor:
             watched.alarm.persisted = watched.tried.persisted = 0
             return None
         model = self.model
-        found = model.predict(None, watched.features, watched.usual)
+        found = model.predict(None, watched.health, watched.usual)
         raised = watched.alarm.judge(found.probability, model.alarm, now, model.persistence)
         self._try(sample.agent.key, watched, now, raised=raised)
         if not raised:
@@ -135,7 +135,7 @@ class Predictor:
             self.rivals = Rivals(trial, now)
         if watched.trial is not trial:
             watched.trial, watched.tried = trial, Alarm()
-        found = new.predict(None, watched.features, watched.usual)
+        found = new.predict(None, watched.health, watched.usual)
         self.rivals.look(now)
         if watched.tried.judge(found.probability, new.alarm, now, new.persistence):
             self.rivals.alarm(key, now + new.horizon_ms * _MILLI, now, new=True)
@@ -148,7 +148,7 @@ class Predictor:
         window = watched.window
         why_invalid = self._why_invalid(window)
         model = self.model
-        found = model.predict(error_features(ask, window), watched.features, watched.usual)
+        found = model.predict(error_features(ask, window), watched.health, watched.usual)
         return Assessment(
             prediction=PredictionSummary(
                 valid=why_invalid is None,

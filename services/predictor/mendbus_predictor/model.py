@@ -15,7 +15,7 @@ import numpy as np
 from mendbus import models
 from mendbus.booster import Booster
 from mendbus.contracts.errors import ModelRefused
-from mendbus.features.vectors import Vector
+from mendbus.features.vectors import Health, Vector
 from mendbus_predictor import baseline, reference
 from mendbus_predictor.baseline import Prediction
 from mendbus_predictor.reference import NAMES
@@ -61,9 +61,9 @@ class Model:
             self.close()
             raise
 
-    def predict(self, errors: Vector | None, health: Vector, usual: reference.Reference) -> Prediction:
-        """From the vectors of an error (None: there is none) and of health, and what is usual for the agent."""
-        return self._baseline.predict(errors, health, self.log_odds(usual.against(health)))
+    def predict(self, errors: Vector | None, health: Health, usual: reference.Reference) -> Prediction:
+        """From the vector of an error (None: there is none), health, and what is usual for the agent."""
+        return self._baseline.predict(errors, health.features, self.log_odds(usual.against(health)))
 
     def log_odds(self, row: Vector) -> float:
         """Of a failure, calibrated, from health that is seen against what is usual."""

@@ -1,6 +1,6 @@
 """The order and the sense of health samples: what is new, what is a repeat, and which numbers cannot be."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -26,6 +26,8 @@ RANGES: Final[Mapping[Metric, tuple[float, float]]] = {
     "queue_depth": (0.0, _LARGEST),
 }
 """Least and largest value each metric can have."""
+_OF_HOST: Final = "host_"
+_OF_OUTBOX: Final = "outbox_events"
 
 
 def sensible(metrics: Mapping[str, float]) -> dict[Metric, float]:
@@ -36,6 +38,13 @@ def sensible(metrics: Mapping[str, float]) -> dict[Metric, float]:
         if value is not None and least <= value <= largest:
             kept[metric] = value
     return kept
+
+
+def levels(gauges: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    """The gauges that tell of the agent itself, not of its machine or of its way to us; no number is without bounds."""
+    for name, value in gauges.items():
+        if -_LARGEST <= value <= _LARGEST and not name.startswith(_OF_HOST) and name != _OF_OUTBOX:
+            yield name, value
 
 
 def absurd(metrics: Mapping[str, float]) -> list[str]:

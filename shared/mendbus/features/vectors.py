@@ -1,5 +1,6 @@
 """The two vectors that models see: pure functions, the same for training and serving. Missing is NaN, never zero."""
 
+from dataclasses import dataclass
 from math import log1p, nan
 from typing import Final
 
@@ -16,6 +17,11 @@ Vector = npt.NDArray[np.float64]
 RECENT_SECONDS: Final = 10.0
 """How far back `errors_share_recent` looks."""
 
+COLUMN_STATISTICS: Final = ("last", "mean", "slope", "recent", "z", "steady")
+"""Of each metric and of each gauge."""
+TREND_SECONDS: Final = 20.0
+"""How far back `recent` and `steady` look: what begins to grow is diluted by a whole window."""
+
 _ONE_HOT: Final = {name: index for index, name in enumerate(ERROR_FEATURES[:20])}
 _MEMORY: Final = METRICS.index("memory_bytes")
 _CPU: Final = METRICS.index("cpu_percent")
@@ -24,6 +30,10 @@ _STATISTICS_END: Final = len(METRICS) * len(STATISTICS)
 _GIB: Final = float(1 << 30)
 _FLAT: Final = 1e-9
 """A standard deviation below this share of the mean is rounding: the metric did not move."""
+_MOMENT: Final = 1e-9
+"""Sum of squared distances in time (s2) up to which all values are of one moment."""
+_FEWEST: Final = np.array([[2], [5]])
+"""Values below which nothing is told of how a window's values vary, and of how those of its last seconds do."""
 
 
 def error_features(ask: Assess, window: Window | None) -> Vector:
@@ -60,58 +70,86 @@ def error_features(ask: Assess, window: Window | None) -> Vector:
     return out
 
 
-def health_features(window: Window) -> Vector:
-    """The 64 features of an agent's health, in the order of `HEALTH_FEATURES`.
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a window of an agent's health comes to. `features`: the 64, in the order of `HEALTH_FEATURES`.
+
+    `columns`: a row for each of `COLUMN_STATISTICS`, a column for each metric and then for each gauge of the window.
+    """
+
+    features: Vector
+    columns: Vector
+
+
+def health_features(window: Window) -> Health:
+    """The features of an agent's health.
 
     Standard deviation (of the population), slope (least squares over the samples' own times, per second) and z need two
-    values; the slope also two different times. A metric that did not move has z 0.
+    values; the slope also two different times. A column that did not move has z 0. `recent`: the slope of the last
+    `TREND_SECONDS`; `steady`: the share of what varied in them that a line explains, negative where it falls; both need
+    five values.
     """
-    out = np.full(len(HEALTH_FEATURES), nan)
+    features, columns = np.full(len(HEALTH_FEATURES), nan), np.full((len(COLUMN_STATISTICS), len(window.last)), nan)
     rows = window.rows
     if rows == 0:
-        return out
-    values = window.values[:rows].astype(np.float64)
+        return Health(features, columns)
+    values = window.values[:rows]
     present = np.equal(values, values)
     weights = present.astype(np.float64)
-    np.copyto(values, 0.0, where=~present)
-    seconds = (window.times[:rows] - window.newest_unix_nano).astype(np.float64) * 1e-9
-
-    ones = np.ones(rows)
-    counts: Vector = ones @ weights
+    # Seen from the newest value: sums of squares of what is far from 0 and hardly moves would be rounded away.
+    pivot = np.where(window.last == window.last, window.last, np.float32(0.0))
+    off = np.subtract(values, pivot, dtype=np.float64)
+    np.copyto(off, 0.0, where=~present)
+    seconds: Vector = (window.times[:rows] - window.newest_unix_nano).astype(np.float64) * 1e-9
+    # Of the whole window, and of its last seconds: how many, their times, their squares.
+    powers = np.empty((6, rows))
+    powers[0] = 1.0
+    powers[1] = seconds
+    np.multiply(seconds, seconds, out=powers[2])
+    np.multiply(powers[:3], seconds >= -TREND_SECONDS, out=powers[3:])
+    counted, summed = powers @ weights, powers @ off
+    known, times, total = counted[0], counted[1::3], summed[::3]
     # No value at all makes 0 / 0, and the NaN that comes of it is what is wanted.
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean: Vector = (ones @ values) / counts
-        off = (values - mean) * weights
-        few = counts < 2
-        std = np.sqrt((ones @ (off * off)) / counts)
-        std[few] = nan
-        times_sum: Vector = seconds @ weights
-        spread: Vector = (seconds * seconds) @ weights - times_sum * times_sum / counts
-        slope: Vector = (seconds @ off) / spread
-        slope[few | (spread <= 0.0)] = nan
-        last = np.where(counts > 0, window.last, nan)
-        moved = std > _FLAT * np.abs(mean)
-        z = np.where(moved | few, (last - mean) / std, 0.0)
-    table = out[:_STATISTICS_END].reshape(len(METRICS), len(STATISTICS))
-    table[:, 0] = last
-    table[:, 1] = mean
-    table[:, 2] = std
-    table[:, 3] = slope
-    table[:, 4] = z
-    if counts[_ERRORS] > 0:
-        out[_STATISTICS_END:] = _error_history(values[:, _ERRORS], present[:, _ERRORS], seconds)
-    return out
+        mean: Vector = pivot + total[0] / known
+        counts = counted[::3]
+        counts[counts < _FEWEST] = nan
+        shares = times / counts
+        spread = counted[2::3] - times * shares
+        spread[spread <= _MOMENT] = nan
+        along = summed[1::3] - shares * total
+        slopes = along / spread
+        varied = np.maximum(powers[::3] @ (off * off) - total * total / counts, 0.0)
+        std = np.sqrt(varied[0] / counts[0])
+        flat = _FLAT * np.abs(mean)
+        z = (window.last - mean) / std
+        z[std <= flat] = 0.0
+        varied[1, varied[1] <= counts[1] * flat * flat] = np.inf
+        steady = np.copysign(np.minimum(along[1] * slopes[1] / varied[1], 1.0), slopes[1])
+    columns[0] = window.last
+    columns[0, mean != mean] = nan
+    columns[1] = mean
+    columns[2:4] = slopes
+    columns[4] = z
+    columns[5] = steady
+    table = features[:_STATISTICS_END].reshape(len(METRICS), len(STATISTICS))
+    for place, statistic in enumerate((columns[0], mean, std, slopes[0], z)):
+        table[:, place] = statistic[: len(METRICS)]
+    if mean[_ERRORS] == mean[_ERRORS]:
+        rates = np.where(present[:, _ERRORS], values[:, _ERRORS].astype(np.float64), 0.0)
+        features[_STATISTICS_END:] = _error_history(rates, present[:, _ERRORS], seconds)
+    return Health(features, columns)
 
 
 def _error_history(rates: Vector, present: npt.NDArray[np.bool_], seconds: Vector) -> tuple[float, float, float, float]:
     """What `errors_per_s` did over time. `rates`: 0 where missing; `seconds`: 0 for the newest, before it less."""
-    total = float(rates.sum())
-    if total <= 0.0:
-        return 0.0, 0.0, 0.0, 0.0 - float(seconds.min())
     with_errors = rates > 0.0
+    errors = np.count_nonzero(with_errors)
+    if not errors:
+        return 0.0, 0.0, 0.0, 0.0 - float(seconds.min())
     return (
         float(rates.max()),
-        float(with_errors.sum() / present.sum()),
-        float(rates[seconds >= -RECENT_SECONDS].sum()) / total,
+        errors / np.count_nonzero(present),
+        float(rates @ (seconds >= -RECENT_SECONDS)) / float(rates.sum()),
         0.0 - float(seconds[with_errors].max()),
     )

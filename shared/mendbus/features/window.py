@@ -7,10 +7,13 @@ import numpy.typing as npt
 
 from mendbus.contracts.messages import HealthSample
 from mendbus.contracts.vocabulary import METRICS
-from mendbus.features.samples import Arrival, Order, sensible
+from mendbus.features.samples import Arrival, Order, levels, sensible
 
 SAMPLES: Final = 120
 """Samples in a full window: one minute at the default interval."""
+
+MOST_GAUGES: Final = 16
+"""Gauges of an agent that are kept: those that it told of first."""
 
 _COLUMNS: Final = {metric: column for column, metric in enumerate(METRICS)}
 
@@ -23,6 +26,7 @@ class Window:
     """
 
     __slots__ = (
+        "_gauges",
         "arrivals",
         "arrived_unix_nano",
         "count",
@@ -36,12 +40,14 @@ class Window:
 
     def __init__(self) -> None:
         self.values: npt.NDArray[np.float32] = np.full((SAMPLES, len(METRICS)), np.nan, np.float32)
-        """One row a sample, one column a metric in the order of `METRICS`; NaN is missing."""
+        """One row a sample, one column a metric in the order of `METRICS`, then one a gauge; NaN is missing."""
         self.times: npt.NDArray[np.int64] = np.zeros(SAMPLES, np.int64)
         """The agent's clock for each row, in nanoseconds since 1970."""
         self.sequences: npt.NDArray[np.int64] = np.full(SAMPLES, -1, np.int64)
         self.last: npt.NDArray[np.float32] = np.full(len(METRICS), np.nan, np.float32)
-        """The newest known value of each metric."""
+        """The newest known value of each column."""
+        self._gauges: dict[str, int] = {}
+        """The column of each gauge, in the order in which the agent first told of them."""
         self.order = Order()
         self.arrivals: dict[Arrival, int] = {"next": 0, "restarted": 0, "late": 0, "doubled": 0}
         self.count = 0
@@ -81,6 +87,12 @@ class Window:
             self.values[row, column] = value
             if arrival != "late":
                 self.last[column] = value
+        for gauge, value in levels(sample.gauges):
+            column = self._gauges.get(gauge) or self._widened(gauge)
+            if column:
+                self.values[row, column] = value
+                if arrival != "late":
+                    self.last[column] = value
         self.times[row] = sample.time_unix_nano
         self.sequences[row] = sample.sequence
         if arrival != "late":
@@ -93,6 +105,15 @@ class Window:
         if sample.agent.instance != self.order.instance or sample.sequence in self.sequences[:rows]:
             return False
         return rows < SAMPLES or sample.time_unix_nano > int(self.times.min())
+
+    def _widened(self, gauge: str) -> int:
+        """The column of a gauge that is new, 0 where there are too many."""
+        if len(self._gauges) == MOST_GAUGES:
+            return 0
+        column = self._gauges[gauge] = self.values.shape[1]
+        self.values = np.column_stack((self.values, np.full(SAMPLES, np.nan, np.float32)))
+        self.last = np.append(self.last, np.float32(np.nan))
+        return column
 
     def _clear(self) -> None:
         self.count = 0

@@ -11,7 +11,7 @@ from mendbus.bus.memory import MemoryServer
 from mendbus.contracts.asks import Assess, Assessment
 from mendbus.contracts.errors import ModelRefused
 from mendbus.contracts.messages import FailurePredicted, HealthSample
-from mendbus.features.vectors import Vector
+from mendbus.features.vectors import Health, Vector
 from mendbus.features.window import Window
 from mendbus.modellife import Pair
 from mendbus.runtime import Runtime, Service
@@ -20,7 +20,7 @@ from mendbus_predictor import baseline, build, handlers
 from mendbus_predictor.baseline import Prediction
 from mendbus_predictor.handlers import Predictor
 from mendbus_predictor.model import Model
-from mendbus_predictor.reference import Reference
+from mendbus_predictor.reference import NAMES, Reference
 
 SICK = {"disk_percent": 99.5, "availability_ratio": 0.5, "errors_per_s": 3.0}
 WELL = {"disk_percent": 40.0, "availability_ratio": 1.0, "errors_per_s": 0.0}
@@ -67,8 +67,8 @@ class Plain:
     def __init__(self) -> None:
         self._baseline = baseline.load()
 
-    def predict(self, errors: Vector | None, health: Vector, _: Reference) -> Prediction:
-        return self._baseline.predict(errors, health)
+    def predict(self, errors: Vector | None, health: Health, _: Reference) -> Prediction:
+        return self._baseline.predict(errors, health.features)
 
     def close(self) -> None:
         pass
@@ -176,7 +176,7 @@ def test_an_agent_is_evaluated_at_most_once_a_second(monkeypatch: pytest.MonkeyP
     fed = Fed()
     seen: list[int] = []
 
-    def counted(window: Window) -> Vector:
+    def counted(window: Window) -> Health:
         seen.append(1)
         return _features(window)
 
@@ -238,4 +238,4 @@ async def test_it_does_not_start_with_a_model_that_does_not_fit(monkeypatch: pyt
     with pytest.raises(ExceptionGroup) as failed:
         async with memory_runtime(build()):
             pass
-    assert failed.group_contains(ModelRefused, match="16 features, here are 1")
+    assert failed.group_contains(ModelRefused, match=f"{len(NAMES)} features, here are 1")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,9 +12,9 @@ from hypothesis.extra.numpy import arrays
 
 from mendbus import models
 from mendbus.contracts.errors import ModelRefused
-from mendbus.contracts.vocabulary import METRICS
+from mendbus.contracts.vocabulary import METRICS, Metric
 from mendbus.features.names import HEALTH_FEATURES
-from mendbus.features.vectors import Vector
+from mendbus.features.vectors import COLUMN_STATISTICS, Health, Vector
 from mendbus_predictor.model import FAILURE, GOLDEN, Model, load, packaged
 from mendbus_predictor.reference import Reference
 
@@ -30,11 +31,17 @@ def model() -> Iterator[Model]:
     found.close()
 
 
-def health(**values: float) -> Vector:
+def health(**values: float) -> Health:
+    """Of features by name; `METRIC_recent` and `METRIC_steady` are the trend of the last seconds."""
     vector = np.full(len(HEALTH_FEATURES), np.nan)
+    columns = np.full((len(COLUMN_STATISTICS), len(METRICS)), np.nan)
     for name, value in values.items():
-        vector[HEALTH_FEATURES.index(name)] = value
-    return vector
+        if name in HEALTH_FEATURES:
+            vector[HEALTH_FEATURES.index(name)] = value
+        metric, _, statistic = name.rpartition("_")
+        if metric in METRICS and statistic in COLUMN_STATISTICS:
+            columns[COLUMN_STATISTICS.index(statistic), METRICS.index(cast("Metric", metric))] = value
+    return Health(vector, columns)
 
 
 def usual() -> Reference:
@@ -52,6 +59,8 @@ SICK = {
     "response_time_ms_last": 600.0,
     "response_time_ms_mean": 200.0,
     "response_time_ms_slope": 8.0,
+    "response_time_ms_recent": 20.0,
+    "response_time_ms_steady": 0.9,
     "response_time_ms_z": 3.0,
     "throughput_per_s_last": 3.0,
     "throughput_per_s_mean": 25.0,
@@ -84,10 +93,10 @@ def test_an_agent_that_goes_down_is_likelier_to_fail_than_one_that_is_well(model
 numbers = st.floats(-1e12, 1e12) | st.just(float("nan"))
 
 
-@given(arrays(np.float64, 64, elements=numbers))
-def test_any_health_has_a_probability(model: Model, found: Vector) -> None:
+@given(arrays(np.float64, 64, elements=numbers), arrays(np.float64, (len(COLUMN_STATISTICS), 14), elements=numbers))
+def test_any_health_has_a_probability(model: Model, features: Vector, columns: Vector) -> None:
     """Whatever the features are, the answer is a probability, and no strategy means no confidence in one."""
-    prediction = model.predict(None, found, usual())
+    prediction = model.predict(None, Health(features, columns), usual())
     assert 0.0 <= prediction.probability <= 1.0
     assert (prediction.strategy is None) == (prediction.confidence == 0.0)
 

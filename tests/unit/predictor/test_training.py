@@ -17,9 +17,16 @@ from mendbus_predictor.model import load
 from mendbus_predictor.offline import commands, history, scoring, training
 from mendbus_predictor.offline.history import UNKNOWN, Track
 from mendbus_predictor.offline.scoring import Judged
+from mendbus_predictor.reference import NAMES as MODEL_NAMES
 
 NAMES = Names(METRICS, (), ("runtime", "versioning"), ("warning", "error"))
 KINDS = ("drift_memory_leak", "drift_slow_upstream", "drift_queue_overload")
+
+
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tested here shows with few trees, too."""
+    monkeypatch.setattr(commands, "Recipe", lambda: training.Recipe(rounds=60))
 
 
 def told(began: float | None, failed: float | None, seconds: float, seed: int) -> Told:
@@ -135,12 +142,54 @@ def test_nothing_of_a_held_out_kind_is_learned_from(tmp_path: Path, monkeypatch:
         assert all(training.by_kind(t) != part and t.world not in worlds for t in inside)
 
 
+def test_a_kind_has_no_say_in_the_level_it_is_judged_at(tmp_path: Path) -> None:
+    """Its own quiet evaluations may say what they will: the level is that of the other kinds'."""
+    write(tmp_path, [fault(n, KINDS[n % 3], world=n, began=28.0) for n in range(3)])
+    quiet = {name.removeprefix("drift_"): share for name, share in zip(KINDS, (0.1, 0.2, 0.9), strict=True)}
+    tracks = [t for t in history.read(tmp_path) if t.family]
+    said = [Judged(t, np.full(len(t.times), quiet[t.family]), 1.0) for t in tracks]
+    levels = {one.track.family: one.level for one in training.crossed(said, training.by_kind, 0.0)}
+    assert levels["queue_overload"] == pytest.approx(0.2)
+    assert levels["memory_leak"] == levels["slow_upstream"] == pytest.approx(0.9)
+
+
+def test_a_gauge_is_learned_from_like_a_metric(tmp_path: Path) -> None:
+    """Of two agents that differ in a gauge alone, only that in which it grows has rows that show growth."""
+    names = Names(METRICS, ("files",), NAMES.agents, NAMES.severities)
+    out = Told()
+    for at in np.arange(0.0, 60.0, 0.5).tolist():
+        for agent in names.agents:
+            files = 10.0 + (4.0 * max(0.0, at - 30.0) if agent == "runtime" else 0.0)
+            out.samples.append((agent, 0, at, {"cpu_percent": 5.0}, {"files": files}))
+    recording.write_arrays(tmp_path / "batch-0000.npz", recording.pack(0, out, names, []))
+    index = recording.new_index(names, [Run(0, 1, "nothing", seconds=60.0)], needs={})
+    recording.write_index(tmp_path, index | {"batches": {"batch-0000.npz": [0]}})
+    tracks = history.read(tmp_path)
+    rise, steady = (MODEL_NAMES.index(name) for name in ("rise_1", "steady_1"))
+    assert track(tracks).rows[-1, rise] > 10.0
+    assert track(tracks).rows[-1, steady] > 0.9
+    assert not track(tracks, "versioning").rows[:, [rise, steady]].any()
+
+
+def test_what_shows_the_injection_is_not_learned_from(tmp_path: Path) -> None:
+    """A gauge that the recording names as such might as well not have been told."""
+    names = Names(METRICS, ("threads",), NAMES.agents, NAMES.severities)
+    out = Told()
+    for at in np.arange(0.0, 60.0, 0.5).tolist():
+        out.samples.append(("runtime", 0, at, {"cpu_percent": 5.0}, {"threads": 10.0 + 4.0 * max(0.0, at - 30.0)}))
+    recording.write_arrays(tmp_path / "batch-0000.npz", recording.pack(0, out, names, []))
+    index = recording.new_index(names, [Run(0, 1, "nothing", seconds=60.0)], needs={}, injected=["threads"])
+    recording.write_index(tmp_path, index | {"batches": {"batch-0000.npz": [0]}})
+    shown = track(history.read(tmp_path)).rows[:, : len(MODEL_NAMES) - 4]
+    assert not shown.any()
+
+
 def test_alarms_are_counted_by_failure(tmp_path: Path) -> None:
     """An alarm before users noticed is a warning with its lead; one of an agent that never fails is false."""
     write(tmp_path, [fault(0)])
     tracks = history.read(tmp_path)
-    sure = [Judged(t, np.where(t.times >= 50.0, 0.9, 0.1)) for t in tracks]
-    found = scoring.score(sure, 0.5, 2)
+    sure = [Judged(t, np.where(t.times >= 50.0, 0.9, 0.1), 0.5) for t in tracks]
+    found = scoring.score(sure, 2)
     assert (found["failures"], found["early_warning"]["value"]) == (1, 1.0)
     assert 8.0 <= found["lead_seconds"]["p50"] <= 10.0
     assert found["alarms"] == 2

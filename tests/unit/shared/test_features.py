@@ -12,8 +12,8 @@ from mendbus.contracts.messages import HealthSample
 from mendbus.contracts.vocabulary import METRICS, Metric
 from mendbus.features.names import ERROR_FEATURES, HEALTH_FEATURES
 from mendbus.features.samples import RANGES, Order, sensible
-from mendbus.features.vectors import error_features, health_features
-from mendbus.features.window import SAMPLES, Window
+from mendbus.features.vectors import COLUMN_STATISTICS, error_features, health_features
+from mendbus.features.window import MOST_GAUGES, SAMPLES, Window
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
@@ -26,6 +26,7 @@ def sample(
     at: float | None = None,
     instance: str | None = "boot1",
     interval_ms: int = 500,
+    gauges: dict[str, float] | None = None,
 ) -> HealthSample:
     """A sample; `at`: seconds after the start, by default one interval for each sequence number."""
     seconds = sequence * interval_ms / 1000 if at is None else at
@@ -36,6 +37,7 @@ def sample(
             "sequence": sequence,
             "interval_ms": interval_ms,
             "metrics": metrics or {},
+            "gauges": gauges or {},
         }
     )
 
@@ -48,7 +50,7 @@ def filled(rows: list[dict[str, float]]) -> Window:
 
 
 def health(window: Window) -> dict[str, float]:
-    return dict(zip(HEALTH_FEATURES, health_features(window).tolist(), strict=True))
+    return dict(zip(HEALTH_FEATURES, health_features(window).features.tolist(), strict=True))
 
 
 rows_of_metrics = st.lists(
@@ -112,7 +114,7 @@ def test_missing_is_missing_never_zero(rows: list[dict[str, float]]) -> None:
 
 def test_an_empty_window_has_no_features() -> None:
     """Nothing heard is all NaN."""
-    assert np.isnan(health_features(Window())).all()
+    assert np.isnan(health_features(Window()).features).all()
 
 
 @pytest.mark.parametrize("value", [0.1, 7.0, 123_456_789.123, 1e15])
@@ -151,6 +153,54 @@ def test_the_error_features_of_health_tell_what_errors_did() -> None:
     assert found["errors_quiet_s"] == pytest.approx(4.5)
     calm = health(filled([{"errors_per_s": 0.0}] * 60))
     assert [calm[name] for name in HEALTH_FEATURES[60:]] == [0.0, 0.0, 0.0, pytest.approx(29.5)]
+
+
+def columns(window: Window, column: int) -> dict[str, float]:
+    return dict(zip(COLUMN_STATISTICS, health_features(window).columns[:, column].tolist(), strict=True))
+
+
+def test_a_gauge_has_the_statistics_of_a_metric() -> None:
+    """In the order in which the agent first told of them, after the metrics; what it does not tell is missing."""
+    window = Window()
+    for n in range(60):
+        told = {"threads": 17.0, "files": 4.0 + n} if n else {"threads": 17.0}
+        window.add(sample(n, {"cpu_percent": 4.0 + n}, gauges=told), START)
+    threads, files = columns(window, len(METRICS)), columns(window, len(METRICS) + 1)
+    assert (threads["last"], threads["z"], threads["steady"]) == (17.0, 0.0, 0.0)
+    assert (files["last"], files["mean"]) == (63.0, pytest.approx(34.0))
+    assert files["slope"] == pytest.approx(columns(window, METRICS.index("cpu_percent"))["slope"])
+
+
+def test_the_trend_of_the_last_seconds_forgets_those_before() -> None:
+    """What began to fall twenty seconds ago falls now, whatever the whole window says; a straight line is steady."""
+    window = Window()
+    for n in range(120):
+        window.add(sample(n, {"queue_depth": 500.0 + 10.0 * n if n < 80 else 2100.0 - 10.0 * n}), START)
+    found = columns(window, METRICS.index("queue_depth"))
+    assert found["slope"] > 0.0
+    assert found["recent"] == pytest.approx(-20.0, rel=0.2)
+    assert found["steady"] < -0.9
+
+
+def test_what_only_came_late_has_a_mean_but_no_last_value() -> None:
+    """A late sample tells of the past: it fills the window, and is the newest of nothing."""
+    window = Window()
+    for n, metrics in ((0, {}), (3, {}), (1, {"cpu_percent": 4.0}), (2, {"cpu_percent": 8.0})):
+        window.add(sample(n, metrics), START)
+    found = columns(window, METRICS.index("cpu_percent"))
+    assert (found["mean"], found["slope"]) == (6.0, pytest.approx(8.0))
+    assert math.isnan(found["last"])
+
+
+def test_gauges_of_the_machine_and_without_bounds_are_not_the_agents() -> None:
+    """No more than sixteen of an agent are kept, none of the machine's, and no number that is no level."""
+    window = Window()
+    told = {"host_cpu_percent": 1.0, "outbox_events": 1.0, "huge": 1e300}
+    window.add(sample(0, gauges=told), START)
+    assert window.values.shape[1] == len(METRICS)
+    window.add(sample(1, gauges={f"g{n}": float(n) for n in range(40)}), START)
+    assert window.values.shape[1] == len(METRICS) + MOST_GAUGES
+    assert window.last[-1] == MOST_GAUGES - 1
 
 
 @given(st.permutations(range(30)))

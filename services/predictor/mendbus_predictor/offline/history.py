@@ -5,7 +5,7 @@ A folder as `make record` writes it: `index.json` with the runs, and batches of 
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -68,7 +68,7 @@ def read(folder: Path, number: int = 0) -> list[Track]:
             with np.load(folder / name, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
             for number in index["batches"][name]:
-                tracks += _run(runs[number], arrays, index["agents"], needs, number * _MOST_RUNS)
+                tracks += _run(runs[number], arrays, index, needs, number * _MOST_RUNS)
     except (OSError, ValueError, KeyError) as error:
         raise MendbusError(f"{folder} is no recording that can be read: {error!r}") from None
     return tracks
@@ -90,23 +90,31 @@ def _all_needs(kind: str, needs: Mapping[str, list[str]]) -> frozenset[str]:
 def _run(
     run: Mapping[str, Any],
     arrays: Mapping[str, npt.NDArray[Any]],
-    agents: list[str],
+    index: Mapping[str, Any],
     needs: Mapping[str, frozenset[str]],
     before: int,
 ) -> Iterator[Track]:
     if run["disturbed"]:
         return
     of_run = arrays["run"] == run["number"]
-    for place, agent in enumerate(agents):
+    # What shows that a fault was injected, and not what it does, would be learned instead of it.
+    kept = [place for place, gauge in enumerate(index["gauges"]) if gauge not in index.get("injected", ())]
+    gauges = [index["gauges"][place] for place in kept]
+    for place, agent in enumerate(index["agents"]):
         chosen = np.flatnonzero(of_run & (arrays["agent"] == place) & (arrays["time"] <= run["seconds"]))
         if len(chosen) >= MIN_SAMPLES:
-            yield _track(
-                run, agent, needs[agent], before, {key: arrays[key][chosen] for key in ("samples", "time", "process")}
-            )
+            told = {key: arrays[key][chosen] for key in ("samples", "gauges", "time", "process")}
+            told["gauges"] = told["gauges"][:, kept]
+            yield _track(run, agent, needs[agent], before, told, gauges)
 
 
 def _track(
-    run: Mapping[str, Any], agent: str, needs: frozenset[str], before: int, told: Mapping[str, npt.NDArray[Any]]
+    run: Mapping[str, Any],
+    agent: str,
+    needs: frozenset[str],
+    before: int,
+    told: Mapping[str, npt.NDArray[Any]],
+    gauges: Sequence[str],
 ) -> Track:
     own = run["name"] if agent == run["agent"] else ""
     fault = bool(own) and run["what"] == "fault"
@@ -123,7 +131,7 @@ def _track(
         failed = None
     else:
         hurt = None
-    evaluated = list(_evaluated(told, end))
+    evaluated = list(_evaluated(told, gauges, end))
     times = np.array([at for at, _, _ in evaluated])
     empty = np.zeros((0, len(NAMES)))
     rows = np.array([row for _, row, _ in evaluated]) if evaluated else empty
@@ -163,12 +171,15 @@ def _label(at: float, run: Mapping[str, Any], fault: bool, failed: float | None,
     return 1 if at >= run["began"] else UNKNOWN
 
 
-def _evaluated(told: Mapping[str, npt.NDArray[Any]], end: float) -> Iterator[tuple[float, Vector, Vector]]:
+def _evaluated(
+    told: Mapping[str, npt.NDArray[Any]], gauges: Sequence[str], end: float
+) -> Iterator[tuple[float, Vector, Vector]]:
     """Time, features against what is usual, and plain features, whenever the service would have evaluated."""
     window, reference = Window(), Reference()
     last, process = float("-inf"), -1
-    for number, (at, values, boot) in enumerate(
-        zip(told["time"].tolist(), told["samples"], told["process"].tolist(), strict=True)
+    times, boots = told["time"].tolist(), told["process"].tolist()
+    for number, (at, values, levels, boot) in enumerate(
+        zip(times, told["samples"].tolist(), told["gauges"].tolist(), boots, strict=True)
     ):
         if at >= end:
             return
@@ -179,12 +190,13 @@ def _evaluated(told: Mapping[str, npt.NDArray[Any]], end: float) -> Iterator[tup
             time_unix_nano=round((_ZERO + at) * _NANO),
             sequence=number,
             interval_ms=500,
-            metrics={m: v for m, v in zip(METRICS, values.tolist(), strict=True) if v == v},
+            metrics={m: v for m, v in zip(METRICS, values, strict=True) if v == v},
+            gauges={g: v for g, v in zip(gauges, levels, strict=True) if v == v},
         )
         _ = window.add(sample, sample.time_unix_nano)
-        reference.add(values)
+        reference.add(window.newest)
         if window.rows < MIN_SAMPLES or at - last < EVALUATE_SECONDS - 0.01:
             continue
         last = at
-        plain = health_features(window)
-        yield at, reference.against(plain), plain
+        health = health_features(window)
+        yield at, reference.against(health), health.features

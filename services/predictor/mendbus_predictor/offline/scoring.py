@@ -20,21 +20,25 @@ _NANO: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A track with the probability that a model, which has not learned from it, said at each evaluation."""
+    """A track with the probability that a model, which has not learned from it, said at each evaluation.
+
+    `level`: of the alarm.
+    """
 
     track: Track
     probability: Floats
+    level: float
 
 
-def alarms(judged: Judged, level: float, persistence: int) -> list[float]:
+def alarms(judged: Judged, persistence: int) -> list[float]:
     """When the policy would have raised an alarm, in seconds of the run."""
     alarm = Alarm()
     pairs = zip(judged.track.times.tolist(), judged.probability.tolist(), strict=True)
-    return [at for at, said in pairs if alarm.judge(said, level, round(at * _NANO), persistence)]
+    return [at for at, said in pairs if alarm.judge(said, judged.level, round(at * _NANO), persistence)]
 
 
-def score(judged: Sequence[Judged], level: float, persistence: int) -> dict[str, Any]:
-    """All figures at a level and a persistence of the alarm.
+def score(judged: Sequence[Judged], persistence: int) -> dict[str, Any]:
+    """All figures, each track at its level of the alarm, at a persistence.
 
     `rows`: precision, recall, false positives of evaluations whose label is known. `events`: failures of gradual faults
     that were seen coming, by an alarm after the fault began and before users noticed; `chance`: the share that as many
@@ -44,13 +48,13 @@ def score(judged: Sequence[Judged], level: float, persistence: int) -> dict[str,
     """
     labels = np.concatenate([j.track.labels for j in judged])
     said = np.concatenate([j.probability for j in judged])
+    above = np.concatenate([j.probability >= j.level for j in judged])
     known = labels >= 0
-    truth, said = labels[known] == 1, said[known]
-    raised = said >= level
+    truth, said, raised = labels[known] == 1, said[known], above[known]
     hits, positives = int((raised & truth).sum()), int(truth.sum())
     false, negatives = int((raised & ~truth).sum()), int((~truth).sum())
     hours = sum(len(j.track.times) for j in judged) * EVALUATE_SECONDS / 3600
-    found = _events(judged, level, persistence, hours)
+    found = _events(judged, persistence, hours)
     return {
         "tracks": len(judged),
         "agent_hours": round(hours, 2),
@@ -66,11 +70,11 @@ def score(judged: Sequence[Judged], level: float, persistence: int) -> dict[str,
     }
 
 
-def _events(judged: Sequence[Judged], level: float, persistence: int, hours: float) -> dict[str, Any]:
+def _events(judged: Sequence[Judged], persistence: int, hours: float) -> dict[str, Any]:
     leads: list[float] = []
     failures = warned = false = quiet = 0
     misses = 0.0
-    raised = [alarms(one, level, persistence) for one in judged]
+    raised = [alarms(one, persistence) for one in judged]
     alarmed = sum(map(len, raised))
     for one, told in zip(judged, raised, strict=True):
         track = one.track

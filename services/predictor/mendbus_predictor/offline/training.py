@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Final, cast
 
@@ -13,10 +13,10 @@ from mendbus.booster import Booster
 from mendbus_predictor.model import log_odds
 from mendbus_predictor.offline.history import UNKNOWN, Track
 from mendbus_predictor.offline.scoring import Floats, Judged
-from mendbus_predictor.reference import NAMES
+from mendbus_predictor.reference import NAMES, SIGNS
 
 FOLDS: Final = 5
-_WORSE: Final = ("last_", "mean_", "growth_", "z_", "errors_peak", "errors_share_of")
+_WORSE: Final = (*(f"{sign}_" for sign in SIGNS), "errors_peak", "errors_share_of")
 _TRAIN: Final = "train"
 Split = Callable[[Track], str]
 """To which part of a split a track belongs, "" for one that is never held out."""
@@ -29,16 +29,16 @@ class Recipe:
     trees: Mapping[str, Any] = field(
         default_factory=lambda: {
             "objective": "binary",
-            "num_leaves": 6,
-            "learning_rate": 0.05,
-            "min_data_in_leaf": 25,
-            "feature_fraction": 0.4,
+            "num_leaves": 8,
+            "learning_rate": 0.02,
+            "min_data_in_leaf": 60,
+            "feature_fraction": 0.3,
             "bagging_fraction": 0.7,
             "bagging_freq": 1,
             "lambda_l2": 10.0,
         }
     )
-    rounds: int = 150
+    rounds: int = 450
     seed: int = 20
 
 
@@ -145,9 +145,19 @@ def calibrate(found: Sequence[tuple[Track, Floats]]) -> Calibration:
     return Calibration(max(slope, 0.05), offset)
 
 
-def judged(found: Sequence[tuple[Track, Floats]], calibration: Calibration) -> list[Judged]:
-    """Held-out log odds as probabilities."""
-    return [Judged(track, calibration.probability(odds)) for track, odds in found]
+def judged(found: Sequence[tuple[Track, Floats]], calibration: Calibration, level: float = math.nan) -> list[Judged]:
+    """Held-out log odds as probabilities, with a level of the alarm."""
+    return [Judged(track, calibration.probability(odds), level) for track, odds in found]
+
+
+def crossed(judged: Sequence[Judged], split: Split, most_false: float) -> list[Judged]:
+    """The same with a level for each part that is chosen by all other parts: it has no say in its own."""
+    out: list[Judged] = []
+    for part in sorted({split(one.track) for one in judged}):
+        others = [one for one in judged if split(one.track) != part]
+        level = level_for(others or judged, most_false)
+        out += [replace(one, level=level) for one in judged if split(one.track) == part]
+    return out
 
 
 def level_for(found: Sequence[Judged], most_false: float) -> float:
