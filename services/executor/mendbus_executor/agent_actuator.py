@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from mendbus import codec
 from mendbus.bus import Bus
+from mendbus.contracts.asks import ProbeState
 from mendbus.contracts.errors import BusError, NoResponders, Refused
 from mendbus.contracts.messages import CommandResult, Probe, ProbeResult, RecoveryCommand
 from mendbus.contracts.subjects import Subjects
@@ -18,9 +18,9 @@ BAD_ANSWER = "bad_answer"
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What a probe found. `unreachable`: nobody listens; `silent`: no answer in time."""
+    """What a probe found."""
 
-    state: Literal["healthy", "unhealthy", "unreachable", "silent"]
+    state: ProbeState
     detail: str
 
 

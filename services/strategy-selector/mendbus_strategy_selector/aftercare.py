@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from heapq import heappop, heappush
 
+from mendbus.contracts.asks import UNHEARD
 from mendbus.contracts.journal import Attempted, Commanded, Entry, Held, Released
 from mendbus.contracts.vocabulary import LIMITING
 from mendbus_strategy_selector.asks import NO_EXECUTOR
@@ -11,7 +12,9 @@ from mendbus_strategy_selector.incident import Incident
 from mendbus_strategy_selector.steps import Steps
 
 _NANO = 1_000_000_000
-_NO_EXECUTOR_SECONDS = 0.25
+_AGAIN_SECONDS = 0.25
+_UNHEARD_WINDOWS = 3
+"""For so many settle windows more, an agent of which nothing is heard counts as neither well nor ill."""
 
 
 class Aftercare:
@@ -76,18 +79,29 @@ class Aftercare:
             if self._context.agents.left(incident.agent.key):
                 await self._settled(incident, "the agent said goodbye")
                 return True
-            result = await self._steps.probe(incident, None)
-            while result.code == NO_EXECUTOR and incident.id not in self._repeated:
-                # That says nothing about the agent.
-                await asyncio.sleep(_NO_EXECUTOR_SECONDS)
-                result = await self._steps.probe(incident, None)
-            if incident.id in self._repeated or not result.verified:
+            verified = await self._still_verified(incident)
+            if incident.id in self._repeated or not verified:
                 return False
             await self._settled(incident, "still healthy when the settle window ended")
             return True
         finally:
             self._probing.discard(incident.id)
             self._repeated.discard(incident.id)
+
+    async def _still_verified(self, incident: Incident) -> bool:
+        """What the agent's probe says; until it says something it is asked again, as long as the error stays away.
+
+        An agent of which nothing is heard for a while is one that did not recover. Not at once: while a server of NATS
+        fails over, nothing is heard of many agents, and what is done to all of them would spend every budget.
+        """
+        clock = asyncio.get_running_loop().time
+        patience = clock() + _UNHEARD_WINDOWS * self._context.policy.settle_seconds
+        while True:
+            result = await self._steps.probe(incident, None)
+            nothing_said = result.code == NO_EXECUTOR or (result.code in UNHEARD and clock() < patience)
+            if not nothing_said or incident.id in self._repeated:
+                return result.verified
+            await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _settled(self, incident: Incident, reason: str) -> None:
         applied = incident.strategy in LIMITING and bool(incident.attempts) and not incident.attempts[-1].undone

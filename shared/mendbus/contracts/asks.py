@@ -1,6 +1,6 @@
 """What the strategy-selector asks the other services, and what they answer."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -89,4 +89,8 @@ class AttemptResult(WireModel):
     probed_unix_nano: UnixNano | None = None
 
 
-ProbeState = Literal["healthy", "unhealthy", "unreachable"]
+ProbeState = Literal["healthy", "unhealthy", "unreachable", "silent"]
+"""What a probe found, and but for `healthy` the `code` of its result; `unreachable`: nobody listens; `silent`: no answer
+in time."""
+UNHEARD: Final[tuple[ProbeState, ...]] = ("unreachable", "silent")
+"""Where nothing was heard: the agent may be gone or hang, and the way to it may be cut."""
