@@ -90,7 +90,7 @@ class AttemptResult(WireModel):
 
 
 ProbeState = Literal["healthy", "unhealthy", "unreachable", "silent"]
-"""What a probe found; all but `healthy` are the `code` of its result. `unreachable`: nobody listens; `silent`: no answer
+"""What a probe found; all but `healthy` are codes of its result. `unreachable`: nobody listens; `silent`: no answer
 in time."""
 UNHEARD: Final[tuple[ProbeState, ...]] = ("unreachable", "silent")
 """Where nothing was heard: the agent may be gone or hang, and the way to it may be cut."""
