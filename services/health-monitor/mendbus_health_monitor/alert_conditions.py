@@ -26,7 +26,7 @@ CLOSING: Final[frozenset[Outcome]] = frozenset(("recovered", "no_action"))
 LATCHED: Final = "latched"
 """The condition that recovery is latched off."""
 INCIDENT: Final = "incident"
-MAX_INCIDENTS: Final = 2000
+MAX_INCIDENTS: Final = 1000
 """Incidents whose last outcome is remembered, so that one told twice changes nothing."""
 CANARY: Final = "mendbus/canary"
 """An agent that fails on purpose to see whether that is noticed: no condition is made of it."""
