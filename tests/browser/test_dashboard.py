@@ -14,7 +14,7 @@ from tests.browser.crowd import FAULTS, Member, gather, health, now
 from mendbus import codec
 from mendbus.bus import Bus
 from mendbus.contracts.ids import new_id
-from mendbus.contracts.messages import AgentRef, HealthStatus
+from mendbus.contracts.messages import AgentRef, FailurePredicted, HealthStatus
 from mendbus.testing import eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -143,6 +143,38 @@ async def test_the_pages_show_what_the_commands_say(up: Up, bus: Bus, tab: Tab) 
         key = f"{row['agent']['kind']}/{row['agent']['id']}"
         await tab.page.fill("input.find", key)
         await tab.page.wait_for_selector(f'tbody tr:has-text("{key}"):has-text("{row["status"]}")')
+
+
+async def test_a_prediction_is_counted_as_the_command_counts_it(up: Up, bus: Bus, tab: Tab) -> None:
+    """A failure is predicted: without a reload the page has it among those that are not judged yet."""
+    one = await member(bus, up, PASSING.kind)
+    await one.tell(0.0)
+    await tab.open("capacity")
+    card = tab.page.locator('section.card:has-text("Failures foretold")')
+    predicted = FailurePredicted(
+        id=new_id(),
+        agent=one.ref,
+        time_unix_nano=now(),
+        probability=0.9,
+        confidence=0.5,
+        horizon_ms=1000,
+        model="browser-1",
+    )
+    await bus.publish(up.subjects.prediction(one.kind, one.id), codec.encode(predicted))
+
+    async def same() -> bool:
+        told = await up.tell("predictions")
+        names: list[str] = await card.locator("dt").all_inner_texts()
+        values: list[str] = await card.locator("dd").all_inner_texts()
+        shown = dict(zip(names, values, strict=True))
+        expected = {
+            "Came true (precision)": shared({"share": None} | told["precision"]),
+            "Foretold of all failures (recall)": shared({"share": None} | told["recall"]),
+            "Not judged yet": str(told["waiting"]),
+        }
+        return told["waiting"] > 0 and expected.items() <= shown.items()
+
+    await eventually(same, 60.0, every=0.5)
 
 
 async def test_approve_is_done_and_audited(up: Up, bus: Bus, tab: Tab) -> None:
