@@ -26,6 +26,7 @@ from mendbus.contracts.vocabulary import SERVICES
 from mendbus.logs import configure_logging
 from mendbus.security.access import access
 from mendbus.security.credentials import ADMIN, DASHBOARD
+from mendbus.security.files import is_open
 from mendbus.server import NatsServer
 from mendbus.service import exit_status, find_service, run_loop, run_services
 from mendbus.settings import LEAST_TOKEN, Settings, from_environment
@@ -399,7 +400,7 @@ def _kept_token(file: Path) -> str:
     Raises `CredentialsError` when everybody can read it.
     """
     if file.exists():
-        if file.stat().st_mode & 0o007:
+        if is_open(file):
             raise CredentialsError(f"{file} can be read by everybody: remove it, and a new token is made")
         token = file.read_text("ascii", errors="replace").strip()
         if len(token) >= LEAST_TOKEN and token.isascii():
