@@ -17,6 +17,7 @@ def conditions(command: str, **more: Any) -> dict[str, Any]:
         "command": command,
         **more,
         "cores": len(os.sched_getaffinity(0)),
+        "load_average": [round(load, 2) for load in os.getloadavg()],
         "machine": platform.machine(),
         "python": platform.python_version(),
     }

@@ -2,10 +2,23 @@
 
 from pathlib import Path
 
-Stamp = tuple[int, int, int, int]
+_Stamp = tuple[int, int, int, int]
 
 
-def stamp(file: Path | None) -> Stamp | None:
+class Watched:
+    """A file, or none, that is read again when it has changed."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._stamp = _stamp_of(file)
+
+    def changed(self) -> bool:
+        """Whether it is another one than at the last look, or when the watch began."""
+        before, self._stamp = self._stamp, _stamp_of(self._file)
+        return self._stamp != before
+
+
+def _stamp_of(file: Path | None) -> _Stamp | None:
     """Times of change, size and inode, which tell one content from the next, and when it may be read again.
 
     None while there is no file.

@@ -6,8 +6,8 @@ One request a connection. Every wait has a deadline, and head and body of a requ
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, TypeVar
@@ -143,8 +143,12 @@ async def _answer(
         async with asyncio.timeout(_REQUEST_SECONDS):
             request = await _read(reader, methods, max_body)
         method = request.method
-        # What was ordered is done, whether somebody waits for the answer or not.
-        response = await (handle(request) if method == "POST" else _unless_gone(reader, handle(request)))
+        if method == "POST":
+            # What was ordered is done, whether somebody waits for the answer or not.
+            response = await handle(request)
+        else:
+            async with _watching(reader) as gone:
+                response = await _unless(gone, handle(request))
     except Unfit as unfit:
         headers = {"Allow": ", ".join(methods)} if unfit.status == HTTPStatus.METHOD_NOT_ALLOWED else {}
         response = as_json({"error": unfit.reason}, unfit.status, headers)
@@ -233,18 +237,29 @@ async def _close(writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()
 
 
-async def _unless_gone(reader: asyncio.StreamReader, work: Awaitable[T]) -> T:
+@asynccontextmanager
+async def _watching(reader: asyncio.StreamReader) -> AsyncGenerator[asyncio.Future[None]]:
+    """What is done as soon as the client has gone, for the length of a block."""
+    gone = asyncio.ensure_future(_end_of(reader))
+    try:
+        yield gone
+    finally:
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+
+
+async def _unless(gone: asyncio.Future[None], work: Awaitable[T]) -> T:
     """What comes of some work, which is given up when its client goes. Raises `ConnectionResetError` then."""
-    working, gone = asyncio.ensure_future(work), asyncio.ensure_future(_end_of(reader))
+    working = asyncio.ensure_future(work)
     try:
         await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
             raise ConnectionResetError("the client has gone")
         return working.result()
     finally:
-        for one in (working, gone):
-            one.cancel()
-        await asyncio.gather(working, gone, return_exceptions=True)
+        if not working.done():
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
 
 
 async def _end_of(reader: asyncio.StreamReader) -> None:
@@ -256,9 +271,10 @@ async def _end_of(reader: asyncio.StreamReader) -> None:
 async def _stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chunks: AsyncIterator[bytes]) -> None:
     """Sends what comes until there is no more, or the client has gone, or takes nothing for a while."""
     try:
-        while chunk := await _unless_gone(reader, anext(chunks, b"")):
-            writer.write(chunk)
-            await _drain(writer)
+        async with _watching(reader) as gone:
+            while chunk := await _unless(gone, anext(chunks, b"")):
+                writer.write(chunk)
+                await _drain(writer)
     finally:
         close = getattr(chunks, "aclose", None)
         if close is not None:

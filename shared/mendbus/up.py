@@ -26,6 +26,7 @@ from mendbus.contracts.vocabulary import SERVICES
 from mendbus.logs import configure_logging
 from mendbus.security.access import access
 from mendbus.security.credentials import ADMIN, DASHBOARD
+from mendbus.security.files import is_open, place
 from mendbus.server import NatsServer
 from mendbus.service import exit_status, find_service, run_loop, run_services
 from mendbus.settings import LEAST_TOKEN, Settings, from_environment
@@ -396,18 +397,17 @@ def _free_port(host: str, port: int) -> int:
 def _kept_token(file: Path) -> str:
     """The token that is kept in a file; a new one where there is none, or it is spoilt.
 
-    Raises `CredentialsError` when everybody can read it.
+    Raises `CredentialsError` when everybody can read it, or it cannot be written.
     """
     if file.exists():
-        if file.stat().st_mode & 0o007:
+        if is_open(file):
             raise CredentialsError(f"{file} can be read by everybody: remove it, and a new token is made")
         token = file.read_text("ascii", errors="replace").strip()
         if len(token) >= LEAST_TOKEN and token.isascii():
             return token
         file.unlink()
     token = secrets.token_urlsafe(_TOKEN_BYTES)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as kept:
-        kept.write(f"{token}\n")
+    place(file, f"{token}\n")
     return token
 
 

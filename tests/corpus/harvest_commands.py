@@ -240,7 +240,7 @@ def shell(folder: Path) -> Iterator[Record]:
 
 def packages(folder: Path) -> Iterator[Record]:
     """Manifests and packages of npm, pip, Go, Debian and Cargo; what rustc refuses."""
-    bad = Provocation("manifest", "configuration")
+    bad, missing = Provocation("manifest", "configuration"), Provocation("missing package", "dependency")
     for text in (
         "{",
         '{"name": 1}',
@@ -263,9 +263,7 @@ def packages(folder: Path) -> Iterator[Record]:
     (folder / "package.json").write_text(
         '{"name": "x", "version": "1.0.0", "dependencies": {"left-lib": "^9.0.0", "@acme/core": "1"}}'
     )
-    yield from ran(
-        Provocation("missing package", "dependency"), ["npm", "install", "--offline", "--no-audit"], folder=folder
-    )
+    yield from ran(missing, ["npm", "install", "--offline", "--no-audit"], folder=folder)
     for words in (
         "install --no-index left-lib",
         "install --no-index acme-core==9.9",
@@ -279,7 +277,7 @@ def packages(folder: Path) -> Iterator[Record]:
         "uninstall -y none",
     ):
         yield from ran(
-            Provocation("missing package", "dependency"),
+            missing,
             ["pip", "--disable-pip-version-check", *words.split()],
             folder=folder,
         )
@@ -295,19 +293,19 @@ def packages(folder: Path) -> Iterator[Record]:
         "test ./none",
     ):
         yield from ran(
-            Provocation("missing package", "dependency"),
+            missing,
             ["go", *words.split()],
             folder=folder,
             environment=go_environment(folder),
         )
     for name in "acme-tools libnone9 foo-dev".split():
         for tool in (["apt-get", "install", "-s"], ["apt-cache", "show"], ["dpkg", "-s"]):
-            yield from ran(Provocation("missing package", "dependency"), [*tool, name])
+            yield from ran(missing, [*tool, name])
     (folder / "Cargo.toml").write_text('[package]\nname = "x"\nversion = "0.1.0"\n[dependencies]\nacme = "9"\n')
     (folder / "src").mkdir()
     (folder / "src" / "main.rs").write_text("fn main() {}")
     for words in ("build --offline", "check --offline"):
-        yield from ran(Provocation("missing package", "dependency"), ["cargo", *words.split()], folder=folder)
+        yield from ran(missing, ["cargo", *words.split()], folder=folder)
     for source in (
         "fn main() { x }",
         'fn main() { let a: i32 = "s"; }',

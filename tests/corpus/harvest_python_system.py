@@ -12,7 +12,8 @@ import sys
 import tempfile
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -91,9 +92,10 @@ def _read_nothing(port: int) -> None:
         link.recv(1)
 
 
-def _odd_server(answer: bytes) -> None:
+@contextmanager
+def _server(answer: bytes) -> Generator[int]:
+    """A server that has one answer for whatever is asked first; gives its port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
 
         def serve() -> None:
             link, _ = server.accept()
@@ -104,29 +106,22 @@ def _odd_server(answer: bytes) -> None:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=3) as reply:
-                reply.read()
+            yield server.getsockname()[1]
         finally:
             thread.join(3)
+
+
+def _odd_server(answer: bytes) -> None:
+    with _server(answer) as port, urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=3) as reply:
+        reply.read()
 
 
 def _tls_to_plain() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-
-        def serve() -> None:
-            link, _ = server.accept()
-            with link:
-                link.recv(4096)
-                link.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=3) as raw:
-                ssl.create_default_context().wrap_socket(raw, server_hostname="localhost")
-        finally:
-            thread.join(3)
+    with (
+        _server(b"HTTP/1.0 400 Bad Request\r\n\r\n") as port,
+        socket.create_connection(("127.0.0.1", port), timeout=3) as raw,
+    ):
+        ssl.create_default_context().wrap_socket(raw, server_hostname="localhost")
 
 
 def _databases() -> Iterator[Record]:

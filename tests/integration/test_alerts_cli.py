@@ -80,6 +80,18 @@ async def test_an_alert_is_listed_taken_on_and_noted(
             await alerts_ordering.acknowledge(run.settings, "x", None, None, as_json=False)
 
 
+async def test_a_silence_is_of_what_fits_everything_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """An agent and a kind that it is not of are both named, and nothing of that agent is silent."""
+    async with alerted(tmp_path, monkeypatch) as run:
+        named = {"rule": None, "key": None}
+        whom = ("runtime", "a1")
+        await alerts_ordering.silence(run.settings, whom, "build_pipeline", named, 3600.0, None, "kim", as_json=True)
+        made = said(capsys)["silence"]
+        assert (made["agent"], made["kind"]) == ("runtime/a1", "build_pipeline")
+
+
 async def test_a_silence_is_made_listed_ended_and_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from tests.integration.operating import order, ref
-from tests.integration.test_orders_cli import use
 from tests.integration.test_pipeline import pipeline
+from tests.support import talk_to
 
 from mendbus.analytics_reading import analyse
 from mendbus.annotations import read_annotations
 from mendbus.audit_reading import verify
-from mendbus.cli import explaining, listing, notes, ordering
+from mendbus.cli import explaining, listing, notes
 from mendbus.contracts.errors import MendbusError
 from mendbus_strategy_selector import incidents
 
@@ -24,9 +24,7 @@ async def test_what_a_person_writes_is_on_disk_and_shown(
 ) -> None:
     """A note and a relabelling stand in a journal that is whole; `incidents`, `explain` and analytics tell them."""
     async with pipeline(tmp_path) as run:
-        use(monkeypatch, run)
-        for module in (notes, explaining, listing):
-            monkeypatch.setattr(module, "connected", ordering.connected)
+        talk_to(monkeypatch, run.bus, notes, explaining, listing)
         agent = await run.agent()
         await agent.report("Leaky")
         told = await run.outcome(lambda o: o.settled is True)
@@ -84,7 +82,6 @@ async def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
 async def test_an_incident_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command says so before anything is sent."""
     async with pipeline(tmp_path) as run:
-        use(monkeypatch, run)
-        monkeypatch.setattr(notes, "connected", ordering.connected)
+        talk_to(monkeypatch, run.bus, notes)
         with pytest.raises(MendbusError, match="no incident that begins with"):
             await notes.send(run.settings, "note", "ffffffffffff", "x", None, {}, as_json=False)

@@ -3,16 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tests.integration.test_pipeline import QUICK, Pipeline, pipeline
+from tests.integration.test_pipeline import QUICK, pipeline
 from tests.support import talk_to
 
 from mendbus.cli import ordering
 from mendbus.contracts.errors import MendbusError
-
-
-def use(monkeypatch: pytest.MonkeyPatch, run: Pipeline) -> None:
-    """Has commands talk to the pipeline's bus."""
-    talk_to(monkeypatch, run.bus, ordering)
 
 
 async def test_a_pause_and_its_end(
@@ -20,7 +15,7 @@ async def test_a_pause_and_its_end(
 ) -> None:
     """`pause` parks, `resume` takes up; both say in one line what was done."""
     async with pipeline(tmp_path) as run:
-        use(monkeypatch, run)
+        talk_to(monkeypatch, run.bus, ordering)
         agent = await run.agent()
         order = ordering.Order("pause", ("runtime", "a1"), "lunch", "kim", seconds=60)
         await ordering.send(run.settings, order, as_json=False)
@@ -38,7 +33,7 @@ async def test_approving_and_closing_by_the_beginning_of_an_id(
 ) -> None:
     """An incident is found by its id's beginning; what cannot be done is an error with the reason."""
     async with pipeline(tmp_path, QUICK + 'require_approval = ["retry"]\n') as run:
-        use(monkeypatch, run)
+        talk_to(monkeypatch, run.bus, ordering)
         agent = await run.agent()
         await agent.report("Asking")
         told = await run.outcome(lambda o: o.outcome == "awaiting_approval")

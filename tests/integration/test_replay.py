@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 from tests.integration.operating import order
-from tests.integration.test_orders_cli import use
 from tests.integration.test_pipeline import QUICK, pipeline
+from tests.support import talk_to
 
 from mendbus import codec
-from mendbus.cli import ordering, replaying
+from mendbus.cli import replaying
 from mendbus.contracts.errors import MendbusError
 from mendbus.testing import eventually
 
@@ -35,8 +35,7 @@ async def test_the_same_policy_decides_the_same_and_another_one_differs(
         none = await order(run, "replay", arguments={"policy": "", "since_unix_nano": 2**62})
         assert none.data["decided"] == 0
 
-        use(monkeypatch, run)
-        monkeypatch.setattr(replaying, "connected", ordering.connected)
+        talk_to(monkeypatch, run.bus, replaying)
         await replaying.show(run.settings, REPLAYED, 3600.0, as_json=False)
         printed = capsys.readouterr().out
         assert "would be different" in printed

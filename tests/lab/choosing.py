@@ -149,10 +149,14 @@ def lessons(situation: Situation, records: Iterable[Record]) -> list[Lesson]:
 
 def fit(chosen: Iterable[Situation], records: Mapping[str, Sequence[Record]]) -> Experience:
     """Everything that the trials of these errors teach."""
+    return experience_of(lesson for situation in chosen for lesson in lessons(situation, records[situation.case]))
+
+
+def experience_of(taught: Iterable[Lesson]) -> Experience:
+    """All these lessons together."""
     found = Experience()
-    for situation in chosen:
-        for lesson in lessons(situation, records[situation.case]):
-            found.learn(lesson)
+    for lesson in taught:
+        found.learn(lesson)
     return found
 
 

@@ -210,7 +210,6 @@ def main() -> int:
         seed=options.seed,
         seconds=round(time.monotonic() - begun, 1),
         not_played=sum(map(len, rounds)) + options.agents - len(played),
-        load_average=[round(load, 2) for load in os.getloadavg()],
     )
     print(table(found))
     if found.disturbed.hits:

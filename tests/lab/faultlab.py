@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from tests import results
 from tests.lab import tables
 from tests.lab.dealing import SEED, deal
 from tests.lab.faults import Fault
@@ -101,22 +102,17 @@ async def play(runs: Sequence[Run], toolchains: int, seed: int, folder: Path, tr
 
 def conditions(options: argparse.Namespace, run: Run, command: str) -> dict[str, Any]:
     """What the stories were played under."""
-    return {
-        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": command,
-        "policy": read_policy(run.policy, run.name).digest,
-        "policy_file": run.name,
-        "seed": options.seed,
-        "cases": len(run.plans),
-        "faults": len({plan.fault.name for plan in run.plans}),
-        "toolchains": options.toolchains,
-        "oracle": "there" if run.oracle else "not measured",
-        "cores": len(os.sched_getaffinity(0)),
-        "load_average": [round(load, 2) for load in os.getloadavg()],
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "kernel": platform.release(),
-    }
+    return results.conditions(
+        command,
+        policy=read_policy(run.policy, run.name).digest,
+        policy_file=run.name,
+        seed=options.seed,
+        cases=len(run.plans),
+        faults=len({plan.fault.name for plan in run.plans}),
+        toolchains=options.toolchains,
+        oracle="there" if run.oracle else "not measured",
+        kernel=platform.release(),
+    )
 
 
 def main() -> int:
@@ -129,9 +125,8 @@ def main() -> int:
     plans = make_plans(faults, options.cases, options.seed)
     files = [options.policy] + ([options.against] if options.against else [])
     runs = [Run(file.name if file else "default", _policy(file), plans, oracle) for file in files]
-    results = ROOT / "results"
     name = time.strftime("fault-lab-%Y-%m-%dT%H-%M-%S")
-    traces = results / f"{name}-traces"
+    traces = results.RESULTS / f"{name}-traces"
     traces.mkdir(parents=True)
     begun = time.monotonic()
     interrupted = False
@@ -154,7 +149,7 @@ def main() -> int:
         for sentence in (*total.missed, *run.broken.values()):
             print(f"MISSED {sentence}")
         told = {"seconds": round(took, 1)} | conditions(options, run, command)
-        file = results / f"{name}{f'-{number + 1}' if number else ''}.json"
+        file = results.RESULTS / f"{name}{f'-{number + 1}' if number else ''}.json"
         everything = tables.content(run.told, total, told, list(run.broken.values()))
         _ = file.write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
         title = f"{len(run.stories)} faults through the pipeline, policy {run.name}, seed {options.seed}"

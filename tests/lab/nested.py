@@ -87,9 +87,4 @@ def nested(
 
 
 def _without(faults: Sequence[str], taught: Sequence[tuple[str, Sequence[experience.Lesson]]]) -> Experience:
-    found = Experience()
-    for fault, lessons in taught:
-        if fault not in faults:
-            for lesson in lessons:
-                found.learn(lesson)
-    return found
+    return choosing.experience_of(lesson for fault, lessons in taught if fault not in faults for lesson in lessons)

@@ -183,7 +183,6 @@ def main() -> int:
         seconds=round(time.monotonic() - begun, 1),
         toolchains=len(worlds),
         not_played=broken,
-        load_average=[round(load, 2) for load in os.getloadavg()],
     )
     print(table(arms))
     file = results.write("preventing", content(tales, arms, conditions))

@@ -9,7 +9,6 @@ table and writes `results/scale-<date>.json`.
 import argparse
 import gc
 import json
-import os
 import shutil
 import socket
 import sys
@@ -206,7 +205,6 @@ def main() -> None:
     conditions = results.conditions(
         "python -m tests.lab.scale",
         how="work called directly, both agents in one process; the builder asks the store over loopback TCP",
-        load_average=[round(load, 2) for load in os.getloadavg()],
     )
     file = results.write("scale", {"conditions": conditions, "sizes": found})
     print(f"\n{file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}", file=sys.stderr)

@@ -72,6 +72,7 @@ def row(text: Text, reading: rules.Reading, table: TokenTable) -> list[float]:
     norm = SCALE * math.sqrt(sums[0] / RARITY_SCALE) if sums[0] > 0 else SCALE
     message = text.message[:4096]
     size = len(message) or 1
+    digits, capitals = _digits_and_capitals(message)
     return [
         *heard,
         best,
@@ -85,21 +86,20 @@ def row(text: Text, reading: rules.Reading, table: TokenTable) -> list[float]:
         float(known),
         text.stack.count("\n") + (1.0 if text.stack else 0.0),
         text.causes,
-        _digits(message) / size,
-        _capitals(message) / size,
+        digits / size,
+        capitals / size,
         *([float(label in text.hints) for label in LABELS] if text.hints else _NO_HINT),
         *(text.metrics.get(name, math.nan) for name in _METRICS),
     ]
 
 
-# Bytes are counted ten times as fast as characters, and most messages are ASCII.
-def _digits(text: str) -> int:
-    return _among(text, _DIGITS) if text.isascii() else sum(map(str.isdigit, text))
+def _digits_and_capitals(text: str) -> tuple[int, int]:
+    if not text.isascii():
+        return sum(map(str.isdigit, text)), sum(map(str.isupper, text))
+    # Bytes are counted ten times as fast as characters, and most messages are ASCII.
+    data = text.encode()
+    return _among(data, _DIGITS), _among(data, _CAPITALS)
 
 
-def _capitals(text: str) -> int:
-    return _among(text, _CAPITALS) if text.isascii() else sum(map(str.isupper, text))
-
-
-def _among(text: str, characters: bytes) -> int:
-    return len(text) - len(text.encode().translate(None, characters))
+def _among(data: bytes, characters: bytes) -> int:
+    return len(data) - len(data.translate(None, characters))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mendbus.alert_policy import AlertPolicy, Webhook, check_url, load_alert_policy
 from mendbus.contracts.errors import SettingsError
-from mendbus.filestamp import stamp
+from mendbus.filestamp import Watched
 
 log = logging.getLogger("mendbus")
 
@@ -29,7 +29,7 @@ class AlertPolicies:
     def __init__(self, file: Path | None, environment: Mapping[str, str] | None = None) -> None:
         self._file = file
         self._environment = os.environ if environment is None else environment
-        self._stamp = stamp(file)
+        self._watched = Watched(file)
         self.current: AlertPolicy = load_alert_policy(file)
         self._addresses = self._find(self.current)
 
@@ -40,10 +40,8 @@ class AlertPolicies:
 
     def look(self) -> bool:
         """Takes over a file that changed, or logs what is wrong with it. Returns whether the policy is another one."""
-        found = stamp(self._file)
-        if found == self._stamp:
+        if not self._watched.changed():
             return False
-        self._stamp = found
         try:
             policy = load_alert_policy(self._file)
             addresses = self._find(policy)

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from mendbus.contracts.errors import SettingsError
-from mendbus.filestamp import stamp
+from mendbus.filestamp import Watched
 from mendbus_strategy_selector.policy import Policy, load_policy
 
 log = logging.getLogger("mendbus")
@@ -18,7 +18,7 @@ class Policies:
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
-        self._stamp = stamp(file)
+        self._watched = Watched(file)
         self.current: Policy = load_policy(file)
         self.problems: list[str] = []
         """What is wrong with the file as it is now, if it was refused."""
@@ -31,10 +31,8 @@ class Policies:
 
     def look(self) -> None:
         """Takes over a file that changed, or logs everything that is wrong with it and keeps the policy there is."""
-        found = stamp(self._file)
-        if found == self._stamp:
+        if not self._watched.changed():
             return
-        self._stamp = found
         try:
             policy = load_policy(self._file)
         except SettingsError as error:

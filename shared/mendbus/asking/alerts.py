@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from mendbus import codec
+from mendbus.asking import orders
 from mendbus.asking.errors import NotFound
-from mendbus.asking.orders import Order, answer_to
 from mendbus.asking.text import clean
 from mendbus.bus import Bus
 from mendbus.contracts.errors import Refused
@@ -30,8 +30,10 @@ async def ask(
     by: str | None = None,
 ) -> ControlResult:
     """What the health-monitor answers. Raises `Unanswered` when it does not, `Declined` when it refuses."""
-    order = Order(verb, agent or (kind, None), reason, by)
-    return await answer_to(bus, subjects, order, arguments or {}, ANSWER_SECONDS, "health-monitor")
+    control = orders.control_of(orders.Order(verb, agent or (None, None), reason, by))
+    # A kind counts beside an agent too: a silence is of what fits all that is named.
+    control = control.model_copy(update={"kind": kind, "arguments": dict(arguments or {})})
+    return orders.done(verb, await orders.ask(bus, subjects, control, ANSWER_SECONDS, "health-monitor"))
 
 
 async def rows_of(bus: Bus, subjects: Subjects, verb: str) -> list[dict[str, Any]]:

@@ -15,26 +15,24 @@ FURTHER: Final = ("signals", "capacity")
 """Verbs whose answers are told of one agent too, where somebody gives them: what was found out about its metrics."""
 
 Data = dict[str, Any]
+Target = tuple[str | None, str | None]
+"""Of whom something is asked: an agent (kind and id), a kind, or everybody."""
 
 
-async def ask(bus: Bus, subjects: Subjects, verb: str, agent: tuple[str, str] | None = None, **arguments: Any) -> Data:
+async def ask(bus: Bus, subjects: Subjects, verb: str, target: Target = (None, None), **arguments: Any) -> Data:
     """One answer of the health-monitor. Raises `MendbusError` when there is none, or it is a no."""
-    return await _ask(bus, subjects, verb, agent or (None, None), arguments)
-
-
-async def _ask(bus: Bus, subjects: Subjects, verb: str, target: tuple[str | None, str | None], arguments: Data) -> Data:
     return (await answer_to(bus, subjects, Order(verb, target), arguments, ANSWER_SECONDS, "health-monitor")).data
 
 
 async def ask_all(
-    bus: Bus, subjects: Subjects, verb: str, name: str, agent: tuple[str, str] | None = None, **arguments: Any
+    bus: Bus, subjects: Subjects, verb: str, name: str, target: Target = (None, None), **arguments: Any
 ) -> tuple[list[Data], Data]:
     """The rows called `name` of every page of an answer, and the rest of the first page."""
-    page = await ask(bus, subjects, verb, agent, **arguments)
+    page = await ask(bus, subjects, verb, target, **arguments)
     rows: list[Data] = page.pop(name, [])
     rest, after = page, page.pop("next", None)
     while after is not None:
-        page = await ask(bus, subjects, verb, agent, **arguments, after=after)
+        page = await ask(bus, subjects, verb, target, **arguments, after=after)
         rows += page.pop(name, [])
         after = page.get("next")
     return rows, rest
@@ -70,7 +68,7 @@ async def capacity(bus: Bus, subjects: Subjects, kind: str | None = None, agent_
     told: Data = {"agents": [], "kinds": [], "mendbus": {}}
     after: str | None = ""
     while after is not None:
-        page = await _ask(bus, subjects, "capacity", (kind, agent_id), {"after": after})
+        page = await ask(bus, subjects, "capacity", (kind, agent_id), after=after)
         told["agents"] += page["agents"]
         told |= {name: page[name] for name in ("kinds", "mendbus") if name in page}
         after = page.get("next")

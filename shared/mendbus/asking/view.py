@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from mendbus import codec
 from mendbus.asking.board import Board, Told
-from mendbus.asking.orders import Order, ask, control_of
+from mendbus.asking.orders import Order, answer_to
 from mendbus.bus import Bus, Message, StoredMessage, Subscription
 from mendbus.contracts.errors import BusClosed, BusError, MendbusError, Refused
 from mendbus.contracts.messages import Alert, HealthStatus
@@ -85,10 +85,11 @@ class View:
         self.news.set()
 
     async def _ask(self, verb: str) -> None:
-        after = ""
+        order, after = Order(verb, (None, None)), ""
         while True:
-            control = control_of(Order(verb, (None, None))).model_copy(update={"arguments": {"after": after}})
-            data = (await ask(self._bus, self._subjects, control, _ANSWER_SECONDS, "health-monitor")).data
+            arguments = {"after": after}
+            told = await answer_to(self._bus, self._subjects, order, arguments, _ANSWER_SECONDS, "health-monitor")
+            data = told.data
             with contextlib.suppress(KeyError, TypeError, ValueError):
                 if verb == "agents":
                     self.board.take_listing(data["agents"])

@@ -1,7 +1,6 @@
 """What a process shows the server, from files that are read again at every connection: a renewed one counts at once."""
 
 import ssl
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Final
 
 from mendbus.bus.jetstream import API
 from mendbus.contracts.errors import CredentialsError
-from mendbus.security.files import place
+from mendbus.security.files import is_open, place
 from mendbus.security.keys import KeyPair, from_seed, to_public, to_seed
 from mendbus.settings import Settings
 
@@ -100,12 +99,12 @@ def read(file: Path) -> Identity:
     """A credentials file. Raises `CredentialsError` that says what is wrong with it."""
     try:
         text = file.read_text(encoding="utf-8")
-        mode = stat.S_IMODE(file.stat().st_mode)
+        everybody = is_open(file)
     except (OSError, UnicodeDecodeError) as error:
         raise CredentialsError(
             f"credentials {file} cannot be read ({error}): `mendbus nats-config add` makes some"
         ) from None
-    if mode & 0o007:
+    if everybody:
         raise CredentialsError(f"credentials {file} can be read by everybody: chmod 600 {file}")
     user, seed = "", ""
     for line in text.splitlines():

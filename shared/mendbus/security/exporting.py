@@ -46,13 +46,10 @@ def write(installation: Installation, target: Path) -> list[Path]:
     Whatever is there is replaced file by file: a container that has the folder mounted sees the next content.
     Raises `CredentialsError`.
     """
-    source = installation.folder
-    known = {name: (source / name).read_text(encoding="utf-8") for name in (CA, TRUST)}
-    written = {_SERVER_FOLDER / name: (source / name).read_text(encoding="utf-8") for name in _CERTIFICATE}
-    written[_SERVER_FOLDER / _SERVER_CONF] = server_conf(installation)
+    known = _known(installation)
+    written = {_SERVER_FOLDER / name: text for name, text in _of_server(installation).items()}
     for user in installation.users:
-        key = installation.file(user).read_text(encoding="utf-8")
-        written |= {_folder(user) / name: text for name, text in ({_CREDENTIALS: key} | known).items()}
+        written |= {_folder(user) / name: text for name, text in (_of(installation, user) | known).items()}
     handed = {
         Path("docker-compose.secure.yml"): json.dumps(compose(installation, target), indent=2) + "\n",
         Path("kubernetes.json"): json.dumps(kubernetes(installation), indent=2) + "\n",
@@ -112,22 +109,32 @@ def compose(installation: Installation, target: Path) -> dict[str, Any]:
 
 def kubernetes(installation: Installation) -> dict[str, Any]:
     """A List of one Secret for the server, one for each user, and a ConfigMap of what everybody may know."""
-    folder = installation.folder
 
-    def secret(name: str, content: dict[str, bytes]) -> dict[str, Any]:
-        data = {key: base64.b64encode(value).decode() for key, value in content.items()}
+    def secret(name: str, content: dict[str, str]) -> dict[str, Any]:
+        data = {key: base64.b64encode(text.encode()).decode() for key, text in content.items()}
         return {"apiVersion": "v1", "kind": "Secret", "metadata": _meta(name), "type": "Opaque", "data": data}
 
-    server = {name: (folder / name).read_bytes() for name in _CERTIFICATE}
-    server[_SERVER_CONF] = server_conf(installation).encode()
-    items = [secret("mendbus-nats-server", server)]
-    items += [
-        secret(f"mendbus-{_slug(user)}", {_CREDENTIALS: installation.file(user).read_bytes()})
-        for user in installation.users
-    ]
-    known = {name: (folder / name).read_text(encoding="utf-8") for name in (CA, TRUST)}
+    items = [secret("mendbus-nats-server", _of_server(installation))]
+    items += [secret(f"mendbus-{_slug(user)}", _of(installation, user)) for user in installation.users]
+    known = _known(installation)
     items.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": _meta("mendbus-trust"), "data": known})
     return {"apiVersion": "v1", "kind": "List", "items": items}
+
+
+def _of_server(installation: Installation) -> dict[str, str]:
+    """Files that the server alone reads, by name."""
+    files = {name: (installation.folder / name).read_text(encoding="utf-8") for name in _CERTIFICATE}
+    return files | {_SERVER_CONF: server_conf(installation)}
+
+
+def _of(installation: Installation, user: str) -> dict[str, str]:
+    """Files that a user alone reads."""
+    return {_CREDENTIALS: installation.file(user).read_text(encoding="utf-8")}
+
+
+def _known(installation: Installation) -> dict[str, str]:
+    """Files that everybody may read."""
+    return {name: (installation.folder / name).read_text(encoding="utf-8") for name in (CA, TRUST)}
 
 
 def _folder(user: str) -> Path:

@@ -13,6 +13,11 @@ KNOWN: Final = 0o644
 _OTHERS: Final = 0o007
 
 
+def is_open(file: Path) -> bool:
+    """Whether everybody gets at a file, be it only to write it. Raises `OSError`."""
+    return bool(file.stat().st_mode & _OTHERS)
+
+
 def place(file: Path, text: str, mode: int = SECRET) -> None:
     """Writes a file, a new one with this mode; one that is replaced keeps its owner, its group and what they may.
 

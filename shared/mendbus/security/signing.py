@@ -25,7 +25,7 @@ from mendbus.contracts.subjects import (
     MAX_SERVICE_BODY,
     Subjects,
 )
-from mendbus.filestamp import stamp
+from mendbus.filestamp import Watched
 from mendbus.security import keys
 from mendbus.security.credentials import Credentials
 from mendbus.security.roles import may_order, may_sign
@@ -67,7 +67,7 @@ class Signer:
         """Raises `CredentialsError` when the file cannot be used."""
         self._credentials = credentials
         self._subjects = subjects
-        self._stamp = stamp(credentials.file)
+        self._watched = Watched(credentials.file)
         self._pair = self._from_file()
 
     def headers(self, subject: str, body: bytes, headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
@@ -79,9 +79,7 @@ class Signer:
         return {**(headers or {}), HEADER_KEY: pair.kid, HEADER_SIGNATURE: keys.to_base64(signature)}
 
     def _read(self) -> keys.KeyPair:
-        found = stamp(self._credentials.file)
-        if found != self._stamp:
-            self._stamp = found
+        if self._watched.changed():
             try:
                 self._pair = self._from_file()
             except CredentialsError as error:
@@ -108,14 +106,12 @@ class Trust:
     def __init__(self, file: Path) -> None:
         """Raises `CredentialsError` when the file cannot be used."""
         self._file = file
-        self._stamp = stamp(file)
+        self._watched = Watched(file)
         self._keys = read_trust(file)
 
     def key(self, kid: str) -> TrustedKey | None:
         """The key of that name as the file has it now; what was known before where it cannot be read."""
-        found = stamp(self._file)
-        if found != self._stamp:
-            self._stamp = found
+        if self._watched.changed():
             try:
                 self._keys = read_trust(self._file)
             except CredentialsError as error:

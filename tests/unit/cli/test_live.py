@@ -49,8 +49,8 @@ async def journal(bus: Bus, number: int, incident: str) -> None:
     await bus.store(SUBJECTS.journal(0), codec.encode(record))
 
 
-async def answer(bus: Bus) -> None:
-    """Answers as a health-monitor with two pages of agents and an open alert."""
+async def answer(bus: Bus, no: str = "") -> None:
+    """Answers as a health-monitor with two pages of agents and an open alert, or says no."""
 
     async def told(message: Message) -> None:
         control = codec.decode(Control, message.body)
@@ -59,9 +59,8 @@ async def answer(bus: Bus) -> None:
         data: dict[str, Any] = {"agents": [row | {"last_seen_unix_nano": 1}]} | ({"next": "b"} if name == "a" else {})
         if control.verb == "alerts":
             data = {"alerts": [alert("raised").model_dump(exclude_none=True)]}
-        await bus.publish(
-            message.reply, codec.encode(ControlResult(ok=True, service="health-monitor", instance="t", data=data))
-        )
+        result = ControlResult(ok=not no, service="health-monitor", instance="t", detail=no or None, data=data)
+        await bus.publish(message.reply, codec.encode(result))
 
     for verb in ("agents", "alerts"):
         await bus.subscribe(SUBJECTS.control(verb), told)
@@ -93,10 +92,13 @@ async def test_it_reads_what_there_is_and_hears_what_comes(bus: Bus) -> None:
 
 
 async def test_what_does_not_answer_is_named(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a health-monitor, or streams that can be read, the view says so and shows the rest."""
+    """Without a health-monitor that tells, or streams that can be read, the view says so and shows the rest."""
     view = View(bus, SUBJECTS, lambda: NOW)
     await view.load()
     assert view.board.problem.startswith("the health-monitor does not answer")
+    await answer(bus, "not now")
+    await view.load()
+    assert view.board.problem.endswith("agents was refused: not now")
 
     def broken(*_: object, **__: object) -> object:
         raise BusError("no stream")

@@ -15,6 +15,7 @@ from mendbus.redaction import Redaction
 from mendbus.runtime import Runtime
 
 Ask = Callable[[Runtime, Request, tuple[str, ...]], Awaitable[Any]]
+Hide = Callable[[Any, Redaction], Any]
 Rules = Callable[[], Redaction]
 """What nobody shall see, as the policy says now."""
 
@@ -32,6 +33,8 @@ class Question:
     pattern: re.Pattern[str]
     ask: Ask
     names: frozenset[str]
+    hide: Hide | None
+    """What takes out what is secret, where the answer holds what was sent as it was sent."""
 
 
 async def answer(runtime: Runtime, request: Request, rules: Rules) -> Any:
@@ -47,7 +50,7 @@ async def answer(runtime: Runtime, request: Request, rules: Rules) -> Any:
                 raise Unfit(400, f"{request.path} takes no {unknown[0][:64]!r}: {_listed(question.names)}")
             try:
                 told = await question.ask(runtime, request, found.groups())
-                return _hidden(told, rules()) if question.ask in _UNREDACTED else told
+                return question.hide(told, rules()) if question.hide else told
             except ValueError as error:
                 raise Unfit(400, str(error)[:400]) from None
     raise Unfit(404, f"there is no {request.path[:200]}")
@@ -131,16 +134,12 @@ async def _dead_letter(runtime: Runtime, _: Request, which: tuple[str, ...]) -> 
     return await dead.read_one(runtime.bus, runtime.subjects, int(which[0]))
 
 
-_UNREDACTED: Final = (_dead, _dead_letter)
-"""Whose answers hold what was sent, as it was sent."""
+def _all_hidden(letters: list[dict[str, Any]], rules: Redaction) -> list[dict[str, Any]]:
+    return [dead.redacted(letter, rules) for letter in letters]
 
 
-def _hidden(told: Any, rules: Redaction) -> Any:
-    return told.shown(rules) if isinstance(told, dead.Letter) else [dead.redacted(facts, rules) for facts in told]
-
-
-def _question(pattern: str, ask: Ask, *names: str) -> Question:
-    return Question(re.compile(pattern), ask, frozenset(names))
+def _question(pattern: str, ask: Ask, *names: str, hide: Hide | None = None) -> Question:
+    return Question(re.compile(pattern), ask, frozenset(names), hide)
 
 
 QUESTIONS: Final = (
@@ -156,8 +155,8 @@ QUESTIONS: Final = (
     _question("/api/analytics", _analytics, "from", "to"),
     _question("/api/capacity", _capacity, "target"),
     _question("/api/predictions", _predictions),
-    _question("/api/dead", _dead, "limit"),
-    _question("/api/dead/([1-9][0-9]{0,14})", _dead_letter),
+    _question("/api/dead", _dead, "limit", hide=_all_hidden),
+    _question("/api/dead/([1-9][0-9]{0,14})", _dead_letter, hide=dead.Letter.shown),
 )
 
 

@@ -175,10 +175,8 @@ export class Store {
 
   /** Incidents under way, then those that wait for a person, the newest of each first. */
   live() {
-    const all = [...this.incidents.values()];
-    const waits = (/** @type {LiveIncident} */ one) => one.stage === "waiting";
-    const under = all.filter((one) => !waits(one)).sort((a, b) => b.opened_unix_nano - a.opened_unix_nano);
-    return [...under, ...all.filter(waits).sort((a, b) => b.opened_unix_nano - a.opened_unix_nano)];
+    const waits = (/** @type {LiveIncident} */ one) => Number(one.stage === "waiting");
+    return [...this.incidents.values()].sort((a, b) => waits(a) - waits(b) || b.opened_unix_nano - a.opened_unix_nano);
   }
 
   /** Incidents that wait until a person approves. */
