@@ -156,8 +156,9 @@ check-k8s: $(K8S)/.installed ## renders and validates every overlay against the 
 	$(K8S)/bin/python k8s/check.py
 	$(K8S)/bin/hadolint Dockerfile
 
-test-compose: $(STAMP) ## brings docker-compose.yml up for real and kills services in it (needs a Docker engine)
+test-compose: $(STAMP) ## brings docker-compose.yml up for real, open and with users, and kills services in it (needs a Docker engine, as root)
 	$(BIN)/python k8s/try_compose.py
+	$(BIN)/python k8s/try_compose.py --no-build --secure
 
 test-debug: $(STAMP) ## tests with asyncio's debug mode, first failure stops
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -X dev -m pytest -x -vv --timeout=300

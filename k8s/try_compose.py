@@ -1,8 +1,9 @@
 """Tries `docker-compose.yml` for real: starts it, has an agent in a container recovered, kills, stops, takes it down.
 
 `python k8s/try_compose.py` needs Docker with compose, and ports 4222, 7701, 8222, 4318 and 16686 of loopback; about
-a minute. With `--no-build` it takes the images that are there. Its containers, network and volume belong to a project
-of their own and are gone afterwards.
+a minute. With `--no-build` it takes the images that are there; with `--secure` everybody has credentials of his own, as
+`mendbus nats-config export` writes them (as root, which gives them to the containers' group). Its containers, network
+and volume belong to a project of their own and are gone afterwards.
 """
 
 import json
@@ -11,6 +12,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from http.client import HTTPConnection
 from pathlib import Path
@@ -19,6 +21,10 @@ from urllib.request import urlopen
 
 ROOT: Final = Path(__file__).parents[1]
 PROJECT: Final = "mendbus-try"
+GROUP: Final = 10001
+"""Of the containers' user, who reads its credentials."""
+AGENT: Final = "build-1"
+"""The agent of kind `build_pipeline` that `docker-compose.yml` knows."""
 SERVICES: Final = ("classifier", "predictor", "strategy-selector", "executor", "health-monitor")
 
 # An agent whose operation fails once; it says how often the operation ran and what was settled.
@@ -78,11 +84,30 @@ def wait_until(what: str, true: Any, seconds: float = 60.0) -> None:
         time.sleep(0.2)
 
 
-class Stack:
-    """The running containers."""
+def credentials(folder: Path) -> Path:
+    """Users, and the file that gives each container its own; readable by the containers' group alone."""
+    keys, out = folder / "keys", folder / "out"
+    program = str(Path(sys.executable).with_name("mendbus"))
+    for words in (
+        ("init", "--folder", str(keys), "--host", "nats"),
+        ("add", f"agent/build_pipeline/{AGENT}", "--folder", str(keys)),
+        ("export", str(out), "--folder", str(keys)),
+    ):
+        _ = run(program, "nats-config", *words)
+    folder.chmod(0o755)
+    for path in (out, *out.rglob("*")):
+        os.chown(path, -1, GROUP)
+        path.chmod(0o750 if path.is_dir() else 0o640)
+    return out / "docker-compose.secure.yml"
 
-    def __init__(self) -> None:
-        self._compose = compose_command()
+
+class Stack:
+    """The running containers. `override`: a second file of compose, with which everybody has credentials."""
+
+    def __init__(self, override: Path | None) -> None:
+        files = () if override is None else ("--file", "docker-compose.yml", "--file", str(override))
+        self._compose = [*compose_command(), *files]
+        self._secure = override is not None
 
     def compose(self, *arguments: str, check: bool = True) -> str:
         """What compose printed. Raises `CalledProcessError`."""
@@ -105,14 +130,24 @@ class Stack:
         return all(self.state(service)["Health"]["Status"] == "healthy" for service in services)
 
     def agent(self, name: str) -> subprocess.Popen[str]:
-        """An agent in a container on the stack's network."""
+        """An agent in a container on the stack's network; where everybody has credentials, the one that has."""
+        service, name = ("agent-build", AGENT) if self._secure else ("cli", name)
         return subprocess.Popen(
-            [*self._compose, "run", "--rm", "-T", "--entrypoint", "python", "cli", "-c", _AGENT, name],
+            [*self._compose, "run", "--rm", "-T", "--entrypoint", "python", service, "-c", _AGENT, name],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
+
+    def lets_anybody_in(self) -> bool:
+        """Whether the server serves who has no credentials."""
+        none = ("NATS_URL=nats://nats:4222", "MENDBUS_NATS_CREDENTIALS=", "MENDBUS_NATS_CA=", "MENDBUS_TRUSTED_KEYS=")
+        without = [word for setting in none for word in ("-e", setting)]
+        done = subprocess.run([*self._compose, "run", "--rm", "-T", *without, "cli", "health"], cwd=ROOT, check=False,
+                              capture_output=True, text=True, timeout=90)  # fmt: skip
+        say(f"without credentials: {done.stdout.strip()} {done.stderr.strip().splitlines()[-1:]}")
+        return done.returncode == 0
 
 
 def dashboard(token: str) -> int:
@@ -137,15 +172,23 @@ def traced() -> bool:
 def recovered(agent: subprocess.Popen[str], what: str) -> None:
     """Waits for an agent to end. Raises `SystemExit` unless its operation was run once more and settled."""
     told = agent.communicate(timeout=90)[0].strip()
-    said = json.loads(told.splitlines()[-1]) if told else {}
+    said: dict[str, Any] = json.loads(told.splitlines()[-1]) if told else {}
     say(f"{what}: {told or 'no word'}")
     if (said.get("calls"), said.get("settled")) != (2, 1):
         raise SystemExit(f"{what}: not recovered")
 
 
 def main() -> int:
-    """Goes through it; returns the exit status."""
-    stack, token = Stack(), secrets.token_hex(16)
+    """Returns the exit status."""
+    if "--secure" not in sys.argv[1:]:
+        return go_through(Stack(None))
+    with tempfile.TemporaryDirectory(prefix="mendbus-try-") as folder:
+        return go_through(Stack(credentials(Path(folder))), secure=True)
+
+
+def go_through(stack: Stack, *, secure: bool = False) -> int:
+    """Everything, once; returns the exit status."""
+    token = secrets.token_hex(16)
     os.environ["MENDBUS_DASHBOARD_TOKEN"] = token
     try:
         if "--no-build" not in sys.argv[1:]:
@@ -160,6 +203,8 @@ def main() -> int:
         say(f"the dashboard with its token and with another: {told}")
         if told != (200, 401):
             raise SystemExit("the dashboard: not shown to those with the token alone")
+        if secure and stack.lets_anybody_in():
+            raise SystemExit("the server serves those without credentials")
 
         run("docker", "kill", stack.container("executor"))
         waiting = stack.agent("without-executor")
