@@ -157,7 +157,8 @@ class Life(Following, Generic[M]):
         pair.trial = None if pair.tried is None else Trial()
         for model in old:
             if model is not None and model not in (pair.used, pair.tried):
-                model.close()
+                # Giving the memory of some thousand trees back takes its time too.
+                await asyncio.to_thread(model.close)
 
     def _open(self, content: bytes | None) -> M:
         """Opens a model in a thread that lets the loop's thread in often."""

@@ -116,18 +116,21 @@ async def _chunks(wire: Wire, bucket: str, meta: Json, timeout: float) -> bytes 
     wanted: int = meta.get("chunks", 0)
     subject = _chunk_subject(bucket, meta["nuid"])
     bodies: list[bytes] = []
-    digest = hashlib.sha256()
     position = 1
     while len(bodies) < wanted:
         question: Json = {"seq": position, "next_by_subj": subject, "batch": wanted - len(bodies)}
         messages, _ = await direct_batch(wire, _stream(bucket), question, timeout)
         if not messages:
             return None
-        for message in messages:
-            digest.update(message.body)
-            bodies.append(message.body)
+        bodies += (message.body for message in messages)
         position = messages[-1].sequence + 1
-    return b"".join(bodies) if _digest_text(digest.digest()) == meta.get("digest") else None
+    # Two milliseconds for each megabyte, in which the loop answers others.
+    return await asyncio.to_thread(_joined, bodies, meta.get("digest"))
+
+
+def _joined(bodies: list[bytes], digest: str | None) -> bytes | None:
+    content = b"".join(bodies)
+    return content if _digest_text(hashlib.sha256(content).digest()) == digest else None
 
 
 async def _forget_chunks(wire: Wire, bucket: str, nuid: str) -> None:
