@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import importlib.util
 import json
 import shutil
 import sys
@@ -30,6 +31,8 @@ _API_LEVEL = 2
 _NANO = 1_000_000_000
 _CLOCK_SECONDS = 1.0
 _FREE_BYTES = 1 << 30
+_FREE_ELSEWHERE = 16 << 20
+"""Where the streams are on another machine."""
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 _NEARLY_FULL = 0.8
 _RESTART = "restart a service, or `mendbus up`: it creates what is missing and updates what differs"
@@ -51,7 +54,7 @@ async def examine(settings: Settings) -> list[Check]:
     found = [
         python(sys.version_info[:3]),
         libgomp(),
-        disk(settings.data_dir),
+        disk(settings.data_dir, _FREE_BYTES if near(settings) else _FREE_ELSEWHERE),
         rights(settings),
         await tracing(settings),
     ]
@@ -94,8 +97,8 @@ def python(version: Sequence[int]) -> Check:
 
 
 def libgomp(library: str = "libgomp.so.1") -> Check:
-    """Whether the system library is there that LightGBM needs on Linux."""
-    if sys.platform != "linux":
+    """Whether the system library is there that LightGBM needs on Linux, if that is installed."""
+    if sys.platform != "linux" or importlib.util.find_spec("lightgbm") is None:
         return Check("libgomp", "ok", "not needed here")
     try:
         ctypes.CDLL(library)
@@ -105,14 +108,20 @@ def libgomp(library: str = "libgomp.so.1") -> Check:
     return Check("libgomp", "ok", library)
 
 
-def disk(data_dir: Path, needed: int = _FREE_BYTES) -> Check:
-    """Whether there is room where `mendbus up` keeps its streams."""
+def disk(data_dir: Path, needed: int) -> Check:
+    """Whether there is room where `mendbus up` keeps its streams, and everybody else keys and traces."""
     existing = next(folder for folder in (data_dir.absolute(), *data_dir.absolute().parents) if folder.is_dir())
     free = shutil.disk_usage(existing).free
     text = f"{free / (1 << 30):.1f} GiB free for {data_dir}"
     if free >= needed:
         return Check("disk", "ok", text)
-    return Check("disk", "problem", text, f"free at least {needed / (1 << 30):.1f} GiB, or choose another --data-dir")
+    return Check("disk", "problem", text, f"free at least {needed / (1 << 20):.0f} MiB, or choose another --data-dir")
+
+
+def near(settings: Settings) -> bool:
+    """Whether the server is on this machine."""
+    hosts = [urlsplit(server.strip()).hostname or "" for server in settings.nats_url.split(",")]
+    return all(host in _LOOPBACK for host in hosts)
 
 
 def rights(settings: Settings) -> Check:
@@ -125,8 +134,7 @@ def rights(settings: Settings) -> Check:
     except CredentialsError as error:
         return Check("users", "problem", str(error), init)
     if found is None:
-        hosts = [urlsplit(server.strip()).hostname or "" for server in settings.nats_url.split(",")]
-        if all(host in _LOOPBACK for host in hosts):
+        if near(settings):
             return Check("users", "ok", "none: whoever is on this machine may do everything")
         return Check("users", "warning", "none: whoever reaches the server may do everything", init)
     if found.ca is None or found.trust is None:

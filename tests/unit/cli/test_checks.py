@@ -48,6 +48,12 @@ def test_a_missing_libgomp_is_named_with_its_packages() -> None:
     assert "apt-get install libgomp1" in found.remedy
 
 
+def test_libgomp_is_not_needed_without_lightgbm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line in a container of its own loads no learned model."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert checks.libgomp("libno-such-thing.so.9").found == "not needed here"
+
+
 def test_a_full_disk_is_a_problem(tmp_path: Path) -> None:
     """Too little room is a problem, also where the data folder does not exist yet."""
     assert checks.disk(tmp_path / "a" / "b", needed=1).state == "ok"
