@@ -1,9 +1,10 @@
 """`python -m tests.lab.soak [--minutes M]`: one installation at real mixed work, with faults, for a long time.
 
 A toolchain of six agents and its users, and beside it agents that report errors of many kinds at a steady rate with
-bursts, go on while one fault after the other is brought about. Watched are private memory, descriptors and CPU of
-every service and of the server, streams and consumers, and how long recoveries take. At the end everything that was
-acknowledged must be counted once, told, and over. With `--simulated-hours H` hours of simulated time pass instead.
+bursts, go on while one fault after the other is brought about; a person closes what is escalated. Watched are private
+memory, descriptors and CPU of every service and of the server, streams and consumers, and how long recoveries take. At
+the end everything that was acknowledged must be counted once, told, and over. With `--simulated-hours H` hours of
+simulated time pass instead.
 
 Exit status 1 when the memory of a service rises (the whole interval of its slope is above zero) or something was lost.
 """
@@ -29,6 +30,7 @@ from tests.harness import Installation, Ledger, ProtocolAgent, installation, loa
 from tests.lab.faults import Case, Fault
 from tests.lab.faults.catalogue import FAULTS
 from tests.lab.judging import felt, noticed, over
+from tests.lab.person import Person
 from tests.lab.processes import Watch, end_in_order
 from tests.lab.soaked import (
     JUDGED_MINUTES,
@@ -213,12 +215,14 @@ async def soak(folder: Path, minutes: float, rate: float, seed: int, names: Sequ
                     diary.waiting[sample.agent.key] = sample.gauges["outbox_events"]
 
         await bus.subscribe(system.subjects.everyone("health"), hear)
+        person = Person(bus, system.subjects)
+        await bus.subscribe(system.subjects.everyone("outcome"), person.hear)
         watch = Watch(lambda: {s.name: s.process.pid for s in system.services} | {"nats-server": system.server.pid})
         end = diary.began + seconds
         faults = {name: FAULTS[name] for name in names or FAULTS}
         always = [
             asyncio.create_task(work, name="soak")
-            for work in (_look(watch), _look_at_streams(system, diary), _beat(bus, system, agents))
+            for work in (_look(watch), _look_at_streams(system, diary), _beat(bus, system, agents), person.work())
         ]
         try:
             async with asyncio.TaskGroup() as group:
@@ -250,6 +254,7 @@ async def soak(folder: Path, minutes: float, rate: float, seed: int, names: Sequ
         "seconds": took,
         "conditions": conditions(rate, seed, list(faults)),
         "errors": {"counted": stored, "incidents": len(ledger.opened), "outcomes": _outcomes(ledger)},
+        "closed_by_a_person": person.closed,
         "lost": lost,
         "services_that_ended": ended,
         "memory_judged": judged,
