@@ -8,7 +8,7 @@ from typing import Final
 from mendbus import codec
 from mendbus.contracts.errors import BusError
 from mendbus.contracts.messages import Alert
-from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE
+from mendbus.contracts.subjects import CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_SERVICE_BODY
 from mendbus.runtime import Runtime
 
 log = logging.getLogger("mendbus")
@@ -19,6 +19,8 @@ _WAITING_ALERTS: Final = 1000
 _NANO: Final = 1_000_000_000
 _UNSYNCED_NANO: Final = 10 * _NANO
 """How old an alert is at least that a killed server has on disk: ALERTS is acknowledged before it is written."""
+_KEPT_NANO: Final = 60 * _NANO
+"""How much older than the last one stored an alert may be to be kept: more than a look at the connection takes."""
 _UNSYNCED_ALERTS: Final = 1000
 
 
@@ -28,7 +30,8 @@ class Storing:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._waiting: asyncio.Queue[Alert] = asyncio.Queue(_WAITING_ALERTS)
-        self._stored: deque[Alert] = deque(maxlen=_UNSYNCED_ALERTS)
+        self._stored: deque[tuple[int, bytes]] = deque(maxlen=_UNSYNCED_ALERTS)
+        """When each was made, and the packed alert."""
 
     async def put(self, alert: Alert) -> None:
         """Takes a change in; waits while very many are not stored."""
@@ -55,16 +58,18 @@ class Storing:
                 if await self._store(alert):
                     break
                 await asyncio.sleep(_RETRY_SECONDS)
-            self._stored.append(alert)
+            self._stored.append((alert.time_unix_nano, codec.encode(alert)))
+            while self._stored[0][0] < alert.time_unix_nano - _KEPT_NANO:
+                _ = self._stored.popleft()
             self._waiting.task_done()
 
     async def again(self, connected_unix_nano: int) -> None:
         """Stores once more what a server that was killed after that time may not have on disk."""
         since = connected_unix_nano - _UNSYNCED_NANO
-        again = [alert for alert in self._stored if alert.time_unix_nano >= since]
+        again = [body for at, body in self._stored if at >= since]
         self._stored.clear()
-        for alert in again:
-            await self._waiting.put(alert)
+        for body in again:
+            await self._waiting.put(codec.decode(Alert, body, MAX_SERVICE_BODY))
 
     async def _store(self, alert: Alert) -> bool:
         subject = self._runtime.subjects.alert(alert.state, alert.severity)

@@ -245,7 +245,7 @@ class Alerting:
     def _mutes(self, now: int, keys: Iterable[str]) -> dict[str, str]:
         alerts, hold = self._alerts, self._policies.current.alerts.inhibit_hold_seconds
         asked = [alerts.open[key] for key in keys if key in alerts.open]
-        latest = islice(reversed(alerts.resolved.values()), _RECENT)
+        latest = islice(alerts.resolved.newest(), _RECENT)
         recent = takewhile(lambda one: now - one.time_unix_nano < hold * _NANO, latest)
         mutes = inhibited(asked, (*alerts.open.values(), *recent), self._dependencies)
         silences = list(self._orders.silences.values())

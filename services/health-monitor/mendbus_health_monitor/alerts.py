@@ -5,7 +5,6 @@ the same alerts. Knows no bus.
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from mendbus.alert_policy import AlertTimes
 from mendbus.contracts.messages import Alert
 from mendbus.contracts.vocabulary import AlertChange, AlertSeverity
 from mendbus_health_monitor.alert_conditions import RANK, Condition, Verdict, cut, graver
+from mendbus_health_monitor.packed_alerts import PackedAlerts
 
 MAX_RESOLVED: Final = 2000
 """Alerts remembered after they were resolved: to know whether they flap, and to tell that they are resolved."""
@@ -29,8 +29,8 @@ class Alerts:
         """May be exchanged for others at any time."""
         self.open: dict[str, Alert] = {}
         """By key, in the order they were raised."""
-        self.resolved: OrderedDict[str, Alert] = OrderedDict()
-        """By key, the last one resolved at the end."""
+        self.resolved = PackedAlerts()
+        """The last one resolved at the end."""
         self._raised: dict[str, tuple[int, ...]] = {}
 
     def take(self, alert: Alert) -> None:
@@ -160,13 +160,11 @@ class Alerts:
     def _keep(self, alert: Alert) -> None:
         if alert.state == "resolved":
             _ = self.open.pop(alert.key, None)
-            self.resolved[alert.key] = alert
-            self.resolved.move_to_end(alert.key)
+            self.resolved.put(alert)
             if len(self.resolved) > MAX_RESOLVED:
-                forgotten, _ = self.resolved.popitem(last=False)
-                _ = self._raised.pop(forgotten, None)
+                _ = self._raised.pop(self.resolved.forget_first(), None)
             return
-        _ = self.resolved.pop(alert.key, None)
+        self.resolved.forget(alert.key)
         self.open[alert.key] = alert
         if alert.change in _RAISING:
             times = (*self._raised.get(alert.key, ()), alert.time_unix_nano)
