@@ -7,6 +7,8 @@ from tests.lab.faults import Case, Fault, background
 from tests.lab.users import Connection
 
 _FILL_SECONDS = 10.0
+_BOMB = "terrain.frag"
+"""Not the first of all names: that one is what the agent's probe compiles."""
 _BOMB_DOUBLINGS = 23
 """The compiler takes some seconds over so many."""
 _PUSHED_LINES = 120
@@ -84,15 +86,21 @@ async def _poison_shader(case: Case) -> None:
         f"#version 450\n#define M0\n{macros}layout(location = 0) out vec4 color;\n"
         f"void main() {{\n    color = vec4(1.0);\n    M{_BOMB_DOUBLINGS}\n}}\n"
     )
-    await _have(case, "versioning", "put", {"bomb.frag": text})
+    await _have(case, "versioning", "put", {_BOMB: text})
     await background.ask(
         case,
-        ("compile", "bomb.frag"),
+        ("compile", _BOMB),
         clients=4,
         seconds=60.0,
         pause=_REDELIVERY_SECONDS,
         times=int(case.number("times")),
     )
+
+
+async def _unpoison_shader(case: Case) -> None:
+    """Whatever compiles all shaders would else never be done: the versioning agent is not the one that is renewed."""
+    await background.end(case)
+    await _have(case, "versioning", "put", {_BOMB: "#version 450\nvoid main() {\n}\n"})
 
 
 async def _poison_push(case: Case) -> None:
@@ -146,7 +154,7 @@ LOAD = (
         ("shader_pipeline",),
         _poison_shader,
         {"times": (3, 8)},
-        end=background.end,
+        end=_unpoison_shader,
     ),
     Fault(
         "poison_push",
