@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import isfinite
 from typing import Any, Final
@@ -50,15 +50,22 @@ class OwnCapacity:
         self._sustainable = sustainable
         self._refuses = refuses
         self._readings: deque[Reading] = deque(maxlen=_READINGS)
+        """Of all but the last one without streams: of those their bytes are kept, below."""
+        self._bytes: dict[str, deque[float]] = {}
         self._since: dict[tuple[str, str], int] = {}
 
     def add(self, reading: Reading) -> None:
         """Takes a reading in. After a gap, or a clock set back, what was before it is forgotten."""
         if self._readings:
             passed = reading.time_unix_nano - self._readings[-1].time_unix_nano
-            if not 0 < passed < 6 * READ_SECONDS * _NANO:
+            if 0 < passed < 6 * READ_SECONDS * _NANO:
+                self._readings[-1] = replace(self._readings[-1], streams={})
+            else:
                 self._readings.clear()
+                self._bytes.clear()
         self._readings.append(reading)
+        for name, usage in reading.streams.items():
+            self._bytes.setdefault(name, deque(maxlen=_READINGS)).append(float(usage.bytes))
         standing = {(finding.agent, finding.metric): finding for finding in self.findings()}
         self._since = {key: finding.since_unix_nano for key, finding in standing.items()}
 
@@ -133,10 +140,10 @@ class OwnCapacity:
         return self._out("services", "recoveries_per_s", self._rates(), self._sustainable)
 
     def _stream(self, name: str) -> Resource | None:
-        held = [reading.streams[name] for reading in self._readings if name in reading.streams]
-        if not held or held[-1].max_bytes <= 0:
+        usage = self._readings[-1].streams.get(name) if self._readings else None
+        if usage is None or usage.max_bytes <= 0:
             return None
-        return self._out(name, "stream_bytes", [float(usage.bytes) for usage in held], float(held[-1].max_bytes))
+        return self._out(name, "stream_bytes", list(self._bytes[name]), float(usage.max_bytes))
 
     def _stream_row(self, name: str) -> dict[str, Any]:
         usage = self._readings[-1].streams[name]
