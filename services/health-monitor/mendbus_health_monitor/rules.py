@@ -15,7 +15,7 @@ from mendbus_health_monitor.alert_conditions import CANARY, CLOSING, Condition, 
 from mendbus_health_monitor.alert_findings import Finding, condition_of
 
 MAX_AGENTS: Final = 10_000
-MAX_LATENCIES: Final = 2000
+MAX_LATENCIES: Final = 1000
 LATENCY_SECONDS: Final = 300.0
 LATENCY_RECOVERIES: Final = 10
 """Fewer recoveries than these in `LATENCY_SECONDS` say nothing about how long recoveries take."""
