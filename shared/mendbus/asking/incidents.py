@@ -16,6 +16,7 @@ from mendbus.contracts.subjects import MAX_SERVICE_BODY, Subjects, partition_of
 T = TypeVar("T")
 
 _SHORTEST_PREFIX = 8
+_WHOLE_TIME = len("01a20b85-9cf8")
 _MANY = 1000
 """Ids that are held to say how many begin alike."""
 _SLACK_NANO = 600 * 1_000_000_000
@@ -145,13 +146,13 @@ def incident_of(entry: Entry) -> str | None:
 
 
 def short_ids(ids: Iterable[str]) -> dict[str, str]:
-    """For each id the shortest beginning that no other of them has, at least 8 characters."""
+    """For each id the shortest beginning that no other of them has, and that none made in another millisecond will."""
     ordered = sorted(set(ids))
     if not ordered:
         return {}
     shared = [0, *itertools.starmap(_common, itertools.pairwise(ordered)), 0]
     return {
-        one: one[: max(_SHORTEST_PREFIX, before + 1, after + 1)]
+        one: one[: max(_WHOLE_TIME, before + 1, after + 1)]
         for one, before, after in zip(ordered, shared[:-1], shared[1:], strict=True)
     }
 

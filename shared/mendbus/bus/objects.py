@@ -19,6 +19,8 @@ from mendbus.contracts.errors import BusError, NoResponders, ObjectBroken, Store
 _log = logging.getLogger(__name__)
 
 _CHUNK: Final = 128 * 1024
+_MANY_CHUNKS: Final = 4
+"""From so many on a content is put together beside the loop."""
 _WINDOW: Final = 32
 """Chunks that are stored at the same time."""
 _PUT_SECONDS: Final = 10.0
@@ -124,8 +126,11 @@ async def _chunks(wire: Wire, bucket: str, meta: Json, timeout: float) -> bytes 
             return None
         bodies += (message.body for message in messages)
         position = messages[-1].sequence + 1
-    # Two milliseconds for each megabyte, in which the loop answers others.
-    return await asyncio.to_thread(_joined, bodies, meta.get("digest"))
+    digest: str | None = meta.get("digest")
+    if len(bodies) < _MANY_CHUNKS:
+        return _joined(bodies, digest)
+    # It takes a millisecond and more, in which the loop answers others.
+    return await asyncio.to_thread(_joined, bodies, digest)
 
 
 def _joined(bodies: list[bytes], digest: str | None) -> bytes | None:
