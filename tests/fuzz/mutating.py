@@ -19,6 +19,9 @@ NASTY: Final[tuple[Any, ...]] = (
     "a.b", "*", ">", "$JS.API.>", b"", b"\xff\x00", [], {}, [[]], {"": ""}, [None], {"a": None}, ["x"] * 1000,
 )  # fmt: skip
 
+_LONG: Final = 300_000
+"""Characters that a text is made longer to, at about the most: more than any body may have."""
+
 
 def body(choose: random.Random, vectors: Sequence[Vector], message: str, agent: tuple[str, str] | None = None) -> bytes:
     """A body for a message of that name; `agent`: whom it is to speak for, most of the time."""
@@ -94,7 +97,9 @@ def broken(choose: random.Random, value: dict[str, Any]) -> dict[str, Any]:
             container[choose.choice(("", "new", "id", "kind", "\x00", "é" * 100))] = choose.choice(NASTY)
         case 2 if isinstance(container[key], str):
             text = container[key]
-            container[key] = choose.choice((text * 2, text + "\n", text.upper(), text[::-1], f" {text}", text * 3000))
+            # Not always 3000 times: a second such change of one text would make gigabytes of it.
+            long = text * min(3000, 1 + _LONG // (len(text) + 1))
+            container[key] = choose.choice((text * 2, text + "\n", text.upper(), text[::-1], f" {text}", long))
         case 3 if isinstance(container[key], int | float):
             given = container[key]
             near = (given + 1, -given, float(given), 2**62)
