@@ -9,7 +9,7 @@ import pytest
 from tests.lab.faults import Fault
 from tests.lab.faults.code import CODE
 from tests.lab.faults.network import NETWORK
-from tests.lab.kinds import ORDER
+from tests.lab.kinds import KINDS
 from tests.lab.links import Link, Weather
 
 from mendbus.contracts.vocabulary import CATEGORIES
@@ -158,7 +158,7 @@ def test_a_fault_is_well_formed(fault: Fault) -> None:
     assert fault.description.endswith(".")
     assert fault.category in CATEGORIES
     assert fault.kinds
-    assert {*fault.kinds, *fault.feels} <= set(ORDER)
+    assert {*fault.kinds, *fault.feels} <= set(KINDS)
     assert all(1 <= len(values) <= 4 for values in fault.parameters.values())
     assert len({tuple(sorted(case.items())) for case in cases}) == len(cases)
 
