@@ -31,6 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Marks of tests that need more than Python."""
     config.addinivalue_line("markers", "go: needs Go and modules from its proxy, for `make test-go`")
     config.addinivalue_line("markers", "jaeger: needs a Jaeger, for `make test-jaeger`")
+    # As a shell starts what ends in `&`: SIGINT is ignored, also by every program that a test presses Ctrl-C in.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        _ = signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
