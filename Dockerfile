@@ -9,10 +9,10 @@ WORKDIR /src
 COPY requirements/build.txt requirements/${SERVICE}.txt requirements/
 # The environment gets no pip of its own: nothing can be installed in the image that results.
 RUN python -m pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
-        --require-hashes -r requirements/build.txt \
+        --no-deps --require-hashes -r requirements/build.txt \
     && python -m venv --without-pip /opt/mendbus \
     && python -m pip --python /opt/mendbus/bin/python install --no-cache-dir --disable-pip-version-check \
-        --no-compile --only-binary :all: --require-hashes -r "requirements/${SERVICE}.txt"
+        --no-compile --only-binary :all: --no-deps --require-hashes -r "requirements/${SERVICE}.txt"
 COPY shared shared
 COPY services services
 RUN set -- ./shared \

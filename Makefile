@@ -15,7 +15,7 @@ help: ## this list
 $(STAMP): requirements.txt $(addsuffix /pyproject.toml,$(MEMBERS))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ./,$(MEMBERS))
 	@$(BIN)/python -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null || [ "$$(uname -s)" != Linux ] || { \
 		echo "LightGBM needs the system library libgomp, which is missing."; \
@@ -24,7 +24,7 @@ $(STAMP): requirements.txt $(addsuffix /pyproject.toml,$(MEMBERS))
 
 $(K8S)/.installed: requirements/k8s.txt
 	$(PYTHON) -m venv $(K8S)
-	$(K8S)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/k8s.txt
+	$(K8S)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/k8s.txt
 	@touch $@
 
 setup: $(STAMP) ## environment in .venv, from the hashed lock
@@ -37,11 +37,12 @@ demo: $(STAMP) ## two real agents break four ways and are recovered
 test: $(STAMP) ## the tests, with coverage; ends with pytest's closing line
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=json:results/coverage.json --junitxml=results/junit.xml
 
-check: $(STAMP) $(K8S)/.installed ## formatting, lint, types, layers, and every Kubernetes overlay
+check: $(STAMP) $(K8S)/.installed ## formatting, lint, types, layers, what is installed, and every Kubernetes overlay
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
+	$(BIN)/python -m pip check
 	$(K8S)/bin/python k8s/check.py
 
 format: $(STAMP) ## rewrites the code in the project's format
@@ -128,7 +129,7 @@ proto: $(STAMP) ## regenerates schemas and AsyncAPI document from the code
 	$(BIN)/python -m mendbus.proto --write proto
 
 test-browser: $(STAMP) ## the dashboard in a headless browser, pictures into results/screenshots (needs Debian's chromium)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --require-hashes --target .venv-browser -r requirements/browser.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --no-deps --require-hashes --target .venv-browser -r requirements/browser.txt
 	PYTHONPATH=.venv-browser $(BIN)/python -m pytest -q -rs -s -m browser tests/browser
 
 test-node: $(STAMP) ## an agent in Node, written from proto/ alone, is recovered (needs node and npm)
@@ -143,7 +144,7 @@ test-jaeger: $(STAMP) ## one recovery is one trace in a real Jaeger (installed w
 
 sbom: $(STAMP) ## results/sbom.json, and the licence of every package in every image
 	$(PYTHON) -m venv .venv-sbom
-	.venv-sbom/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/sbom.txt
+	.venv-sbom/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/sbom.txt
 	@mkdir -p results
 	.venv-sbom/bin/cyclonedx-py environment $(BIN)/python --output-reproducible -o results/sbom.json
 	$(BIN)/python requirements/licences.py
