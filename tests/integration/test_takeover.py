@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 import pytest
 from tests.harness import ProtocolAgent
-from tests.support import ask, memory_runtime
+from tests.support import DRAIN_SECONDS, ask, memory_runtime
 
 import mendbus_executor
 import mendbus_strategy_selector
@@ -93,6 +93,26 @@ async def test_an_owner_that_cannot_store_its_last_snapshot_still_says_goodbye(
             pass
     assert "no last snapshot" in caplog.text
     await eventually(lambda: said[-1] == b"bye")
+    await bus.close()
+
+
+async def test_an_owner_that_stops_does_not_wait_for_an_executor() -> None:
+    """Where everything is told to stop at once the executor may be gone first: the next owner goes on."""
+    server = MemoryServer()
+    bus = server.connect("test")
+    agent = ProtocolAgent(bus, SUBJECTS, "runtime", "a1")
+    await agent.start()
+    async with asyncio.timeout(DRAIN_SECONDS / 2):
+        async with memory_runtime(mendbus_strategy_selector.build(), server) as runtime:
+            await agent.report("Left")
+            await eventually(lambda: not runtime.readiness.conditions.get("executor", (True, ""))[0])
+    assert not agent.effects
+    async with (
+        memory_runtime(mendbus_executor.build(), server),
+        memory_runtime(mendbus_strategy_selector.build(), server, instance="next"),
+    ):
+        await eventually(lambda: agent.effects)
+    assert set(agent.effects.values()) == {1}
     await bus.close()
 
 

@@ -51,6 +51,11 @@ class Asks:
         self._short = asyncio.Semaphore(SHORT_ASKS)
         self._attempts = asyncio.Semaphore(ATTEMPTS_UNDER_WAY)
         self._probes = asyncio.Semaphore(ATTEMPTS_UNDER_WAY)
+        self._leaving = False
+
+    def leave(self) -> None:
+        """From now on nobody waits for an executor: who has to is cancelled, and goes on at the next owner."""
+        self._leaving = True
 
     async def classify(self, error: ErrorReported, fingerprint: str, span: Span) -> Classification:
         """Category, severity and confidence; without a classifier `unknown`, and the agent's own severity."""
@@ -84,6 +89,7 @@ class Asks:
     async def execute(self, attempt: Execute, span: Span) -> AttemptResult:
         """Has one attempt carried out. Without any executor it waits for one, however long that takes.
 
+        Raises `CancelledError` instead of waiting once this process leaves: nobody was given the command.
         An executor that does not answer in time is asked again under the same command id, which the agent does once.
         An agent that is out of reach is waited for until the attempt's time is over.
         """
@@ -119,6 +125,8 @@ class Asks:
                 return result if detail == result.detail else result.model_copy(update={"detail": detail})
             except NoResponders:
                 self._readiness.set("executor", False, "no executor answers: nothing is executed, incidents wait")
+                if self._leaving:
+                    raise asyncio.CancelledError from None
                 await asyncio.sleep(_EXECUTOR_PAUSE_SECONDS)
                 attempt = self._renewed(attempt)
             except (BusError, Refused) as error:

@@ -57,6 +57,8 @@ class Ownership:
     async def drain(self) -> None:
         """Gives everything back: pulls no more, finishes what is under way, says goodbye to the other replicas."""
         self._stopping = True
+        # All services may have been told to stop at once, as by Ctrl-C.
+        self._context.asks.leave()
         owned = list(self._owned.values())
         await asyncio.gather(*(partition.drain() for partition, _ in owned if partition.ready.is_set()))
         for _, task in owned:

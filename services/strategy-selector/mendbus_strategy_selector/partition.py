@@ -150,7 +150,7 @@ class Partition:
         self._group.create_task(keep_latch(runtime, overview), name="keep latch")
 
     async def drain(self) -> None:
-        """Pulls no more, finishes the recoveries under way, tells everything, leaves a snapshot."""
+        """Pulls no more, finishes the recoveries under way that can be, tells everything, leaves a snapshot."""
         self._stopping = True
         for consumption in self._consumptions:
             await consumption.stop()
@@ -225,12 +225,15 @@ class Partition:
         self._make_room(1)
 
     async def _work(self, key: str, waiting: deque[Job]) -> None:
-        while waiting:
-            await waiting.popleft()()
-            self._make_room(-1)
-        del self._jobs[key]
-        if not self._jobs:
-            self._unoccupied.set()
+        try:
+            while waiting:
+                await waiting.popleft()()
+                self._make_room(-1)
+        finally:
+            # Whoever waits for an executor that has gone is cancelled while this drains.
+            del self._jobs[key]
+            if not self._jobs:
+                self._unoccupied.set()
 
     def _make_room(self, change: int) -> None:
         self._waiting += change
