@@ -222,6 +222,13 @@ SAMPLES_FLAWED: Final = Instrument(
     (Attribute("mendbus.reason"),),
     MONITOR,
 )
+SAMPLES_LEFT_OUT: Final = Instrument(
+    "mendbus.samples.left_out",
+    "counter",
+    "{sample}",
+    "Health samples that newer ones of their agents overtook while the predictor was behind; counted by each replica",
+    services=("predictor",),
+)
 PREDICTIONS: Final = Instrument(
     "mendbus.prediction.outcomes",
     "counter",
@@ -322,6 +329,7 @@ TABLE: Final[tuple[Instrument, ...]] = (
     AGENTS,
     SAMPLES,
     SAMPLES_FLAWED,
+    SAMPLES_LEFT_OUT,
     PREDICTIONS,
     FORETOLD,
     FORETOLD_BY,

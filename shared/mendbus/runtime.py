@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 import time
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 
 from mendbus import codec, instruments, micro
 from mendbus.bus import Bus, Message, Subscription
+from mendbus.bus.serving import guarded
 from mendbus.contracts.canary import is_canary
 from mendbus.contracts.errors import Refused
 from mendbus.contracts.messages import AgentRef, ControlResult, ErrorReported
@@ -110,11 +112,18 @@ class Runtime:
         return task
 
     async def listen(
-        self, subject: str, model: type[Q], handler: Callable[[Q, Message], Awaitable[None]], *, dead: bool = True
+        self,
+        subject: str,
+        model: type[Q],
+        handler: Callable[[Q, Message], Awaitable[None]],
+        *,
+        dead: bool = True,
+        newest: int = 0,
     ) -> None:
         """Calls the handler with each valid message; the agent in it must be the subject's.
 
-        `dead`: this service is the one that writes the dead letter for what does not fit.
+        `dead`: this service is the one that writes the dead letter for what does not fit. `newest`: while more than
+        so many wait for the handler, one that another of its subject has overtaken is left out; 0: all are handled.
         """
 
         async def receive(message: Message) -> None:
@@ -133,6 +142,11 @@ class Runtime:
                 return
             await handler(value, message)
 
+        if newest:
+            backlog = Backlog(newest, receive)
+            self.spawn(backlog.work(), f"read {subject}")
+            self.meter.observe(instruments.SAMPLES_LEFT_OUT, lambda: backlog.left_out)
+            receive = backlog.put
         self.subscriptions.append(await self.bus.subscribe(subject, receive))
 
     async def serve(
@@ -229,6 +243,44 @@ def _about_canary(request: BaseModel) -> bool:
     if isinstance(agent, AgentRef):
         return is_canary(agent)
     return is_canary(f"{facts.get('agent_kind', '')}/{facts.get('agent_id', '')}")
+
+
+class Backlog:
+    """Between what comes and a handler that may be slower than it: what is overtaken is left out, so nothing is late.
+
+    Each message gives way to all else that is to be done: a question need not wait for everything that waits here.
+    """
+
+    def __init__(self, most: int, handler: Callable[[Message], Awaitable[None]]) -> None:
+        """`most`: while no more wait than this, all are handled."""
+        self.left_out = 0
+        self._most = most
+        self._handler = handler
+        self._waiting: deque[Message] = deque()
+        self._of: Counter[str] = Counter()
+        self._come = asyncio.Event()
+
+    async def put(self, message: Message) -> None:
+        """Takes what has come."""
+        self._waiting.append(message)
+        self._of[message.subject] += 1
+        self._come.set()
+
+    async def work(self) -> None:
+        """Handles one after the other, for ever."""
+        while True:
+            await self._come.wait()
+            self._come.clear()
+            while self._waiting:
+                message = self._waiting.popleft()
+                self._of[message.subject] -= 1
+                if not self._of[message.subject]:
+                    del self._of[message.subject]
+                elif len(self._waiting) >= self._most:
+                    self.left_out += 1
+                    continue
+                await guarded(self._handler, message, message.subject)
+                await asyncio.sleep(0)
 
 
 async def store_dead_letter(

@@ -132,6 +132,28 @@ async def test_deaf_connection_is_noticed(doomed_server: NatsServer, doomed_bus:
 
 
 @pytest.mark.usefixtures("quick_watchdog")
+async def test_connection_that_is_behind_is_left_alone(
+    doomed_bus: NatsBus, deaths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While others are heard, our own message may be on its way behind them; once nobody is, it is lost."""
+    heard = 0
+
+    async def hear(_: Message) -> None:
+        nonlocal heard
+        heard += 1
+
+    await doomed_bus.subscribe("c.x", hear)
+    monkeypatch.setattr(cast("Any", doomed_bus)._link._echoed, "set", lambda: None)
+    for number in range(30):
+        await doomed_bus.publish("c.x", b"")
+        await asyncio.sleep(0.1)
+        assert heard >= number
+    assert deaths == []
+    await eventually(lambda: deaths)
+    assert "did not bring back" in deaths[0]
+
+
+@pytest.mark.usefixtures("quick_watchdog")
 async def test_healthy_connection_is_left_alone(
     doomed_server: NatsServer, doomed_bus: NatsBus, deaths: list[str]
 ) -> None:

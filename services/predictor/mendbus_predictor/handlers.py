@@ -30,6 +30,7 @@ MAX_AGENTS: Final = 10_000
 """Windows held; the agent heard least lately goes first."""
 STALE_INTERVALS: Final = 3
 """Intervals after which the newest sample is too old for a valid prediction."""
+_SAMPLES_WAITING: Final = 1000
 _NANO: Final = 1_000_000_000
 _MILLI: Final = 1_000_000
 
@@ -188,7 +189,7 @@ async def start(runtime: Runtime, opened: Callable[[bytes | None], Model] = load
     async def assess(ask: Assess, _: Span) -> Assessment:
         return predictor.assess(ask)
 
-    await runtime.listen(runtime.subjects.everyone("health"), HealthSample, hear, dead=False)
+    await runtime.listen(runtime.subjects.everyone("health"), HealthSample, hear, dead=False, newest=_SAMPLES_WAITING)
     await runtime.serve("assess", runtime.subjects.assess, Assess, assess)
     await follow(runtime, lambda: predictor.rivals)
 

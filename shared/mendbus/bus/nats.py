@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 _PING_SECONDS = 10
 _WATCH_SECONDS = 2.0
 _ECHO_SECONDS = 5
+_BEHIND_SECONDS = 60
 _BARRIER_SECONDS = 10.0
 _CLOSE_SECONDS = 5.0
 
@@ -363,15 +364,21 @@ class Link:
         self._echoed.clear()
         with contextlib.suppress(BusError):
             await self.send(f"{self._inbox}.echo", b"%d" % self._echoes)
-        # In steps, so that a process that was stopped for a while still has time to read what came meanwhile.
-        for _ in range(_ECHO_SECONDS):
+        # In steps, so that a process that was stopped for a while still has time to read what came meanwhile. One that
+        # is behind hears of everything late, and would be further behind if it were started again.
+        silence, heard = 0, client.stats["in_msgs"]
+        for waited in range(1, _BEHIND_SECONDS + 1):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
                     _ = await self._echoed.wait()
                 return ""
             if lost.done():
                 return ""
-        return f"NATS did not bring back our own message within {_ECHO_SECONDS} s"
+            silence = silence + 1 if client.stats["in_msgs"] == heard else 0
+            heard = client.stats["in_msgs"]
+            if silence >= _ECHO_SECONDS:
+                break
+        return f"NATS did not bring back our own message within {waited} s"
 
     async def _echo(self, message: Arrival) -> None:
         if message.data == b"%d" % self._echoes:
