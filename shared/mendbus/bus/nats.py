@@ -366,18 +366,17 @@ class Link:
             await self.send(f"{self._inbox}.echo", b"%d" % self._echoes)
         # In steps, so that a process that was stopped for a while still has time to read what came meanwhile. One that
         # is behind hears of everything late, and would be further behind if it were started again.
-        silence, heard = 0, client.stats["in_msgs"]
-        for waited in range(1, _BEHIND_SECONDS + 1):
+        waited, silence, heard = 0, 0, client.stats["in_msgs"]
+        while silence < _ECHO_SECONDS and waited < _BEHIND_SECONDS:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
                     _ = await self._echoed.wait()
                 return ""
             if lost.done():
                 return ""
+            waited += 1
             silence = silence + 1 if client.stats["in_msgs"] == heard else 0
             heard = client.stats["in_msgs"]
-            if silence >= _ECHO_SECONDS:
-                break
         return f"NATS did not bring back our own message within {waited} s"
 
     async def _echo(self, message: Arrival) -> None:

@@ -51,7 +51,7 @@ async def test_what_a_service_did_fits_the_wire() -> None:
 
 
 async def test_who_is_behind_hears_the_newest_of_each() -> None:
-    """Beyond what may wait, a message that a newer one of its subject has overtaken is left out; the others keep order."""
+    """Beyond what may wait, what a newer one of its subject has overtaken is left out; the others keep their order."""
     handled: list[tuple[str, bytes]] = []
 
     async def handle(message: Message) -> None:
