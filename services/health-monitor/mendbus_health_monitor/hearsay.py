@@ -71,7 +71,7 @@ class Hearsay:
         try:
             # Four fields of a hundred are looked at: the rest may be what it likes.
             key = self._agents.troubles.hear(values, stored.time_unix_nano, self._runtime.now())
-        except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
             log.debug("what is stored on %s is no outcome: %r", stored.subject, problem)
             return
         if key is not None:

@@ -76,6 +76,19 @@ async def test_a_bad_sample_is_a_dead_letter_and_the_next_one_counts() -> None:
         assert dead == {SUBJECTS.dead("health-monitor"): 2}
 
 
+@pytest.mark.parametrize("count", [math.inf, math.nan, "many", None, {}])
+async def test_an_outcome_with_a_count_that_is_none_is_a_dead_letter(count: object) -> None:
+    """Whatever stands where a number should, it is refused as what it is."""
+    async with monitored() as (_, bus, _):
+        odd = outcome("recovered").model_dump(exclude_none=True) | {"error_count": count}
+        await bus.store(SUBJECTS.outcome("runtime", "a1"), codec.pack(odd))
+
+        async def dead() -> bool:
+            return bool(await bus.subjects(SUBJECTS.stream("DEAD"), SUBJECTS.everyone("dead")))
+
+        await eventually(dead)
+
+
 async def test_silence_is_told_in_time() -> None:
     """A silent agent is told of as failed within 1.5 s of its last sample."""
     async with monitored() as (_, bus, told):
