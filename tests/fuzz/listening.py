@@ -263,6 +263,8 @@ async def real_live(folder: Path) -> AsyncIterator[Live]:
                 for one in system.services
                 if one.process.returncode is not None
             ]
+            if not system.server.running:
+                found.append(f"nats-server ended: {system.server.fatal_line()}")
             for one in system.services:
                 text = one.log.read_text(errors="replace")
                 news = text[read.get(one.log, 0) :]

@@ -88,13 +88,13 @@ def broken(choose: random.Random, value: dict[str, Any]) -> dict[str, Any]:
             if isinstance(container[key], dict | list):
                 rest.append(container[key])
     if not places:
-        return {choose.choice(("id", "agent", "x")): choose.choice(NASTY)}
+        return {choose.choice(("id", "agent", "x")): _nasty(choose)}
     container, key = choose.choice(places)
     match choose.randrange(6):
         case 0:
             del container[key]
         case 1 if isinstance(container, dict):
-            container[choose.choice(("", "new", "id", "kind", "\x00", "é" * 100))] = choose.choice(NASTY)
+            container[choose.choice(("", "new", "id", "kind", "\x00", "é" * 100))] = _nasty(choose)
         case 2 if isinstance(container[key], str):
             text = container[key]
             # Not always 3000 times: a second such change of one text would make gigabytes of it.
@@ -108,8 +108,13 @@ def broken(choose: random.Random, value: dict[str, Any]) -> dict[str, Any]:
             for _ in range(choose.choice((1, 5, 12))):
                 container[key] = {"a": container[key]} if choose.random() < 0.5 else [container[key]]
         case _:
-            container[key] = copy.deepcopy(choose.choice(NASTY))
+            container[key] = _nasty(choose)
     return value
+
+
+def _nasty(choose: random.Random) -> Any:
+    # A copy: what is put in may be broken further, and the next case is to be the same whatever came before it.
+    return copy.deepcopy(choose.choice(NASTY))
 
 
 def text(choose: random.Random, lines: Sequence[str]) -> str:
